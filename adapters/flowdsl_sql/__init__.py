@@ -1,0 +1,1 @@
+"""Records, pending rows, history, items and leases in SQLite, PostgreSQL and MariaDB."""

@@ -1,0 +1,1 @@
+"""Durable, event-driven workflows inside your own services."""

@@ -1,0 +1,1 @@
+"""What users write: workflows, their steps and the typed view of a run."""

@@ -1,0 +1,100 @@
+"""The typed view of a run that a step is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Generic, TypeVar
+
+from flowdsl.model.outcome import Outcome, OutcomeKind
+from flowdsl.model.record import RunRecord
+from flowdsl.model.run_state import RunState
+
+ObjectT = TypeVar("ObjectT")
+StatusT = TypeVar("StatusT", bound=Enum)
+
+
+class Run(Generic[ObjectT, StatusT]):
+    """One attempt at one step of one run. Change `object` in place or assign a new one; it is stored with the step's answer
+    (with `skip` and with an error it is not)."""
+
+    __slots__ = ("attempt", "made", "object", "record", "status")
+
+    object: ObjectT
+    """The run's object, decoded for this attempt alone."""
+    status: StatusT
+    record: RunRecord
+    attempt: int
+    """1 at the first execution of this step for this version of the run, one more after each failure."""
+    made: Outcome | None
+    """The last outcome made by one of the methods below; the engine checks that it is what the step returned."""
+
+    def __init__(self, record: RunRecord, obj: ObjectT, status: StatusT, attempt: int = 1) -> None:
+        self.record = record
+        self.object = obj
+        self.status = status
+        self.attempt = attempt
+        self.made = None
+
+    @property
+    def workflow(self) -> str:
+        return self.record.workflow
+
+    @property
+    def run_id(self) -> str:
+        return self.record.run_id
+
+    @property
+    def foreign_id(self) -> str:
+        return self.record.foreign_id
+
+    @property
+    def state(self) -> RunState:
+        return self.record.state
+
+    @property
+    def version(self) -> int:
+        return self.record.version
+
+    @property
+    def created_at(self) -> datetime:
+        return self.record.created_at
+
+    @property
+    def updated_at(self) -> datetime:
+        return self.record.updated_at
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return self.record.metadata
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same text for every execution of this step for this version of the run: hand it to whatever must not happen
+        twice (a payment, an e-mail)."""
+        return f"{self.record.run_id}:{self.record.version}"
+
+    def pause(self, reason: str) -> Outcome:
+        """Return it to store the object and pause the run in its status."""
+        return self._make(OutcomeKind.PAUSE, reason)
+
+    def cancel(self, reason: str) -> Outcome:
+        """Return it to store the object and cancel the run."""
+        return self._make(OutcomeKind.CANCEL, reason)
+
+    def skip(self) -> Outcome:
+        """Return it to leave the run as it was, object included: something else will move it."""
+        return self._make(OutcomeKind.SKIP, "")
+
+    def save_and_repeat(self) -> Outcome:
+        """Return it to store the object and run this step again, behind the work that waits already."""
+        return self._make(OutcomeKind.REPEAT, "")
+
+    def _make(self, kind: OutcomeKind, reason: str) -> Outcome:
+        self.made = Outcome(kind, reason)
+        return self.made
+
+    def __repr__(self) -> str:  # never the object: it may hold what logs must not
+        r = self.record
+        return f"<Run {r.workflow} {r.foreign_id!r} {r.run_id} status={r.status} version={r.version}>"

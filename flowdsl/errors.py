@@ -1,0 +1,136 @@
+"""Everything that can go wrong, one class per thing. The docstring's first line is the message's beginning;
+ids and the remedy are attributes, so a handler never has to parse text."""
+
+from __future__ import annotations
+
+
+class FlowError(Exception):
+    """Base of every error that flowdsl raises. `remedy` says what to do next, when there is something to do."""
+
+    def __init__(self, message: str | None = None, *, remedy: str | None = None) -> None:
+        text = message or first_line(type(self).__doc__)
+        super().__init__(f"{text} {remedy}" if remedy else text)
+        self.remedy = remedy
+
+
+def first_line(doc: str | None) -> str:
+    return (doc or "").strip().partition("\n")[0]
+
+
+class DefinitionError(FlowError):
+    """A workflow is declared in a way that cannot work."""
+
+    def __init__(self, message: str | None = None, *, place: str | None = None, remedy: str | None = None) -> None:
+        text = message or first_line(type(self).__doc__)
+        super().__init__(f"{place}: {text}" if place else text, remedy=remedy)
+        self.place = place
+
+
+class OptionError(DefinitionError):
+    """An option has a value that cannot work."""
+
+
+class StepOutcomeError(FlowError):
+    """A step answered something that its declaration does not allow."""
+
+
+class UndeclaredDestinationError(StepOutcomeError):
+    """A step answered a status that is not among its declared destinations."""
+
+
+class UnusedOutcomeError(StepOutcomeError):
+    """A step made an outcome (pause, cancel, skip, repeat) and then answered something else."""
+
+
+class TimeLimitExceededError(FlowError):
+    """A step ran longer than its time_limit."""
+
+
+class PayloadError(FlowError):
+    """Bytes could not be turned into an object, or an object into bytes."""
+
+
+class PayloadTooLargeError(PayloadError):
+    """An object is larger than the payload limit."""
+
+
+class ConfigurationError(FlowError):
+    """The engine was put together in a way that cannot work."""
+
+
+class MissingExtraError(ConfigurationError):
+    """An optional dependency is needed and not installed."""
+
+
+class EngineClosedError(FlowError):
+    """The engine is stopped; it takes no more work."""
+
+
+class EngineForkedError(FlowError):
+    """A started engine was used in a forked child; make a new Engine in the child."""
+
+
+class BlockingCallError(FlowError):
+    """A blocking verb was called on a running event loop."""
+
+
+class RunError(FlowError):
+    """Something concerning one run. `run_id`, `workflow` and `foreign_id` are set where they are known."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        run_id: str | None = None,
+        workflow: str | None = None,
+        foreign_id: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.run_id = run_id
+        self.workflow = workflow
+        self.foreign_id = foreign_id
+
+
+class RunNotFoundError(RunError):
+    """There is no such run."""
+
+
+class WorkflowInProgressError(RunError):
+    """The foreign id has an unfinished run of this workflow. `run_id` is that run's."""
+
+
+class RunEndedError(RunError):
+    """The run ended without passing the status that was waited for."""
+
+
+class WaitTimeoutError(RunError, TimeoutError):
+    """The run did not get there in the given time."""
+
+
+class IllegalMoveError(RunError):
+    """The run's state does not allow this."""
+
+
+class ConflictError(RunError):
+    """The run kept changing while this was tried; nothing was stored. Try again."""
+
+
+class StoreError(FlowError):
+    """The record store could not answer."""
+
+
+class StoreUnavailableError(StoreError):
+    """The record store cannot be reached right now; the call may be repeated."""
+
+
+class SchemaError(StoreError):
+    """The database's tables do not fit this version of flowdsl."""
+
+
+class StreamerError(FlowError):
+    """The event streamer could not do this."""
+
+
+class RoleSchedulerError(FlowError):
+    """The role scheduler could not answer."""

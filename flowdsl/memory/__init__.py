@@ -1,0 +1,1 @@
+"""The reference adapters: one process, nothing durable, every contract kept."""

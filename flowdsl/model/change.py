@@ -1,0 +1,184 @@
+"""Changes: what a commit is made of. Each is applied whole or not at all, by its own condition, whatever stands beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import Enum
+
+from msgspec import Struct
+
+from flowdsl.model.history import Origin
+from flowdsl.model.item import ItemKey, NewItem
+from flowdsl.model.pending import NewRow
+from flowdsl.model.record import ControlRequest, Payload
+from flowdsl.model.run_state import RunState
+
+
+class StartRun(Struct, frozen=True, kw_only=True, tag=True):
+    """Insert a run, version 1, state INITIATED. Condition: no unfinished run of (namespace, workflow, foreign_id),
+    and all `items` are free."""
+
+    change_id: str
+    namespace: str
+    workflow: str
+    run_id: str
+    foreign_id: str
+    status: str
+    payload: Payload | None
+    origin: Origin
+    row: NewRow | None
+    """The step row; None when nothing consumes the status."""
+    side_rows: tuple[NewRow, ...] = ()
+    """Timeouts of the first visit."""
+    items: tuple[NewItem, ...] = ()
+    metadata: Mapping[str, str] = {}
+    tags: tuple[str, ...] = ()
+    parent_run_id: str | None = None
+    priority: int = 0
+
+
+class MoveRun(Struct, frozen=True, kw_only=True, tag=True):
+    """Change a run. Condition: its version is `version`.
+
+    The step row is replaced by `row` (or removed), in the same transaction. When `to_state` stops the run, or a waiting
+    ControlRequest does, no step row is left.
+    """
+
+    change_id: str
+    namespace: str
+    workflow: str
+    run_id: str
+    version: int
+    """The version that this change was computed from; the new one is one more."""
+    from_status: str
+    from_state: RunState
+    to_status: str
+    to_state: RunState
+    origin: Origin
+    payload: Payload | None = None
+    """The object's new value; None keeps the stored one."""
+    row: NewRow | None = None
+    side_rows: tuple[NewRow, ...] = ()
+    """Timeouts of the new visit, hooks, events; they stand beside the step row. Timeouts of a run that this change, or a
+    waiting request, pauses are stored suspended."""
+    settle: str | None = None
+    """A side row that this change completes: removed with it."""
+    items: tuple[NewItem, ...] = ()
+    drop_items: tuple[ItemKey, ...] = ()
+    new_visit: bool = False
+    """The run enters a status: the visit is counted and timeouts of the earlier visit are removed."""
+    auto_resumes: int = 0
+    unless_claimed: bool = False
+    """Refuse (CLAIMED) when an owner holds the run's step row: a pause must not fall between a step and its commit."""
+    honour_request: bool = True
+    """Apply a waiting ControlRequest on top: with to_state RUNNING the request's state, reason and actor win. In any case
+    the request is gone afterwards."""
+
+
+class RequestControl(Struct, frozen=True, kw_only=True, tag=True):
+    """Leave a pause or cancel for the step that is running. Condition: the run is unfinished and its step row is claimed;
+    otherwise refused (NOT_CLAIMED, FINISHED). A cancel replaces a waiting pause, never the other way round."""
+
+    change_id: str
+    run_id: str
+    request: ControlRequest
+
+
+class FailRow(Struct, frozen=True, kw_only=True, tag=True):
+    """A failed attempt: count it, keep the error, give up the claim, due again after `delay`. Condition: the claim
+    (`owner`, `delivery`) still stands. A run with a waiting ControlRequest gets its row back due at once."""
+
+    change_id: str
+    row_id: str
+    owner: str
+    delivery: int
+    error: str
+    delay: timedelta
+
+
+class ReleaseRow(Struct, frozen=True, kw_only=True, tag=True):
+    """Give back a row whose body has not begun: as if it had never been claimed. Condition: the claim still stands."""
+
+    change_id: str
+    row_id: str
+    owner: str
+    delivery: int
+
+
+class ParkRow(Struct, frozen=True, kw_only=True, tag=True):
+    """A step answered skip: keep the row so that everybody sees why nothing happens, but never due. Condition: the claim
+    still stands."""
+
+    change_id: str
+    row_id: str
+    owner: str
+    delivery: int
+
+
+class DropRow(Struct, frozen=True, kw_only=True, tag=True):
+    """Remove a row that nothing needs any more (its run is gone or stopped). Condition: the claim still stands."""
+
+    change_id: str
+    row_id: str
+    owner: str
+    delivery: int
+
+
+class PutItems(Struct, frozen=True, kw_only=True, tag=True):
+    """Insert and remove items without a run. Condition: every inserted key without `replace` is free."""
+
+    change_id: str
+    namespace: str
+    items: tuple[NewItem, ...] = ()
+    drop: tuple[ItemKey, ...] = ()
+
+
+Change = StartRun | MoveRun | RequestControl | FailRow | ReleaseRow | ParkRow | DropRow | PutItems
+
+
+class CommitOutcome(Enum):
+    """What became of a change."""
+
+    APPLIED = "applied"
+    ALREADY_APPLIED = "already applied"
+    """An earlier try of this very change (same change id) had committed."""
+    LOST = "lost"
+    """Its condition no longer held: somebody else was first."""
+    REFUSED = "refused"
+    """The store will not take it; `refusal` says why."""
+
+
+class Refusal(Enum):
+    """Why a change was refused."""
+
+    IN_PROGRESS = "the foreign id has an unfinished run"
+    KEY_TAKEN = "an item of this key exists"
+    NOT_FOUND = "there is no such run"
+    FINISHED = "the run is finished"
+    CLAIMED = "a step of the run is being executed"
+    NOT_CLAIMED = "no step of the run is being executed"
+    BAD_DATA = "the store cannot hold this data"
+
+
+class CommitResult(Struct, frozen=True):
+    """The answer to one change."""
+
+    outcome: CommitOutcome
+    refusal: Refusal | None = None
+    run_id: str | None = None
+    """IN_PROGRESS: the unfinished run."""
+    state: RunState | None = None
+    """The run's state after a StartRun or MoveRun was applied (a waiting request may have changed it)."""
+    at: datetime | None = None
+    """When a StartRun or MoveRun was applied, by the store's clock."""
+    detail: str | None = None
+    """BAD_DATA: what the store said. KEY_TAKEN: the key."""
+    item: bytes | None = None
+    """KEY_TAKEN: the body of the item that has the key."""
+    requested: ControlRequest | None = None
+    """FailRow, ReleaseRow, ParkRow: the request that waits at the run, now that nothing is claimed."""
+
+    @property
+    def applied(self) -> bool:
+        return self.outcome in (CommitOutcome.APPLIED, CommitOutcome.ALREADY_APPLIED)

@@ -1,0 +1,36 @@
+"""What travels over a streamer: ids and versions, never the object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from msgspec import Struct
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """A hint that a row waits, or, with a `body`, a user's own event."""
+
+    event_id: str
+    topic: str
+    namespace: str = "default"
+    workflow: str = ""
+    foreign_id: str = ""
+    run_id: str = ""
+    row_id: str = ""
+    version: int = 0
+    created_at: datetime
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+
+
+class ConnectorEvent(Struct, frozen=True, kw_only=True):
+    """An event of somebody else's stream."""
+
+    event_id: str
+    """Unique within the stream: the idempotency key of what it triggers."""
+    foreign_id: str
+    type: str = ""
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+    created_at: datetime

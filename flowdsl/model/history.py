@@ -1,0 +1,59 @@
+"""What a run went through: one row per version."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import Struct
+
+from flowdsl.model.run_state import RunState
+
+
+class Cause(StrEnum):
+    """What made a run change."""
+
+    TRIGGER = "trigger"
+    STEP = "step"
+    REPEAT = "repeat"
+    CALLBACK = "callback"
+    TIMEOUT = "timeout"
+    CONTROL = "control"
+    """Somebody paused, resumed, cancelled."""
+    ERRORS = "errors"
+    """Paused because a step failed too often."""
+    AUTO_RESUME = "auto_resume"
+    DELETION = "deletion"
+    MIGRATION = "migration"
+
+
+class Origin(Struct, frozen=True):
+    """Why a change is made and by whom; it becomes the history row of the version that the change makes."""
+
+    cause: Cause
+    name: str = ""
+    """The function that answered, for steps, callbacks and timeouts."""
+    actor: str = ""
+    """The person or instance behind it."""
+    reason: str | None = None
+    attempt: int = 1
+    error: str | None = None
+
+
+class HistoryRow(Struct, frozen=True, kw_only=True):
+    """One version of a run. Without the object: history is for people, the run has the data."""
+
+    run_id: str
+    version: int
+    from_status: str | None
+    to_status: str
+    from_state: RunState
+    to_state: RunState
+    cause: Cause
+    name: str
+    actor: str
+    reason: str | None
+    error: str | None
+    attempt: int
+    change_id: str
+    at: datetime

@@ -1,0 +1,28 @@
+"""A live engine as the store knows it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from msgspec import Struct
+
+
+class Instance(Struct, frozen=True, kw_only=True):
+    """One heartbeat row. Claims name their `owner`; when the row is gone, so are the claims."""
+
+    owner: str
+    """Unique to one engine and one life of it: an engine whose heartbeat lapsed comes back under a new one."""
+    host: str = ""
+    """Says on which machine, boot and process-id space `pid` means something."""
+    pid: int = 0
+    pid_started: str = ""
+    """Tells the process from a later one of the same number."""
+
+
+class Lease(Struct, frozen=True):
+    """A role held by a member. `token` grows with every change of holder: a write guarded by it can refuse an earlier one."""
+
+    role: str
+    member: str
+    token: int
+    ttl: timedelta

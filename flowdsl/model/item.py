@@ -1,0 +1,47 @@
+"""The generic atomic record. Whatever must commit together with a run and is not a run, a row or history is one of these."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class ItemKind(StrEnum):
+    """What the library itself keeps as items."""
+
+    TRIGGER_KEY = "trigger_key"
+    """An idempotency key of a trigger; the body is the run id."""
+    AUTO_RESUME = "auto_resume"
+    """When to resume a run that errors paused; the key is the run id, the body the version that paused it."""
+
+
+class NewItem(Struct, frozen=True, kw_only=True):
+    """An item to insert. Its key must be free within (namespace, kind), or the whole change is refused."""
+
+    kind: str
+    key: str
+    body: bytes = b""
+    delay: timedelta | None = None
+    """Due this long after the commit; None: never listed as due."""
+    replace: bool = False
+    """Overwrite an item of the same key instead of refusing the change."""
+
+
+class ItemKey(Struct, frozen=True):
+    """Names one item of a namespace."""
+
+    kind: str
+    key: str
+
+
+class Item(Struct, frozen=True, kw_only=True):
+    """An item as the store has it."""
+
+    namespace: str
+    kind: str
+    key: str
+    body: bytes
+    due_at: datetime | None
+    created_at: datetime

@@ -1,0 +1,60 @@
+"""The state of a run and the one table of allowed moves."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class RunState(IntEnum):
+    """How far a run is in its life; the numbers are what is stored."""
+
+    UNKNOWN = 0
+    INITIATED = 1
+    """Triggered; no step has committed yet."""
+    RUNNING = 2
+    """At least one step has committed."""
+    PAUSED = 3
+    """Nothing happens to it until it is resumed or cancelled."""
+    COMPLETED = 4
+    """It reached a terminal status."""
+    CANCELLED = 5
+    """It was ended before that."""
+    DATA_DELETED = 6
+    REQUESTED_DATA_DELETED = 7
+
+    @property
+    def finished(self) -> bool:
+        """No step will run any more; the foreign id is free for a new run."""
+        return self in FINISHED
+
+    @property
+    def stopped(self) -> bool:
+        """No step may run now (finished, or paused)."""
+        return self in STOPPED
+
+    @property
+    def label(self) -> str:
+        """The text people read, as in 'Data Deleted'."""
+        return self.name.replace("_", " ").title()
+
+
+S = RunState
+FINISHED = frozenset({S.COMPLETED, S.CANCELLED, S.DATA_DELETED, S.REQUESTED_DATA_DELETED})
+STOPPED = FINISHED | {S.PAUSED}
+
+ALLOWED_MOVES: dict[RunState, frozenset[RunState]] = {
+    S.UNKNOWN: frozenset({S.INITIATED}),
+    S.INITIATED: frozenset({S.RUNNING, S.PAUSED, S.CANCELLED, S.COMPLETED}),
+    S.RUNNING: frozenset({S.RUNNING, S.COMPLETED, S.PAUSED, S.CANCELLED}),
+    S.PAUSED: frozenset({S.RUNNING, S.CANCELLED}),
+    S.COMPLETED: frozenset({S.REQUESTED_DATA_DELETED}),
+    S.CANCELLED: frozenset({S.REQUESTED_DATA_DELETED}),
+    S.REQUESTED_DATA_DELETED: frozenset({S.DATA_DELETED}),
+    S.DATA_DELETED: frozenset({S.REQUESTED_DATA_DELETED}),
+}
+"""From each state, where a run may go. RUNNING to RUNNING is a step's transition; every other move to itself is refused."""
+
+
+def may_move(before: RunState, after: RunState) -> bool:
+    """Whether a run in `before` may be put into `after`."""
+    return after in ALLOWED_MOVES[before]

@@ -1,0 +1,154 @@
+"""Options: what a step may be told beside its function. A step's own value wins over the workflow's `defaults`, which win over
+the library's defaults below. Leaving an option out inherits it; None and 0 are values of their own, explained at each option."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypedDict
+
+from flowdsl.errors import OptionError
+
+ZERO = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How long to wait after the nth consecutive failure: `backoff * multiplier**(n-1)`, at most `cap`; with jitter a random
+    part of that ("full jitter"), so that failures that began together do not return together."""
+
+    backoff: timedelta = timedelta(seconds=1)
+    multiplier: float = 2.0
+    cap: timedelta = timedelta(hours=1)
+    jitter: bool = True
+
+    def __post_init__(self) -> None:
+        if self.backoff < ZERO:
+            raise OptionError(f"Retry(backoff={self.backoff}) is negative.", remedy="Give a timedelta of zero or more.")
+        if self.multiplier < 1:
+            raise OptionError(f"Retry(multiplier={self.multiplier}) shrinks.", remedy="Give 1 or more.")
+        if self.cap < self.backoff:
+            raise OptionError(f"Retry(cap={self.cap}) is below its backoff.", remedy="Give a cap of at least the backoff.")
+
+    def delay(self, failures: int, rng: random.Random) -> timedelta:
+        """The wait after `failures` consecutive failures (1 or more)."""
+        exponent = min(failures - 1, 64)
+        whole = min(self.backoff.total_seconds() * self.multiplier**exponent, self.cap.total_seconds())
+        return timedelta(seconds=rng.uniform(0, whole) if self.jitter else whole)
+
+
+def constant_retry(wait: timedelta) -> Retry:
+    """The same wait after every failure: what `err_backoff` means."""
+    return Retry(backoff=wait, multiplier=1.0, cap=wait, jitter=False)
+
+
+class StepOptions(TypedDict, total=False):
+    """Options of a step. Durations are `timedelta`."""
+
+    parallel_count: int | None
+    """At most this many consumers in the whole fleet, each held by one instance at a time (1: strictly one).
+    None: every instance consumes. 0 is refused."""
+    polling_frequency: timedelta | None
+    """How often to look for work that no wake-up announced. None: never. 0 is refused."""
+    err_backoff: timedelta | None
+    """A constant wait after a failure; 0: retry at once; None: the library's retry policy. Excludes `retry`."""
+    lag_alert: timedelta | None
+    """The age of an event beyond which the lag-alert metric is 1. 0: any age; None: never.
+    Left out beside `consume_lag`: the inherited value plus the lag."""
+    consume_lag: timedelta | None
+    """Handle an event only when it is at least this old. None and 0: at once."""
+    pause_after_err_count: int | None
+    """Pause the run at this many consecutive failures of a step. None and 0: never."""
+    concurrency: int | None
+    """Runs in flight per consumer. None: the library's default (10 for `def`, 100 for `async def`). 0 is refused."""
+    retry: Retry | None
+    """The policy of waits between attempts; None: the library's. Excludes `err_backoff`."""
+    time_limit: timedelta | None
+    """How long a body may run; longer is a failed attempt. None: no limit. 0 is refused."""
+
+
+DEFAULT_POLLING_FREQUENCY = timedelta(milliseconds=500)
+DEFAULT_LAG_ALERT = timedelta(minutes=30)
+DEFAULT_PAUSE_AFTER_ERR_COUNT = 10
+DEFAULT_CONCURRENCY = 10
+DEFAULT_ASYNC_CONCURRENCY = 100
+DEFAULT_RETRY = Retry()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedOptions:
+    """Every option with the value that counts. None means off."""
+
+    parallel_count: int | None
+    polling_frequency: timedelta | None
+    lag_alert: timedelta | None
+    consume_lag: timedelta
+    pause_after_err_count: int
+    concurrency: int
+    retry: Retry
+    time_limit: timedelta | None
+
+
+_INTEGERS = frozenset({"parallel_count", "pause_after_err_count", "concurrency"})
+_DURATIONS = frozenset({"polling_frequency", "err_backoff", "lag_alert", "consume_lag", "time_limit"})
+_NOT_ZERO = {
+    "parallel_count": "0 consumers would never run it. Leave it out, or give None, to let every instance consume.",
+    "polling_frequency": "0 would poll without a pause. Give None to rely on wake-ups alone.",
+    "concurrency": "0 runs in flight would never run it. Give 1 or more.",
+    "time_limit": "0 would fail every attempt. Give None for no limit.",
+}
+
+
+def check_options(options: Mapping[str, Any], place: str) -> None:
+    """Refuse values and combinations that cannot work, naming the place. In: options as a user wrote them."""
+    known = StepOptions.__annotations__
+    for name, value in options.items():
+        if name not in known:
+            raise OptionError(f"unknown option {name!r}.", place=place, remedy=f"Known options: {', '.join(sorted(known))}.")
+        if value is None:
+            continue
+        if name in _INTEGERS and (not isinstance(value, int) or isinstance(value, bool)):
+            raise OptionError(f"{name}={value!r} is not a whole number.", place=place, remedy="Give an int or None.")
+        if name in _DURATIONS and not isinstance(value, timedelta):
+            raise OptionError(
+                f"{name}={value!r} is not a duration.", place=place, remedy=f"Give a timedelta, e.g. {name}=timedelta(seconds=5)."
+            )
+        if name == "retry" and not isinstance(value, Retry):
+            raise OptionError(f"retry={value!r} is not a policy.", place=place, remedy="Give flowdsl.Retry(...).")
+        if name in _INTEGERS and value < 0 or name in _DURATIONS and value < ZERO:
+            raise OptionError(f"{name}={value!r} is negative.", place=place, remedy="Give zero or more.")
+        if name in _NOT_ZERO and not value:
+            raise OptionError(f"{name}={value!r}:", place=place, remedy=_NOT_ZERO[name])
+    if options.get("retry") is not None and options.get("err_backoff") is not None:
+        raise OptionError(
+            "err_backoff and retry both say how long to wait after a failure.", place=place, remedy="Give one of them."
+        )
+
+
+def resolve(own: StepOptions, defaults: StepOptions, *, is_async: bool) -> ResolvedOptions:
+    """The values that count for one step."""
+    merged: dict[str, Any] = {**defaults, **own}
+    retry = DEFAULT_RETRY
+    for layer in (own, defaults):  # the nearest layer that speaks of waiting decides, whichever of the two words it uses
+        if "retry" in layer or "err_backoff" in layer:
+            wait, policy = layer.get("err_backoff"), layer.get("retry")
+            retry = policy if policy is not None else DEFAULT_RETRY if wait is None else constant_retry(wait)
+            break
+    consume_lag: timedelta = merged.get("consume_lag") or ZERO
+    lag_alert: timedelta | None = merged.get("lag_alert", DEFAULT_LAG_ALERT)
+    lag_is_nearer = "consume_lag" in own and "lag_alert" not in own or "consume_lag" in defaults and "lag_alert" not in defaults
+    if lag_is_nearer and "lag_alert" not in own and lag_alert is not None:
+        lag_alert += consume_lag
+    concurrency: int | None = merged.get("concurrency")
+    return ResolvedOptions(
+        parallel_count=merged.get("parallel_count"),
+        polling_frequency=merged.get("polling_frequency", DEFAULT_POLLING_FREQUENCY),
+        lag_alert=lag_alert,
+        consume_lag=consume_lag,
+        pause_after_err_count=merged.get("pause_after_err_count", DEFAULT_PAUSE_AFTER_ERR_COUNT) or 0,
+        concurrency=concurrency if concurrency is not None else DEFAULT_ASYNC_CONCURRENCY if is_async else DEFAULT_CONCURRENCY,
+        retry=retry,
+        time_limit=merged.get("time_limit"),
+    )

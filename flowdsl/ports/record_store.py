@@ -1,0 +1,125 @@
+"""The record store: everything that must commit together."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from flowdsl.model.change import Change, CommitResult
+from flowdsl.model.history import HistoryRow
+from flowdsl.model.instance import Instance
+from flowdsl.model.item import Item
+from flowdsl.model.pending import ClaimedRow, PendingRow, TopicDepth, TopicQuota
+from flowdsl.model.query import Page, RunQuery
+from flowdsl.model.record import RunRecord
+
+
+class RecordStore(Protocol):
+    """Runs, pending rows, history, items and heartbeats. Safe for any number of threads and processes.
+
+    Every method may raise StoreUnavailableError; then nothing was changed, or (commit) the change was resolved by re-reading.
+    Times are the store's own clock. What is returned are copies.
+    """
+
+    @abstractmethod
+    def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        """Apply each change by its own condition, all that hold in one transaction; answer in order.
+
+        A change whose data the store cannot hold is refused (BAD_DATA) alone. A lost answer to COMMIT is resolved by
+        re-reading (ALREADY_APPLIED). Deadlocks and serialization failures are retried here. Two changes of one run in
+        one call apply in order. Committed rows without an owner wake the listeners.
+        """
+
+    @abstractmethod
+    def claim(self, namespace: str, owner: str, quotas: Sequence[TopicQuota]) -> Sequence[ClaimedRow]:
+        """Take due, unclaimed rows for `owner`, at most the quota per topic, in one go with their runs.
+
+        Within a topic: higher priority first, then oldest due first. A claim counts a delivery. Rows that another claim
+        is just taking are passed over. An owner without a live heartbeat gets nothing.
+        """
+
+    @abstractmethod
+    def claim_rows(self, namespace: str, owner: str, row_ids: Sequence[str]) -> Sequence[ClaimedRow]:
+        """As `claim`, for named rows: those that are due and unclaimed."""
+
+    @abstractmethod
+    def beat(self, namespace: str, instance: Instance, ttl: timedelta) -> bool:
+        """Keep the owner's heartbeat alive for `ttl` from now; the first beat makes it. False: it had lapsed and its claims
+        were freed; the caller must go on under a new owner."""
+
+    @abstractmethod
+    def leave(self, namespace: str, owner: str) -> None:
+        """End the owner's heartbeat and free its claims without counting lapses. Unknown owners are fine."""
+
+    @abstractmethod
+    def instances(self, namespace: str) -> Sequence[Instance]:
+        """The owners whose heartbeat is alive."""
+
+    @abstractmethod
+    def free_lapsed(self, namespace: str, dead: Sequence[str] = ()) -> int:
+        """Remove heartbeats that have lapsed, and those of owners known to be `dead`, and free every claim of an owner that
+        has none: due at once, one lapse counted. Returns how many rows were freed."""
+
+    @abstractmethod
+    def lookup(self, run_ids: Sequence[str]) -> Mapping[str, RunRecord]:
+        """The runs of these ids; unknown ids are missing from the answer."""
+
+    @abstractmethod
+    def latest(self, namespace: str, workflow: str, foreign_id: str) -> RunRecord | None:
+        """The unfinished run of the foreign id, else the one created last."""
+
+    @abstractmethod
+    def runs(self, query: RunQuery) -> Page:
+        """One page. Following `next` visits every run that existed at the start exactly once."""
+
+    @abstractmethod
+    def history(self, run_id: str) -> Sequence[HistoryRow]:
+        """Every version of the run, first to last."""
+
+    @abstractmethod
+    def rows(self, run_ids: Sequence[str]) -> Sequence[PendingRow]:
+        """The pending rows of these runs, by row id."""
+
+    @abstractmethod
+    def next_due(self, namespace: str, topics: Sequence[str]) -> datetime | None:
+        """When the earliest unclaimed row of these topics is due; None: there is none."""
+
+    @abstractmethod
+    def depths(self, namespace: str, topics: Sequence[str]) -> Mapping[str, TopicDepth]:
+        """What waits in each topic."""
+
+    @abstractmethod
+    def unattended(self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int) -> Sequence[RunRecord]:
+        """Runs that are INITIATED or RUNNING in one of these statuses and have no step row, by run id, from the one after
+        `after`; at most `limit`. What the sweeper mends."""
+
+    @abstractmethod
+    def item(self, namespace: str, kind: str, key: str) -> Item | None:
+        """One item."""
+
+    @abstractmethod
+    def items(self, namespace: str, kind: str, after: str = "", limit: int = 100) -> Sequence[Item]:
+        """Items of a kind by key, from the one after `after`."""
+
+    @abstractmethod
+    def due_items(self, namespace: str, kind: str, limit: int) -> Sequence[Item]:
+        """Items of a kind that are due, oldest first."""
+
+    @abstractmethod
+    def next_due_item(self, namespace: str, kinds: Sequence[str]) -> datetime | None:
+        """When the earliest item of these kinds is due; None: there is none."""
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """The store's clock."""
+
+    @abstractmethod
+    def listen(self, namespace: str, wake: Callable[[Sequence[str]], None]) -> Callable[[], None]:
+        """Call `wake(topics)` soon after rows without an owner were committed in these topics, by any process the store can
+        hear (at least this one). Spurious and missed calls are allowed. Returns the function that ends it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of every connection and thread. Further calls raise."""

@@ -134,3 +134,7 @@ class StreamerError(FlowError):
 
 class RoleSchedulerError(FlowError):
     """The role scheduler could not answer."""
+
+
+class BadDataError(FlowError):
+    """The store cannot hold this data."""

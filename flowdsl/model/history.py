@@ -23,6 +23,8 @@ class Cause(StrEnum):
     ERRORS = "errors"
     """Paused because a step failed too often."""
     AUTO_RESUME = "auto_resume"
+    SWEEP = "sweep"
+    """Given back the row that it should have had."""
     DELETION = "deletion"
     MIGRATION = "migration"
 

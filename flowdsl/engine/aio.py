@@ -1,0 +1,107 @@
+"""The engine's verbs for coroutines. They forward and repeat no default."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import timedelta
+from enum import Enum
+from functools import partial
+from types import TracebackType
+from typing import Any, Protocol, Self, TypedDict, TypeVar, Unpack
+
+from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.handle import AioRunHandle, RunHandle
+from flowdsl.engine.starter import TriggerOptions
+from flowdsl.model.query import Page
+
+ObjectT = TypeVar("ObjectT")
+StatusT = TypeVar("StatusT", bound=Enum)
+
+
+class BlockingEngine(Protocol):
+    """What is forwarded to."""
+
+    works: bool
+
+    @property
+    def trigger(self) -> Any: ...
+    @property
+    def trigger_many(self) -> Any: ...
+    @property
+    def handle(self) -> Any: ...
+    @property
+    def latest(self) -> Any: ...
+    @property
+    def runs(self) -> Any: ...
+    def _start(self, loop: Any) -> None: ...
+    def _stop(self, drain: timedelta | None) -> bool: ...
+
+
+class AioEngine:
+    """`engine.aio`: see Engine for what each verb does."""
+
+    def __init__(self, engine: BlockingEngine) -> None:
+        self._engine = engine
+
+    async def start(self) -> None:
+        """Begin to work on runs; `async def` steps run on the calling loop."""
+        loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self._engine._start, loop)
+
+    async def stop(self, drain: timedelta | None = None) -> bool:
+        """Drain, then stop and close."""
+        return await asyncio.to_thread(self._engine._stop, drain)
+
+    async def __aenter__(self) -> Self:
+        if self._engine.works:
+            await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.stop()
+
+    async def trigger(
+        self,
+        workflow: Workflow[ObjectT, StatusT],
+        foreign_id: str,
+        obj: ObjectT | None = None,
+        **options: Unpack[TriggerOptions[StatusT]],
+    ) -> AioRunHandle[ObjectT, StatusT]:
+        handle: RunHandle[ObjectT, StatusT] = await asyncio.to_thread(
+            partial(self._engine.trigger, workflow, foreign_id, obj, **options)
+        )
+        return handle.aio
+
+    async def trigger_many(
+        self, workflow: Workflow[ObjectT, StatusT], entries: Iterable[tuple[str, ObjectT]], **options: Any
+    ) -> list[AioRunHandle[ObjectT, StatusT]]:
+        handles: list[RunHandle[ObjectT, StatusT]] = await asyncio.to_thread(
+            self._engine.trigger_many, workflow, entries, **options
+        )
+        return [handle.aio for handle in handles]
+
+    async def handle(self, run_id: str) -> AioRunHandle[Any, Any]:
+        handle: RunHandle[Any, Any] = await asyncio.to_thread(self._engine.handle, run_id)
+        return handle.aio
+
+    async def latest(self, workflow: Workflow[ObjectT, StatusT], foreign_id: str) -> AioRunHandle[ObjectT, StatusT]:
+        handle: RunHandle[ObjectT, StatusT] = await asyncio.to_thread(self._engine.latest, workflow, foreign_id)
+        return handle.aio
+
+    async def runs(self, workflow: Workflow[Any, Any] | str | None = None, **filters: Unpack[RunFilters]) -> Page:
+        page: Page = await asyncio.to_thread(partial(self._engine.runs, workflow, **filters))
+        return page
+
+
+class RunFilters(TypedDict, total=False):
+    """The filters of Engine.runs."""
+
+    foreign_ids: Iterable[str]
+    statuses: Iterable[Enum | str]
+    states: Iterable[Any]
+    created_after: Any
+    created_before: Any
+    order: Any
+    limit: int
+    after: Any

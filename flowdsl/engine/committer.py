@@ -1,0 +1,99 @@
+"""Group commit: whatever has finished is committed together; an idle engine commits a single change at once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from flowdsl.clock import Clock
+from flowdsl.engine.metrics import Metrics
+from flowdsl.errors import StoreError
+from flowdsl.model.change import Change, CommitResult
+from flowdsl.ports.record_store import RecordStore
+
+log = logging.getLogger("flowdsl.commit")
+MAX_GROUP = 256
+
+Done = Callable[[CommitResult], None]
+Failed = Callable[[StoreError], None]
+
+
+class Committer:
+    """Collects changes from any thread. There is no thread of its own in the way: whoever submits may lead the next group, the
+    others' changes ride along, and what arrives during a transaction makes the next group."""
+
+    def __init__(self, store: RecordStore, clock: Clock, metrics: Metrics) -> None:
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
+        self._queue: deque[tuple[Change, Done, Failed]] = deque()
+        self._leading = threading.Lock()
+
+    def submit(self, change: Change, done: Done, failed: Failed) -> None:
+        """Queue a change. `done` gets its result, `failed` the error if the store could not answer for the whole group; both run
+        in the leader's thread and must be quick. Call `flush` or `step` afterwards."""
+        self._queue.append((change, done, failed))
+
+    @property
+    def leading(self) -> bool:
+        """Somebody commits now and will look at the queue again before it stops."""
+        return self._leading.locked()
+
+    @property
+    def waiting(self) -> bool:
+        """Changes are queued that no group has taken yet."""
+        return bool(self._queue)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is queued and no group is under way."""
+        return not self._queue and not self._leading.locked()
+
+    def flush(self, enough: Callable[[], bool] | None = None) -> None:
+        """Lead until the queue is empty, unless another thread leads already (it will take ours along), or until `enough`."""
+        while self._queue:
+            if not self._leading.acquire(blocking=False):
+                return  # the leader looks at the queue again after it has let go of the lock
+            try:
+                while self._queue and not (enough is not None and enough()):
+                    self._commit_group()
+            finally:
+                self._leading.release()
+            if enough is not None and enough():
+                return
+
+    def step(self) -> bool:
+        """Commit one group. False: there was nothing to commit."""
+        if not self._queue:
+            return False
+        with self._leading:
+            return self._commit_group()
+
+    def _commit_group(self) -> bool:
+        queue = self._queue
+        group: list[tuple[Change, Done, Failed]] = []
+        while queue and len(group) < MAX_GROUP:
+            group.append(queue.popleft())
+        if not group:
+            return False
+        began = self._clock.monotonic()
+        try:
+            results: Sequence[CommitResult] = self._store.commit([entry[0] for entry in group])
+        except StoreError as error:
+            log.warning("commit of %d changes failed: %s", len(group), error)
+            for _, _, failed in group:
+                self._call(failed, error)
+            return True
+        self._metrics.batch.observe(len(group))
+        self._metrics.commit.observe(self._clock.monotonic() - began)
+        for (_, done, _), result in zip(group, results, strict=True):
+            self._call(done, result)
+        return True
+
+    def _call(self, function: Callable[..., None], argument: object) -> None:
+        try:
+            function(argument)
+        except Exception:  # one change's follow-up must not cost the others theirs
+            log.exception("follow-up of a commit failed")

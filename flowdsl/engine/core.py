@@ -1,0 +1,136 @@
+"""What the parts of one engine share."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from flowdsl import naming
+from flowdsl.clock import Clock, IdSource
+from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.committer import Committer
+from flowdsl.engine.delayed import Delayed
+from flowdsl.engine.lane import Lane
+from flowdsl.engine.metrics import Metrics
+from flowdsl.engine.waiter import Waiter
+from flowdsl.engine.work import Work
+from flowdsl.errors import ConfigurationError
+from flowdsl.model.change import ReleaseRow
+from flowdsl.model.pending import NewRow
+from flowdsl.model.record import RunRecord
+from flowdsl.options import ZERO
+from flowdsl.ports.record_store import RecordStore
+
+
+class Core:
+    """The engine's parts and what they agree on. No behaviour of its own beyond finding a lane and making a step's row."""
+
+    def __init__(
+        self,
+        workflows: Sequence[Workflow[Any, Any]],
+        *,
+        store: RecordStore,
+        clock: Clock,
+        ids: IdSource,
+        rng: random.Random,
+        metrics: Metrics,
+        namespace: str,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.ids = ids
+        self.rng = rng
+        self.metrics = metrics
+        self.namespace = namespace
+        self.committer = Committer(store, clock, metrics)
+        self.waiter = Waiter(store, clock)
+        self.owner = ""
+        """Under which name this instance claims; empty while it takes no work."""
+        self.accepting = False
+        """Whether new work may be taken: claims and handoffs."""
+        self.handoff = True
+        self.offer: Callable[[Sequence[Work]], None] = _no_executor
+        self.wake: Callable[[Sequence[str]], None] = _nobody
+        """Tells the dispatcher that rows wait in these topics."""
+        self.commit_soon: Callable[[], None] = self.committer.flush
+        """Makes sure that what was submitted is committed, without making the caller wait for it where somebody else can."""
+        self.delayed = Delayed(clock)
+        self.workflows: dict[str, Workflow[Any, Any]] = {}
+        self.lanes: dict[tuple[str, str], Lane] = {}
+        for workflow in workflows:
+            if workflow.name in self.workflows and self.workflows[workflow.name] is not workflow:
+                raise ConfigurationError(
+                    f"two workflows are named {workflow.name!r}.", remedy="Names are what runs are stored under: rename one."
+                )
+            self.workflows[workflow.name] = workflow
+            for key, spec in workflow.definition().steps.items():
+                slots = spec.options.parallel_count or 1
+                name = naming.process_name(key, slots=slots)
+                lane = Lane(workflow, spec, naming.topic(workflow.name, key), name, metrics.process(workflow.name, name))
+                self.lanes[workflow.name, key] = lane
+        self.topics: Mapping[str, Lane] = {lane.topic: lane for lane in self.lanes.values()}
+
+    def step_row(self, workflow: str, run_id: str, status: str, *, priority: int = 0, handoff: bool = True) -> NewRow | None:
+        """The row for a run that enters `status`; None when nothing consumes it. With a place free in this instance the row is
+        born ours: whoever commits it must then call `handed_over` or `not_handed_over`."""
+        lane = self.lanes.get((workflow, status))
+        if lane is None:
+            if workflow in self.workflows:
+                return None
+            # Control from a process that has not the workflow's code: whether a step consumes the status is not known here.
+            # A row that nobody asks for does no harm.
+            return NewRow(row_id=run_id, topic=naming.topic(workflow, status), priority=priority)
+        lag = lane.options.consume_lag
+        mine = handoff and self.handoff and self.accepting and lag == ZERO and lane.reserve()
+        return NewRow(row_id=run_id, topic=lane.topic, delay=lag, owner=self.owner if mine else None, priority=priority)
+
+    def committed(self, row: NewRow | None, record: RunRecord) -> None:
+        """A change with this step row was applied and left the run as `record`: hand it over, or remember when it is due."""
+        if row is None:
+            return
+        lane = self.topics.get(row.topic)
+        if lane is None:
+            return
+        if row.owner is None:
+            if row.delay:
+                lane.expect(self.clock.monotonic() + row.delay.total_seconds())
+                self.wake(())
+            return
+        if record.state.stopped:  # a request was waiting: the store kept no row
+            lane.close()
+        elif row.owner != self.owner or not self.accepting:
+            self.release(Work(lane, record, row_id=row.row_id, owner=row.owner, delivery=1))
+        else:
+            self.offer([Work(lane, record, row_id=row.row_id, owner=row.owner, delivery=1)])
+
+    def not_committed(self, row: NewRow | None) -> None:
+        """A change with this step row was not applied: its place is free again."""
+        if row is not None and row.owner is not None:
+            self.topics[row.topic].close()
+
+    def release(self, work: Work) -> None:
+        """Give a row back whose body has not begun; to be followed by `commit_soon`."""
+        self.close(work)
+        change = ReleaseRow(change_id=self.ids(), row_id=work.row_id, owner=work.owner, delivery=work.delivery)
+        self.committer.submit(change, _ignore, _ignore)
+
+    def close(self, work: Work) -> None:
+        """A row has left our hands; the next claim may have become worth while."""
+        self.close_lane(work.lane)
+
+    def close_lane(self, lane: Lane) -> None:
+        if lane.close():
+            self.wake(())
+
+
+def _ignore(_: object) -> None:
+    """A row that could not be given back is freed when its owner's heartbeat ends."""
+
+
+def _no_executor(_: Sequence[Work]) -> None:
+    raise ConfigurationError("this engine runs no steps.", remedy="Start it, or use Engine(...) instead of Engine.client(...).")
+
+
+def _nobody(_: Sequence[str]) -> None:
+    """No dispatcher listens."""

@@ -1,0 +1,48 @@
+"""Adapters by URL scheme, found through entry points."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any
+
+from flowdsl.clock import Clock
+from flowdsl.errors import ConfigurationError
+from flowdsl.ports.record_store import RecordStore
+from flowdsl.ports.role_scheduler import RoleScheduler
+
+STORES, ROLES = "flowdsl.stores", "flowdsl.roles"
+
+
+def open_store(url: str, clock: Clock | None = None) -> RecordStore:
+    """The record store that a URL names. Raises ConfigurationError, MissingExtraError, StoreError."""
+    store: RecordStore = _opener(STORES, url)(url, clock=clock)
+    return store
+
+
+def open_roles(url: str, clock: Clock | None = None) -> RoleScheduler:
+    """The role scheduler that a URL names."""
+    roles: RoleScheduler = _opener(ROLES, url)(url, clock=clock)
+    return roles
+
+
+def schemes(group: str) -> list[str]:
+    """The URL schemes that installed adapters answer to."""
+    return sorted({point.name for point in entry_points(group=group)})
+
+
+def _opener(group: str, url: str) -> Callable[..., Any]:
+    scheme, separator, _ = url.partition(":")
+    known = schemes(group)
+    name = scheme.partition("+")[0]
+    if not separator or name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        raise ConfigurationError(
+            f"no adapter for URLs that begin with {scheme if separator else '(no scheme)'!r} ({group}).",
+            remedy=f"{hint}Known: {', '.join(known)}. Example: sqlite:///orders.db",
+        )
+    (point,) = list(entry_points(group=group, name=name))[:1]
+    opener: Callable[..., Any] = point.load()
+    return opener

@@ -1,0 +1,329 @@
+"""The engine: the one object that users hold."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from enum import Enum
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+from prometheus_client import CollectorRegistry
+
+from flowdsl.clock import Clock, IdSource, SystemClock, Uuid7Source
+from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.aio import AioEngine
+from flowdsl.engine.core import Core
+from flowdsl.engine.discovery import open_roles, open_store
+from flowdsl.engine.executor import ThreadExecutor
+from flowdsl.engine.handle import RunHandle
+from flowdsl.engine.loop_guard import refuse_on_loop
+from flowdsl.engine.membership import DEFAULT_BEAT, DEFAULT_LAPSE
+from flowdsl.engine.metrics import Metrics, ProcessState
+from flowdsl.engine.role_keeper import DEFAULT_LEASE
+from flowdsl.engine.runtime import Runtime
+from flowdsl.engine.starter import Started, Starter, TriggerOptions
+from flowdsl.engine.steps import AutoResume
+from flowdsl.engine.worker import Worker
+from flowdsl.errors import ConfigurationError, EngineClosedError, EngineForkedError, RunNotFoundError, StoreError
+from flowdsl.model.pending import TopicDepth
+from flowdsl.model.query import Cursor, Order, Page, RunQuery
+from flowdsl.model.run_state import RunState
+from flowdsl.ports.record_store import RecordStore
+from flowdsl.ports.role_scheduler import RoleScheduler
+
+log = logging.getLogger("flowdsl.engine")
+ObjectT = TypeVar("ObjectT")
+StatusT = TypeVar("StatusT", bound=Enum)
+
+DEFAULT_DRAIN = timedelta(seconds=30)
+
+
+class Engine:
+    """Runs workflows, and is how a program triggers, asks and controls them.
+
+    `with engine:` (or `start` and `stop`) makes it work on runs; without that, and with `Engine.client`, it only triggers, lists
+    and controls, and other processes do the work. Nothing is connected before the first use. Safe for any number of threads.
+
+    In: the workflows; `store` and `roles`, ready or as functions that open them at first use (`Engine.from_url` makes those);
+    `registry` for metrics (default: one of its own, at `engine.metrics.registry`); `namespace` to keep fleets on one database
+    apart; `handoff=False` to send every row through the store; `auto_resume` for runs that errors paused; `drain`, how long a stop
+    waits for running steps; `beat` and `lapse` of the heartbeat and `lease` of roles. `clock`, `ids` and `rng` are for tests.
+    """
+
+    def __init__(
+        self,
+        *workflows: Workflow[Any, Any],
+        store: RecordStore | Callable[[], RecordStore],
+        roles: RoleScheduler | Callable[[], RoleScheduler] | None = None,
+        namespace: str = "default",
+        registry: CollectorRegistry | None = None,
+        handoff: bool = True,
+        auto_resume: AutoResume | None = None,
+        drain: timedelta = DEFAULT_DRAIN,
+        beat: timedelta = DEFAULT_BEAT,
+        lapse: timedelta = DEFAULT_LAPSE,
+        lease: timedelta = DEFAULT_LEASE,
+        clock: Clock | None = None,
+        ids: IdSource | None = None,
+        rng: random.Random | None = None,
+        works: bool = True,
+    ) -> None:
+        if beat * 2 >= lapse:
+            raise ConfigurationError(
+                f"a heartbeat every {beat} cannot keep claims that lapse after {lapse}.",
+                remedy="Let lapse be over twice the beat.",
+            )
+        self.workflows = workflows
+        self.namespace = namespace
+        self.metrics = Metrics(registry)
+        self.works = works
+        self._store_source = store
+        self._roles_source = roles
+        self._handoff = handoff
+        self._auto_resume = auto_resume or AutoResume()
+        self._drain = drain
+        self._beat, self._lapse, self._lease = beat, lapse, lease
+        self._clock = clock or SystemClock()
+        self._ids = ids or Uuid7Source(self._clock)
+        self._rng = rng or random.Random()
+        self._pid: int | None = None
+        self._core: Core | None = None
+        self._starter: Starter | None = None
+        self._worker: Worker | None = None
+        self._runtime: Runtime | None = None
+        self._closed = False
+        self.aio = AioEngine(self)
+        """The same verbs as coroutines."""
+        for workflow in workflows:
+            workflow.definition()  # an invalid workflow is refused here, not at its first event
+
+    @classmethod
+    def from_url(cls, *workflows: Workflow[Any, Any], store: str, roles: str | None = None, **settings: Any) -> Self:
+        """An engine on the store that the URL names, e.g. sqlite:///orders.db, postgresql+psycopg://user@host/db, memory://.
+        `roles` names another system for the roles; left out, the store serves. `settings` as for Engine."""
+        clock: Clock | None = settings.get("clock")
+        return cls(
+            *workflows,
+            store=lambda: open_store(store, clock),
+            roles=lambda: open_roles(roles if roles is not None else store, clock),
+            **settings,
+        )
+
+    @classmethod
+    def client(cls, *workflows: Workflow[Any, Any], store: str, **settings: Any) -> Self:
+        """An engine that never works on runs itself: it triggers, lists and controls."""
+        return cls.from_url(*workflows, store=store, works=False, **settings)
+
+    # -- life -----------------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to work on runs. Raises StoreError when the store cannot be reached, ConfigurationError for a client."""
+        refuse_on_loop("engine.start", "engine.aio.start")
+        self._start(None)
+
+    def stop(self, drain: timedelta | None = None) -> bool:
+        """Drain, then stop and close. True: every running step finished within the drain time."""
+        refuse_on_loop("engine.stop", "engine.aio.stop")
+        return self._stop(drain)
+
+    def __enter__(self) -> Self:
+        if self.works:
+            self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def states(self) -> Mapping[str, ProcessState]:
+        """Every process and what it does; empty before the start."""
+        if self._worker is None:
+            return {}
+        return {f"{workflow}/{name}" if workflow else name: state for (workflow, name), state in self._worker.states().items()}
+
+    @property
+    def unhealthy(self) -> str | None:
+        """Why this process should be replaced; None while it should not."""
+        return self._runtime.unhealthy if self._runtime is not None else None
+
+    # -- verbs ----------------------------------------------------------------------------------------------------------------
+
+    def trigger(
+        self,
+        workflow: Workflow[ObjectT, StatusT],
+        foreign_id: str,
+        obj: ObjectT | None = None,
+        **options: Unpack[TriggerOptions[StatusT]],
+    ) -> RunHandle[ObjectT, StatusT]:
+        """Start a run for your object `foreign_id`; it is stored when this returns.
+
+        `options`: see TriggerOptions. Raises WorkflowInProgressError when the foreign id has an unfinished run, PayloadError for an
+        object that cannot be stored, BadDataError, StoreError.
+        """
+        refuse_on_loop("engine.trigger", "engine.aio.trigger")
+        started = self._the_starter().start(workflow, foreign_id, obj, options)
+        return self._handle_of(workflow, foreign_id, started)
+
+    def trigger_many(
+        self,
+        workflow: Workflow[ObjectT, StatusT],
+        entries: Iterable[tuple[str, ObjectT]],
+        *,
+        key: Callable[[str], str] | None = None,
+        **options: Unpack[TriggerOptions[StatusT]],
+    ) -> list[RunHandle[ObjectT, StatusT]]:
+        """Start many runs in few transactions. In: pairs of foreign id and object; `key` makes the idempotency key of a foreign id.
+        An entry whose foreign id has an unfinished run, or whose key was used, answers with that run (`created` is False)."""
+        refuse_on_loop("engine.trigger_many", "engine.aio.trigger_many")
+        pairs = list(entries)
+        started = self._the_starter().start_many(workflow, pairs, key, options)
+        return [self._handle_of(workflow, pair[0], one) for pair, one in zip(pairs, started, strict=True)]
+
+    def handle(self, run_id: str) -> RunHandle[Any, Any]:
+        """A handle on any run. Raises RunNotFoundError."""
+        refuse_on_loop("engine.handle", "engine.aio.handle")
+        core = self._the_core()
+        record = core.store.lookup([run_id]).get(run_id)
+        if record is None:
+            raise RunNotFoundError(f"there is no run {run_id}.", run_id=run_id)
+        return RunHandle(core, core.workflows.get(record.workflow), run_id, record.foreign_id)
+
+    def latest(self, workflow: Workflow[ObjectT, StatusT], foreign_id: str) -> RunHandle[ObjectT, StatusT]:
+        """The unfinished run of a foreign id, else the one started last. Raises RunNotFoundError."""
+        refuse_on_loop("engine.latest", "engine.aio.latest")
+        core = self._the_core()
+        record = core.store.latest(self.namespace, workflow.name, foreign_id)
+        if record is None:
+            raise RunNotFoundError(
+                f"{workflow.name} has no run for {foreign_id!r}.", workflow=workflow.name, foreign_id=foreign_id
+            )
+        return RunHandle(core, workflow, record.run_id, foreign_id)
+
+    def runs(
+        self,
+        workflow: Workflow[Any, Any] | str | None = None,
+        *,
+        foreign_ids: Iterable[str] = (),
+        statuses: Iterable[Enum | str] = (),
+        states: Iterable[RunState] = (),
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        order: Order = Order.NEWEST_FIRST,
+        limit: int = 25,
+        after: Cursor | None = None,
+    ) -> Page:
+        """One page of runs; pass `page.next` as `after` for the following one. Filters are combined with AND, several values of one
+        with OR. Raises QueryError."""
+        refuse_on_loop("engine.runs", "engine.aio.runs")
+        name = workflow.name if isinstance(workflow, Workflow) else workflow
+        return self._the_core().store.runs(
+            RunQuery(
+                namespace=self.namespace,
+                workflows=() if name is None else (name,),
+                foreign_ids=tuple(foreign_ids),
+                statuses=tuple(str(s.value) if isinstance(s, Enum) else s for s in statuses),
+                states=tuple(states),
+                created_after=created_after,
+                created_before=created_before,
+                order=order,
+                limit=limit,
+                after=after,
+            )
+        )
+
+    # -- inside ---------------------------------------------------------------------------------------------------------------
+
+    def _handle_of(self, workflow: Workflow[ObjectT, StatusT], foreign_id: str, started: Started) -> RunHandle[ObjectT, StatusT]:
+        return RunHandle(self._the_core(), workflow, started.run_id, foreign_id, created=started.created)
+
+    def _the_starter(self) -> Starter:
+        core = self._the_core()
+        if self._starter is None:
+            self._starter = Starter(core)
+        return self._starter
+
+    def _the_core(self) -> Core:
+        """The parts, made at first use and again in a forked child."""
+        pid = os.getpid()
+        if self._core is not None and self._pid == pid:
+            return self._core
+        if self._closed:
+            raise EngineClosedError("this engine was stopped.", remedy="Make a new one.")
+        if self._pid is not None and self._pid != pid and self._runtime is not None:
+            raise EngineForkedError(
+                "this engine was started before the process forked: its threads and connections belong to the parent.",
+                remedy="Make a new Engine in the child, or start it after the fork.",
+            )
+        store = self._store_source() if callable(self._store_source) else self._store_source
+        core = Core(
+            self.workflows,
+            store=store,
+            clock=self._clock,
+            ids=self._ids,
+            rng=self._rng,
+            metrics=self.metrics,
+            namespace=self.namespace,
+        )
+        core.handoff = self._handoff
+        if self._pid is None:
+            self.metrics.observe_depths(self._depths)
+        self._core, self._pid, self._starter = core, pid, None
+        return core
+
+    def _start(self, loop: Any) -> None:
+        if not self.works:
+            raise ConfigurationError("this engine is a client: it does not work on runs.", remedy="Use Engine.from_url(...).")
+        core = self._the_core()
+        if self._runtime is not None:
+            return
+        if not self.workflows:
+            raise ConfigurationError("an engine without workflows has nothing to work on.", remedy="Engine(workflow, ...).")
+        if self._roles_source is None:
+            raise ConfigurationError("this engine has no role scheduler.", remedy="Pass roles=, or use Engine.from_url(...).")
+        roles = self._roles_source() if callable(self._roles_source) else self._roles_source
+        self._roles = roles
+
+        def executor(steps: Any) -> ThreadExecutor:
+            threads = ThreadExecutor(steps, core.clock, core.committer, "flowdsl")
+            if loop is not None:
+                threads.use_loop(loop)
+            return threads
+
+        worker = Worker(
+            core, roles, executor, auto_resume=self._auto_resume, beat=self._beat, lapse=self._lapse, lease=self._lease
+        )
+        runtime = Runtime(core, worker, "flowdsl")
+        try:
+            runtime.start()
+        except StoreError:
+            worker.executor.stop()
+            raise
+        self._worker, self._runtime = worker, runtime
+        log.info("engine started for %s", ", ".join(w.name for w in self.workflows))
+
+    def _stop(self, drain: timedelta | None) -> bool:
+        clean = True
+        if self._runtime is not None and self._pid == os.getpid():
+            clean = self._runtime.stop(drain if drain is not None else self._drain)
+            self._roles.close()
+            log.info("engine stopped%s", "" if clean else "; some steps still run")
+        if self._core is not None and self._pid == os.getpid():
+            self._core.waiter.close()
+            self._core.store.close()
+        self._closed = True
+        self._core = None
+        return clean
+
+    def _depths(self) -> Mapping[tuple[str, str], TopicDepth]:
+        core = self._core
+        if core is None or self._pid != os.getpid():
+            return {}
+        try:
+            depths = core.store.depths(self.namespace, list(core.topics))
+        except StoreError as error:
+            log.warning("queue depths are unknown: %s", error)
+            return {}
+        return {(lane.workflow.name, lane.spec.from_key): depths[topic] for topic, lane in core.topics.items() if topic in depths}

@@ -1,0 +1,252 @@
+"""Executors run bodies. The threaded one is production's; the inline one lets a test decide when what runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from queue import SimpleQueue
+from typing import Any, Protocol
+
+from flowdsl.clock import Clock
+from flowdsl.engine.committer import Committer
+from flowdsl.engine.work import Work
+
+log = logging.getLogger("flowdsl.executor")
+
+
+class Body(Protocol):
+    """What an executor calls: the part of a step's life between the claim and the commit."""
+
+    def run(self, work: Work) -> None:
+        """Run a `def` body to its end and submit what came of it."""
+        ...
+
+    async def run_async(self, work: Work) -> None:
+        """The same for an `async def` body."""
+        ...
+
+
+class Executor(Protocol):
+    """Runs works, each lane's at most `limit` at a time."""
+
+    @abstractmethod
+    def offer(self, works: Sequence[Work]) -> None:
+        """Run these when their lanes allow."""
+
+    @abstractmethod
+    def overdue(self) -> Sequence[Work]:
+        """Works whose body has outlived its time_limit and still runs."""
+
+    @abstractmethod
+    def withdraw(self) -> Sequence[Work]:
+        """Take back what has not begun."""
+
+    @abstractmethod
+    def running(self) -> int:
+        """Bodies that run now."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Take no more. Bodies that still run are left to themselves."""
+
+
+class InlineExecutor:
+    """Runs one body at each `step`, in the caller's thread."""
+
+    def __init__(self, body: Body, clock: Clock) -> None:
+        self._body = body
+        self._clock = clock
+        self._ready: deque[Work] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def offer(self, works: Sequence[Work]) -> None:
+        for work in works:
+            if work.lane.admit(work):
+                self._ready.append(work)
+
+    def step(self) -> bool:
+        """Run the next body. False: nothing was ready."""
+        if not self._ready:
+            return False
+        work = self._ready.popleft()
+        began = work.began = self._clock.monotonic()
+        if work.lane.spec.is_async:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+            self._loop.run_until_complete(self._body.run_async(work))
+        else:
+            self._body.run(work)
+        following = work.lane.finish(self._clock.monotonic() - began)
+        if following is not None:
+            self._ready.append(following)
+        return True
+
+    def overdue(self) -> Sequence[Work]:
+        return ()
+
+    def withdraw(self) -> Sequence[Work]:
+        works, self._ready = list(self._ready), deque()
+        lanes = {id(work.lane): work.lane for work in works}
+        for work in works:
+            work.lane.retract()
+        return [*works, *(w for lane in lanes.values() for w in lane.withdraw())]
+
+    def running(self) -> int:
+        return 0
+
+    def stop(self) -> None:
+        if self._loop is not None:
+            self._loop.close()
+            self._loop = None
+
+
+class ThreadExecutor:
+    """Daemon threads for `def` bodies, made when all are busy; one event loop for `async def` bodies, the engine's own or the
+    caller's."""
+
+    def __init__(self, body: Body, clock: Clock, committer: Committer, name: str) -> None:
+        self._body = body
+        self._clock = clock
+        self._committer = committer
+        self._name = name
+        self._ready: SimpleQueue[Work | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = 0
+        self._threads: list[threading.Thread] = []
+        self._active: dict[int, Work] = {}
+        self._stopped = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._own_loop_thread: threading.Thread | None = None
+        self._arrived: deque[Work] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run `async def` bodies on the caller's loop instead of one of our own."""
+        self._loop = loop
+
+    def offer(self, works: Sequence[Work]) -> None:
+        for work in works:
+            if work.lane.admit(work):
+                self._start(work)
+
+    def _start(self, work: Work) -> None:
+        if work.lane.spec.is_async:
+            self._arrived.append(work)
+            self._event_loop().call_soon_threadsafe(self._begin_arrived)
+        else:
+            self._enqueue(work)
+
+    def _enqueue(self, work: Work) -> None:
+        with self._lock:
+            if self._idle <= self._ready.qsize() and not self._stopped:
+                self._idle += 1
+                thread = threading.Thread(target=self._serve, name=f"{self._name}-step-{len(self._threads) + 1}", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+        self._ready.put(work)
+
+    def _serve(self) -> None:
+        while True:
+            work = self._ready.get()
+            if work is None:
+                return
+            with self._lock:
+                self._idle -= 1
+            while work is not None:
+                work = self._run(work)
+                if self._committer.leading:
+                    continue  # the leader takes what we just submitted along
+                if work is not None:  # lead ourselves, and let another thread run what follows meanwhile
+                    self._enqueue(work)
+                    work = None
+                self._committer.flush()
+            with self._lock:
+                self._idle += 1
+
+    def _run(self, work: Work) -> Work | None:
+        clock = self._clock
+        began = work.began = clock.monotonic()
+        self._active[id(work)] = work
+        try:
+            self._body.run(work)
+        finally:
+            del self._active[id(work)]
+        return work.lane.finish(clock.monotonic() - began)  # type: ignore[no-any-return]
+
+    def _event_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._own_loop_thread = threading.Thread(target=self._loop.run_forever, name=f"{self._name}-loop", daemon=True)
+                self._own_loop_thread.start()
+            return self._loop
+
+    def _begin_arrived(self) -> None:
+        while self._arrived:
+            work = self._arrived.popleft()
+            task = asyncio.get_running_loop().create_task(self._run_async(work))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _run_async(self, work: Work) -> None:
+        following: Work | None = work
+        while following is not None:
+            began = following.began = self._clock.monotonic()
+            self._active[id(following)] = following
+            try:
+                await self._body.run_async(following)
+            finally:
+                del self._active[id(following)]
+            following = following.lane.finish(self._clock.monotonic() - began)
+
+    def overdue(self) -> Sequence[Work]:
+        now = self._clock.monotonic()
+        return [
+            work
+            for work in list(self._active.values())
+            if work.lane.options.time_limit is not None and now - work.began > work.lane.options.time_limit.total_seconds()
+        ]
+
+    def withdraw(self) -> Sequence[Work]:
+        works: list[Work] = []
+        while not self._ready.empty():
+            work = self._ready.get()
+            if work is not None:
+                work.lane.retract()
+                works.append(work)
+        lanes = {id(work.lane): work.lane for work in [*works, *self._active.values()]}
+        for lane in lanes.values():
+            works.extend(lane.withdraw())
+        return works
+
+    def running(self) -> int:
+        return len(self._active)
+
+    def stop(self) -> None:
+        self._stopped = True
+        for _ in self._threads:
+            self._ready.put(None)
+        loop, thread = self._loop, self._own_loop_thread
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(self._end_loop)
+            if thread is not threading.current_thread():
+                thread.join(timeout=5)
+                if not thread.is_alive():
+                    loop.close()
+
+    def _end_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        async def cancel_all() -> None:
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await loop.shutdown_asyncgens()
+            loop.stop()
+
+        ending: Coroutine[Any, Any, None] = cancel_all()
+        self._ending = loop.create_task(ending)

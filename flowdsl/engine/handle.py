@@ -1,0 +1,173 @@
+"""Handles on one run: what is asked of it and done to it from outside."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from datetime import timedelta
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+from flowdsl.dsl.run import Run
+from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.control import Control
+from flowdsl.engine.core import Core
+from flowdsl.engine.loop_guard import refuse_on_loop
+from flowdsl.errors import ConfigurationError, RunNotFoundError, WaitTimeoutError
+from flowdsl.model.history import HistoryRow
+from flowdsl.model.pending import PendingRow
+from flowdsl.model.record import RunRecord
+
+ObjectT = TypeVar("ObjectT")
+StatusT = TypeVar("StatusT", bound=Enum)
+
+
+class RunHandle(Generic[ObjectT, StatusT]):
+    """A run, from outside. Its verbs block; `aio` has the same as coroutines."""
+
+    def __init__(
+        self, core: Core, workflow: Workflow[ObjectT, StatusT] | None, run_id: str, foreign_id: str, *, created: bool = False
+    ) -> None:
+        self._core = core
+        self._workflow = workflow
+        self._control = Control(core)
+        self.run_id = run_id
+        self.foreign_id = foreign_id
+        self.created = created
+        """True on the handle that a trigger returned for a run it started itself; False where it found one."""
+
+    @property
+    def aio(self) -> AioRunHandle[ObjectT, StatusT]:
+        """The same verbs as coroutines."""
+        return AioRunHandle(self)
+
+    def wait(self, status: StatusT | None = None, timeout: timedelta | None = None) -> Run[ObjectT, StatusT]:
+        """Block until the run has been in `status` (None: until it has ended) and return it as it is then.
+
+        Returns at once when that has happened already. Raises RunEndedError when it cannot happen any more, WaitTimeoutError
+        after `timeout` (None: never), RunNotFoundError.
+        """
+        refuse_on_loop("handle.wait", "handle.aio.wait")
+        wait = self._core.waiter.wait(self.run_id, self._key(status))
+        try:
+            record = wait.future.result(None if timeout is None else timeout.total_seconds())
+        except FutureTimeoutError as error:
+            if wait.future.done():
+                raise  # the wait's own answer
+            self._core.waiter.cancel(wait)
+            raise self._too_long(status, timeout) from error
+        return self._view(record)
+
+    def record(self) -> RunRecord:
+        """The run as it is stored now. Raises RunNotFoundError."""
+        refuse_on_loop("handle.record", "handle.aio.record")
+        found = self._core.store.lookup([self.run_id]).get(self.run_id)
+        if found is None:
+            raise RunNotFoundError(f"there is no run {self.run_id}.", run_id=self.run_id)
+        return found
+
+    def run(self) -> Run[ObjectT, StatusT]:
+        """The run as it is stored now, typed, with its object. Raises RunNotFoundError."""
+        return self._view(self.record())
+
+    def history(self) -> Sequence[HistoryRow]:
+        """Every version of the run, with what made it and who."""
+        refuse_on_loop("handle.history", "handle.aio.history")
+        return self._core.store.history(self.run_id)
+
+    def pending(self) -> Sequence[PendingRow]:
+        """What waits to be done for the run."""
+        refuse_on_loop("handle.pending", "handle.aio.pending")
+        return self._core.store.rows([self.run_id])
+
+    def pause(self, reason: str, actor: str | None = None) -> RunRecord:
+        """Pause it. While a step is being executed the pause is stored as a request (`record.requested`) and applied by the step's
+        commit. Raises IllegalMoveError, RunNotFoundError."""
+        refuse_on_loop("handle.pause", "handle.aio.pause")
+        return self._control.pause(self.run_id, reason, actor)
+
+    def resume(self, actor: str | None = None) -> RunRecord:
+        """Let a paused run go on. Raises IllegalMoveError, RunNotFoundError."""
+        refuse_on_loop("handle.resume", "handle.aio.resume")
+        return self._control.resume(self.run_id, actor)
+
+    def cancel(self, reason: str, actor: str | None = None, *, force: bool = False) -> RunRecord:
+        """End it. While a step is being executed the cancel waits for its commit, so that what the step did is not forgotten;
+        `force=True` does not wait and discards the step's result. Raises IllegalMoveError, RunNotFoundError."""
+        refuse_on_loop("handle.cancel", "handle.aio.cancel")
+        return self._control.cancel(self.run_id, reason, actor, force=force)
+
+    def __repr__(self) -> str:
+        return f"<RunHandle {self.foreign_id!r} {self.run_id}>"
+
+    def _key(self, status: StatusT | None) -> str | None:
+        if status is None:
+            return None
+        return self._known_workflow().key(status)
+
+    def _known_workflow(self) -> Workflow[ObjectT, StatusT]:
+        if self._workflow is None:
+            raise ConfigurationError(
+                f"the workflow of run {self.run_id} is not one of this engine's.", remedy="Name it when the engine is made."
+            )
+        return self._workflow
+
+    def _view(self, record: RunRecord) -> Run[ObjectT, StatusT]:
+        workflow = self._known_workflow()
+        return Run(record, workflow.codec.decode(record.payload)[0], workflow.member(record.status))
+
+    def _too_long(self, status: StatusT | None, timeout: timedelta | None) -> WaitTimeoutError:
+        goal = "end" if status is None else f"reach {status!r}"
+        return WaitTimeoutError(f"the run did not {goal} within {timeout}.", run_id=self.run_id, foreign_id=self.foreign_id)
+
+
+class AioRunHandle(Generic[ObjectT, StatusT]):
+    """A run, from outside, for coroutines. See RunHandle for what each verb does."""
+
+    def __init__(self, handle: RunHandle[ObjectT, StatusT]) -> None:
+        self._handle = handle
+        self.run_id = handle.run_id
+        self.foreign_id = handle.foreign_id
+        self.created = handle.created
+
+    async def wait(self, status: StatusT | None = None, timeout: timedelta | None = None) -> Run[ObjectT, StatusT]:
+        """As RunHandle.wait; takes no thread while it waits."""
+        handle = self._handle
+        waiter = handle._core.waiter
+        wait = await asyncio.to_thread(waiter.wait, handle.run_id, handle._key(status))
+        answer: Future[Any] = wait.future
+        try:
+            async with asyncio.timeout(None if timeout is None else timeout.total_seconds()) as timer:
+                record = await asyncio.wrap_future(answer)
+        except TimeoutError as error:
+            waiter.cancel(wait)
+            if timer.expired():
+                raise handle._too_long(status, timeout) from error
+            raise
+        except asyncio.CancelledError:
+            waiter.cancel(wait)
+            raise
+        return handle._view(record)
+
+    async def record(self) -> RunRecord:
+        return await asyncio.to_thread(self._handle.record)
+
+    async def run(self) -> Run[ObjectT, StatusT]:
+        return await asyncio.to_thread(self._handle.run)
+
+    async def history(self) -> Sequence[HistoryRow]:
+        return await asyncio.to_thread(self._handle.history)
+
+    async def pending(self) -> Sequence[PendingRow]:
+        return await asyncio.to_thread(self._handle.pending)
+
+    async def pause(self, reason: str, actor: str | None = None) -> RunRecord:
+        return await asyncio.to_thread(self._handle.pause, reason, actor)
+
+    async def resume(self, actor: str | None = None) -> RunRecord:
+        return await asyncio.to_thread(self._handle.resume, actor)
+
+    async def cancel(self, reason: str, actor: str | None = None, *, force: bool = False) -> RunRecord:
+        return await asyncio.to_thread(lambda: self._handle.cancel(reason, actor, force=force))

@@ -1,0 +1,145 @@
+"""A lane: one step's consumer in this instance. It counts what is in hand and says how much more may be taken."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections import deque
+from typing import Any
+
+from flowdsl.dsl.spec import StepSpec
+from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.metrics import ProcessMetrics
+from flowdsl.engine.work import Work
+
+LOOK_AHEAD = 0.05
+"""Seconds of work to hold beyond what runs: enough that a quick step never waits for the next claim, too little for a slow one
+to keep rows from other instances."""
+MAX_AHEAD = 240
+
+
+class Lane:
+    """Counts for one (workflow, status). `open` are the rows in hand: ready, running or not yet committed."""
+
+    def __init__(self, workflow: Workflow[Any, Any], spec: StepSpec, topic: str, name: str, metrics: ProcessMetrics) -> None:
+        self.workflow = workflow
+        self.spec = spec
+        self.options = spec.options
+        self.topic = topic
+        self.name = name
+        self.metrics = metrics
+        self.destinations: dict[object, str] = dict(zip(spec.to, spec.to_keys, strict=True))
+        self.terminal = workflow.definition().terminal
+        self.slots = 1 if spec.options.parallel_count is None else 0
+        self.hungry = True
+        """There may be rows that were not taken for want of room, or that a wake-up announced."""
+        self.next_poll = 0.0
+        self._lock = threading.Lock()
+        self._open = 0
+        self._running = 0
+        self._waiting: deque[Work] = deque()
+        self._pace: float | None = None  # seconds per body, smoothed; None until one has been measured
+        self._expected: list[float] = []
+
+    @property
+    def limit(self) -> int:
+        """Bodies that may run at once."""
+        return self.slots * self.options.concurrency
+
+    @property
+    def open(self) -> int:
+        return self._open
+
+    @property
+    def running(self) -> int:
+        return self._running
+
+    def _ahead(self) -> int:
+        if self._pace is None:
+            return 0
+        return min(MAX_AHEAD, int(self.limit * LOOK_AHEAD / max(self._pace, 1e-6)))
+
+    def room(self) -> int:
+        """How many rows a claim may take now; 0 while a claim would be too small to be worth its round trip."""
+        limit = self.limit
+        ahead = self._ahead() if limit else 0
+        free = limit + ahead - self._open
+        return free if free > ahead // 2 else 0
+
+    def reserve(self) -> bool:
+        """Keep a place for a row that is about to be handed over. While rows wait in the store, half of the places are left
+        to them."""
+        with self._lock:
+            capacity = self.limit + self._ahead()
+            if self._open >= (capacity + 1) // 2 if self.hungry else self._open >= capacity:
+                return False
+            self._open += 1
+            return True
+
+    def take(self, count: int) -> None:
+        """`count` rows were claimed."""
+        with self._lock:
+            self._open += count
+
+    def close(self) -> bool:
+        """A row has left our hands. True: a claim is worth while again."""
+        with self._lock:
+            self._open -= 1
+        return self.hungry and self.room() > 0
+
+    def admit(self, work: Work) -> bool:
+        """True: run it now. False: it was queued until a body ends."""
+        with self._lock:
+            if self._running < self.limit:
+                self._running += 1
+                return True
+            self._waiting.append(work)
+            return False
+
+    def finish(self, seconds: float) -> Work | None:
+        """A body ended; the next one to run in its place, if any waits."""
+        with self._lock:
+            self._pace = seconds if self._pace is None else self._pace + (seconds - self._pace) * 0.2
+            if self._waiting and self._running <= self.limit:
+                return self._waiting.popleft()
+            self._running -= 1
+            return None
+
+    def retract(self) -> None:
+        """An admitted work was taken back before its body began."""
+        with self._lock:
+            self._running -= 1
+
+    def withdraw(self) -> list[Work]:
+        """Take back every row whose body has not begun and is not about to."""
+        with self._lock:
+            waiting, self._waiting = list(self._waiting), deque()
+        return waiting
+
+    def expect(self, at: float) -> None:
+        """A row of ours is due at this monotonic time."""
+        with self._lock:
+            heapq.heappush(self._expected, at)
+
+    def next_look(self) -> float | None:
+        """The monotonic time of the next look at the store that nobody has to ask for."""
+        with self._lock:
+            moments = [self._expected[0]] if self._expected else []
+        if self.options.polling_frequency is not None:
+            moments.append(self.next_poll)
+        return min(moments, default=None)
+
+    def should_look(self, now: float) -> bool:
+        if self.hungry:
+            return True
+        moment = self.next_look()
+        return moment is not None and moment <= now
+
+    def looked(self, now: float, asked: int, got: int) -> None:
+        """The store gave `got` of `asked` rows."""
+        with self._lock:
+            while self._expected and self._expected[0] <= now:
+                heapq.heappop(self._expected)
+        self.hungry = got >= asked
+        if self.options.polling_frequency is not None:
+            self.next_poll = now + self.options.polling_frequency.total_seconds()

@@ -1,0 +1,119 @@
+"""The threaded runtime: drives a worker's processes in production. Four threads beside the ones that run bodies."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from flowdsl.clock import Clock
+from flowdsl.engine.core import Core
+from flowdsl.engine.process import Process
+from flowdsl.engine.worker import Worker
+
+log = logging.getLogger("flowdsl.runtime")
+AFTER_ERROR = 1.0
+LONGEST_SLEEP = 5.0
+DRAIN_TICK = 0.02
+
+
+class Runtime:
+    """Threads: dispatch (claims), commit (for event loops, which must not wait), vital (heartbeat, leases), house (the rest)."""
+
+    def __init__(self, core: Core, worker: Worker, name: str) -> None:
+        self._core = core
+        self._worker = worker
+        self._name = name
+        self._stopping = threading.Event()
+        self._commit_wanted = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._unhealthy: str | None = None
+        core.commit_soon = self._commit_wanted.set
+
+    @property
+    def unhealthy(self) -> str | None:
+        """Why this process should be replaced; None while it should not."""
+        return self._unhealthy
+
+    def start(self) -> None:
+        """Raises StoreError when the store cannot be reached at all."""
+        self._worker.open()
+        worker = self._worker
+        self._spawn("commit", self._commit)
+        self._spawn("dispatch", self._dispatch)
+        self._spawn("vital", lambda: self._turn(worker.vital_processes, self._core.clock, self._watch))
+        self._spawn("house", lambda: self._turn(worker.slow_processes, self._core.clock, worker.publish_states))
+
+    def stop(self, drain: timedelta) -> bool:
+        """Drain and stop. True: every body finished in time; otherwise what still runs keeps its claim until the process is gone."""
+        self._worker.stop_taking()
+        clock = self._core.clock
+        end = clock.monotonic() + drain.total_seconds()
+        while not self._worker.drained and clock.monotonic() < end:
+            self._stopping.wait(DRAIN_TICK)
+            self._commit_wanted.set()
+        clean = self._worker.drained
+        self._stopping.set()
+        self._commit_wanted.set()
+        self._worker.dispatcher.wake(())
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout=10)
+        self._core.committer.flush()
+        self._worker.close()
+        return clean
+
+    def _spawn(self, role: str, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=self._guarded, args=(role, target), name=f"{self._name}-{role}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _guarded(self, role: str, target: Callable[[], None]) -> None:
+        """A loop that fails is logged and begun again after a pause: one bad answer must not stop the engine for good."""
+        while not self._stopping.is_set():
+            try:
+                target()
+                return
+            except Exception:
+                log.exception("the %s loop failed and starts again", role)
+                self._stopping.wait(AFTER_ERROR)
+
+    def _dispatch(self) -> None:
+        dispatcher, clock = self._worker.dispatcher, self._core.clock
+        while not self._stopping.is_set():
+            if dispatcher.step():
+                continue
+            due = dispatcher.next_due()
+            dispatcher.wait(LONGEST_SLEEP if due is None else max(0.0, min(LONGEST_SLEEP, due - clock.monotonic())))
+
+    def _commit(self) -> None:
+        while True:
+            self._commit_wanted.wait()
+            self._commit_wanted.clear()
+            self._core.committer.flush()
+            if self._stopping.is_set():
+                return
+
+    def _turn(self, processes: Sequence[Process], clock: Clock, after: Callable[[], None]) -> None:
+        while not self._stopping.is_set():
+            for process in processes:
+                while process.step() and not self._stopping.is_set():
+                    pass
+            after()
+            dues = [due for due in (process.next_due() for process in processes) if due is not None]
+            pause = min([LONGEST_SLEEP, *(due - clock.monotonic() for due in dues)])
+            self._stopping.wait(max(0.05, pause))
+
+    def _watch(self) -> None:
+        """Bodies that outlived their time limit cannot be stopped from outside. When they hold every place of a lane, this process
+        does nothing useful there any more and says so."""
+        stuck: dict[str, int] = {}
+        for work in self._worker.executor.overdue():
+            stuck[work.lane.topic] = stuck.get(work.lane.topic, 0) + 1
+        for topic, count in stuck.items():
+            lane = self._core.topics[topic]
+            if lane.limit and count >= lane.limit and self._unhealthy is None:
+                self._unhealthy = f"all {count} bodies of step {lane.spec.name} have outlived their time_limit"
+                log.error("%s: draining", self._unhealthy)
+                self._worker.stop_taking()

@@ -1,0 +1,217 @@
+"""Starting runs: one at a time or many in a few transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from enum import Enum
+from typing import Any, Generic, TypedDict, TypeVar
+
+from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.committer import MAX_GROUP
+from flowdsl.engine.control import default_actor
+from flowdsl.engine.core import Core
+from flowdsl.errors import BadDataError, ConfigurationError, DefinitionError, PayloadError, WorkflowInProgressError
+from flowdsl.model.change import CommitResult, Refusal, StartRun
+from flowdsl.model.history import Cause, Origin
+from flowdsl.model.item import ItemKind, NewItem
+from flowdsl.model.record import RunRecord
+from flowdsl.model.run_state import RunState
+
+ObjectT = TypeVar("ObjectT")
+StatusT = TypeVar("StatusT", bound=Enum)
+
+
+class TriggerOptions(TypedDict, Generic[StatusT], total=False):
+    """What a trigger may be told beside foreign id and object. All may be left out."""
+
+    start_status: StatusT | None
+    """Where the run begins; left out: the workflow's first starting status."""
+    idempotency_key: str | None
+    """A second trigger of the workflow with this key starts nothing and answers with the first one's run."""
+    metadata: Mapping[str, str] | None
+    tags: Sequence[str]
+    parent_run_id: str | None
+    priority: int
+    """Higher is worked on first."""
+    actor: str | None
+    """Who starts it, for the history; left out: the user of this process."""
+
+
+class Started:
+    """What became of one trigger."""
+
+    __slots__ = ("created", "run_id")
+
+    def __init__(self, run_id: str, created: bool) -> None:
+        self.run_id = run_id
+        self.created = created
+
+
+class Starter:
+    """Builds StartRun changes and reads their results."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._actor: str | None = None
+
+    def start(self, workflow: Workflow[Any, Any], foreign_id: str, obj: object, options: TriggerOptions[Any]) -> Started:
+        """Start one run. Raises WorkflowInProgressError, PayloadError, BadDataError, StoreError."""
+        core = self._core
+        change = self._change(workflow, foreign_id, obj, options, handoff=True)
+        answer: Future[CommitResult] = Future()
+        self._submit(change, answer)
+        core.committer.flush(answer.done)
+        if core.committer.waiting:
+            core.commit_soon()
+        started = self._read(change, answer.result(), options.get("idempotency_key"))
+        if started is None:
+            raise WorkflowInProgressError(
+                f"{workflow.name} {foreign_id!r} has an unfinished run.",
+                run_id=answer.result().run_id,
+                workflow=workflow.name,
+                foreign_id=foreign_id,
+                remedy="Wait for it to end, or cancel it.",
+            )
+        return started
+
+    def start_many(
+        self,
+        workflow: Workflow[Any, Any],
+        entries: Iterable[tuple[str, object]],
+        key: Callable[[str], str] | None,
+        options: TriggerOptions[Any],
+    ) -> list[Started]:
+        """Start many; an entry whose foreign id has an unfinished run answers with that run. Everything is encoded before
+        anything is stored."""
+        changes = [
+            self._change(
+                workflow,
+                foreign_id,
+                obj,
+                options if key is None else {**options, "idempotency_key": key(foreign_id)},
+                handoff=False,
+            )
+            for foreign_id, obj in entries
+        ]
+        started: list[Started] = []
+        for begin in range(0, len(changes), MAX_GROUP):
+            group = changes[begin : begin + MAX_GROUP]
+            answers: list[Future[CommitResult]] = [Future() for _ in group]
+            for change, answer in zip(group, answers, strict=True):
+                self._submit(change, answer)
+            last = answers[-1]
+            self._core.committer.flush(last.done)
+            if self._core.committer.waiting:
+                self._core.commit_soon()
+            for change, answer in zip(group, answers, strict=True):
+                result = answer.result()
+                one = self._read(change, result, None if key is None else key(change.foreign_id))
+                started.append(one if one is not None else Started(result.run_id or "", created=False))
+        return started
+
+    def _submit(self, change: StartRun, answer: Future[CommitResult]) -> None:
+        core = self._core
+
+        def done(result: CommitResult) -> None:
+            if result.applied:
+                core.metrics.moved(change.workflow, RunState.UNKNOWN, RunState.INITIATED)
+                if change.row is not None:
+                    core.committed(change.row, started_record(change, result))
+            else:
+                core.not_committed(change.row)
+            answer.set_result(result)
+
+        def failed(error: Exception) -> None:
+            core.not_committed(change.row)
+            answer.set_exception(error)
+
+        core.committer.submit(change, done, failed)
+
+    def _change(
+        self, workflow: Workflow[Any, Any], foreign_id: str, obj: object, options: TriggerOptions[Any], *, handoff: bool
+    ) -> StartRun:
+        core = self._core
+        definition = workflow.definition()
+        if core.workflows.get(workflow.name) is not workflow:
+            raise ConfigurationError(
+                f"workflow {workflow.name!r} is not one of this engine's.",
+                remedy="Name it when the engine is made: Engine(workflow, ...).",
+            )
+        if not isinstance(foreign_id, str) or not foreign_id:
+            raise BadDataError(
+                f"foreign_id {foreign_id!r} is not a text of at least one character.",
+                remedy="Pass the id of your own object as str.",
+            )
+        member = options.get("start_status")
+        status = definition.start if member is None else workflow.key(member)
+        if status in definition.terminal or status not in definition.statuses:
+            raise DefinitionError(
+                f"a run of {workflow.name} cannot start in {member!r}: nothing leaves it.",
+                remedy=f"Start in one of {', '.join(sorted(definition.statuses - definition.terminal))}.",
+            )
+        if obj is None and not workflow.codec.allows_none:
+            raise PayloadError(
+                f"a run of {workflow.name} needs an object of type {workflow.object_type!r}, not None.",
+                remedy="Pass it to trigger, or make the object type optional.",
+            )
+        run_id = core.ids()
+        key = options.get("idempotency_key")
+        items = () if key is None else (NewItem(kind=ItemKind.TRIGGER_KEY, key=f"{workflow.name}/{key}", body=run_id.encode()),)
+        priority = options.get("priority", 0)
+        payload = None if obj is None else workflow.codec.encode(obj)
+        return StartRun(
+            change_id=core.ids(),
+            namespace=core.namespace,
+            workflow=workflow.name,
+            run_id=run_id,
+            foreign_id=foreign_id,
+            status=status,
+            payload=payload,
+            origin=Origin(cause=Cause.TRIGGER, actor=options.get("actor") or self._user()),
+            row=core.step_row(workflow.name, run_id, status, priority=priority, handoff=handoff),
+            items=items,
+            metadata=dict(options.get("metadata") or {}),
+            tags=tuple(options.get("tags", ())),
+            parent_run_id=options.get("parent_run_id"),
+            priority=priority,
+        )
+
+    def _user(self) -> str:
+        if self._actor is None:
+            self._actor = default_actor()
+        return self._actor
+
+    def _read(self, change: StartRun, result: CommitResult, key: str | None) -> Started | None:
+        """What the result says; None: in progress."""
+        if result.applied:
+            return Started(change.run_id, created=True)
+        if result.refusal is Refusal.KEY_TAKEN and key is not None and result.item is not None:
+            return Started(result.item.decode(), created=False)
+        if result.refusal is Refusal.IN_PROGRESS:
+            return None
+        raise BadDataError(f"the store refused run {change.foreign_id!r} of {change.workflow}: {result.detail or result.refusal}")
+
+
+def started_record(change: StartRun, result: CommitResult) -> RunRecord:
+    """The run as an applied StartRun left it."""
+    at = result.at
+    if at is None:
+        raise ValueError("an applied StartRun says when")
+    return RunRecord(
+        namespace=change.namespace,
+        workflow=change.workflow,
+        run_id=change.run_id,
+        foreign_id=change.foreign_id,
+        status=change.status,
+        state=RunState.INITIATED,
+        version=1,
+        payload=change.payload,
+        created_at=at,
+        updated_at=at,
+        change_id=change.change_id,
+        metadata=change.metadata,
+        tags=change.tags,
+        parent_run_id=change.parent_run_id,
+        priority=change.priority,
+    )

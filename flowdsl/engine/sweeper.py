@@ -1,0 +1,75 @@
+"""The sweeper: makes the row that a run should have and has not, after a deployment that added a step, say."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from flowdsl.engine.control import control_move
+from flowdsl.engine.core import Core
+from flowdsl.errors import StoreError
+from flowdsl.model.change import CommitResult
+from flowdsl.model.history import Cause
+from flowdsl.model.record import RunRecord
+
+log = logging.getLogger("flowdsl.sweeper")
+DEFAULT_INTERVAL = timedelta(seconds=60)
+BATCH = 200
+
+
+class Sweeper:
+    """Walks the unattended runs of each workflow in bounded batches, in one role. What it finds is counted; it should be nothing."""
+
+    def __init__(self, core: Core, holds_role: Callable[[], bool], interval: timedelta = DEFAULT_INTERVAL) -> None:
+        self._core = core
+        self._holds_role = holds_role
+        self._interval = interval.total_seconds()
+        self._next = 0.0
+        self._todo: list[tuple[str, str]] = []  # (workflow, run id after which to go on)
+
+    def step(self) -> bool:
+        """One batch of one workflow. True: there may be more right away."""
+        core = self._core
+        now = core.clock.monotonic()
+        if not self._todo:
+            if now < self._next or not self._holds_role():
+                return False
+            self._next = now + self._interval
+            self._todo = [(name, "") for name in core.workflows]
+        workflow, after = self._todo.pop(0)
+        statuses = [key for name, key in core.lanes if name == workflow]
+        try:
+            runs = core.store.unattended(core.namespace, workflow, statuses, after, BATCH)
+        except StoreError as error:
+            log.warning("sweep failed: %s", error)
+            self._todo.clear()
+            return False
+        for record in runs:
+            self._mend(record)
+        if len(runs) == BATCH:
+            self._todo.insert(0, (workflow, runs[-1].run_id))
+        if core.committer.waiting:
+            core.commit_soon()
+        return bool(self._todo) or bool(runs)
+
+    def next_due(self) -> float | None:
+        return self._core.clock.monotonic() if self._todo else self._next
+
+    def _mend(self, record: RunRecord) -> None:
+        """Give the run its row. Compare-and-set on the version, like any change: if the run moved meanwhile, it has a row."""
+        core = self._core
+        row = core.step_row(record.workflow, record.run_id, record.status, priority=record.priority, handoff=False)
+        if row is None:
+            return
+        reason = "its pending row was missing"
+        change = control_move(core, record, record.state, reason, "sweeper", cause=Cause.SWEEP, row=row, honour_request=True)
+
+        def done(result: CommitResult) -> None:
+            if result.applied:
+                core.metrics.swept.labels(record.workflow).inc()
+                log.warning("run %s had no row in status %s: made again", record.run_id, record.status)
+                core.committed(row, record)
+                core.wake([row.topic])
+
+        core.committer.submit(change, done, lambda error: log.warning("sweep failed: %s", error))

@@ -1,0 +1,164 @@
+"""One waiter for all waits: told of what this process commits, and asking the store about the rest in one statement."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+from flowdsl.clock import Clock
+from flowdsl.errors import RunEndedError, RunNotFoundError, StoreError
+from flowdsl.model.history import HistoryRow
+from flowdsl.model.record import RunRecord
+from flowdsl.ports.record_store import RecordStore
+
+FIRST_POLL = 0.02
+LAST_POLL = 0.5
+"""Seconds between two looks at the store: short for a fresh wait, doubling for a long one."""
+
+
+class Wait:
+    """One wait for a run to pass `status` (None: to finish)."""
+
+    def __init__(self, run_id: str, status: str | None) -> None:
+        self.run_id = run_id
+        self.status = status
+        self.future: Future[RunRecord] = Future()
+        self.seen_version = 0
+
+    def settle(self, record: RunRecord, history: Callable[[str], Sequence[HistoryRow]]) -> None:
+        """Answer if the run got there, or cannot any more. The history is read only when the run has moved past what was seen."""
+        if self.future.done() or record.version <= self.seen_version:
+            return
+        if self.status is None:
+            if record.state.finished:
+                self._answer(record)
+        elif record.status == self.status:
+            self._answer(record)
+        elif record.version > self.seen_version + 1 or record.state.finished:
+            if any(row.to_status == self.status for row in history(record.run_id)):
+                self._answer(record)
+            elif record.state.finished:
+                self._refuse(
+                    RunEndedError(
+                        f"the run ended {record.state.label.lower()} in status {record.status!r} without passing {self.status!r}.",
+                        run_id=record.run_id,
+                        workflow=record.workflow,
+                        foreign_id=record.foreign_id,
+                    )
+                )
+        self.seen_version = record.version
+
+    def lost(self) -> None:
+        self._refuse(RunNotFoundError(f"there is no run {self.run_id}.", run_id=self.run_id))
+
+    def _answer(self, record: RunRecord) -> None:
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_result(record)
+
+    def _refuse(self, error: Exception) -> None:
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
+
+
+class Waiter:
+    """Holds the waits of one engine. A thread of its own looks at the store while there are any."""
+
+    def __init__(self, store: RecordStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._waits: dict[str, list[Wait]] = {}
+        self._thread: threading.Thread | None = None
+        self._news = threading.Event()
+        self._closed = False
+        self.threaded = True
+        """False under test: `step` is called instead."""
+
+    def wait(self, run_id: str, status: str | None) -> Wait:
+        """Begin to wait. The first look at the store happens at once, in the caller's thread."""
+        wait = Wait(run_id, status)
+        with self._lock:
+            self._waits.setdefault(run_id, []).append(wait)
+        self._look({run_id: [wait]})
+        self._sweep()
+        if not wait.future.done() and self.threaded:
+            self._ensure_thread()
+        return wait
+
+    def cancel(self, wait: Wait) -> None:
+        """Nobody waits for it any more."""
+        wait.future.cancel()
+        self._sweep()
+
+    def notify(self, record: RunRecord) -> None:
+        """This process has committed this version of the run."""
+        waits = self._waits.get(record.run_id)
+        if not waits:
+            return
+        for wait in list(waits):
+            wait.settle(record, self._store.history)
+        self._sweep()
+
+    def step(self) -> bool:
+        """Look at every run that is waited for. True: some wait was answered."""
+        with self._lock:
+            waits = {run_id: list(entries) for run_id, entries in self._waits.items()}
+        if not waits:
+            return False
+        self._look(waits)
+        return self._sweep()
+
+    def close(self) -> None:
+        """End every wait with an error."""
+        self._closed = True
+        self._news.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=5)
+
+    def _look(self, waits: dict[str, list[Wait]]) -> None:
+        records = self._store.lookup(list(waits))
+        for run_id, entries in waits.items():
+            record = records.get(run_id)
+            for wait in entries:
+                if record is None:
+                    wait.lost()
+                else:
+                    if wait.seen_version == 0 and record.version > 1:
+                        wait.seen_version = -1  # more than one version behind: read the history
+                    wait.settle(record, self._store.history)
+
+    def _sweep(self) -> bool:
+        with self._lock:
+            before = sum(map(len, self._waits.values()))
+            kept = {run_id: [w for w in entries if not w.future.done()] for run_id, entries in self._waits.items()}
+            self._waits = {run_id: entries for run_id, entries in kept.items() if entries}
+            return sum(map(len, self._waits.values())) < before
+
+    def _ensure_thread(self) -> None:
+        with self._lock:
+            self._news.set()
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._watch, name="flowdsl-waiter", daemon=True)
+                self._thread.start()
+
+    def _watch(self) -> None:
+        pause = FIRST_POLL
+        while not self._closed:
+            if self._news.wait(pause):
+                self._news.clear()
+                pause = FIRST_POLL
+                if self._closed:
+                    return
+                if self._news.wait(pause):  # several waits begun together are one look
+                    continue
+            try:
+                answered = self.step()
+            except StoreError:
+                answered = False
+            pause = FIRST_POLL if answered else min(pause * 2, LAST_POLL)
+            with self._lock:
+                if not self._waits:
+                    self._thread = None
+                    return

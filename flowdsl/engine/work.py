@@ -1,0 +1,42 @@
+"""A row in hand: claimed by this instance, with the run it belongs to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowdsl.model.record import RunRecord
+
+
+class Work:
+    """One claim of one step row, on its way from the claim (or the handoff) to the commit."""
+
+    __slots__ = ("attempts", "began", "delivery", "lane", "lapses", "owner", "record", "row_id", "waited")
+
+    def __init__(
+        self,
+        lane: Any,  # the Lane; typed there, since a lane holds works
+        record: RunRecord,
+        *,
+        row_id: str,
+        owner: str,
+        delivery: int,
+        attempts: int = 0,
+        lapses: int = 0,
+        waited: float = 0.0,
+    ) -> None:
+        self.lane = lane
+        self.record = record
+        self.row_id = row_id
+        self.owner = owner
+        self.delivery = delivery
+        self.attempts = attempts
+        self.lapses = lapses
+        self.waited = waited
+        """Seconds between the event and its receipt."""
+        self.began = 0.0
+        """Monotonic time at which the body began."""
+
+    @property
+    def failures(self) -> int:
+        """Consecutive attempts that came to nothing: errors, and claims whose owner was gone."""
+        return self.attempts + self.lapses

@@ -1,0 +1,133 @@
+"""A worker: the processes of one engine that takes work, made and stopped together. It has no thread of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+
+from flowdsl import naming
+from flowdsl.engine.auto_resumer import AutoResumer
+from flowdsl.engine.core import Core
+from flowdsl.engine.dispatcher import Dispatcher
+from flowdsl.engine.executor import Executor
+from flowdsl.engine.membership import DEFAULT_BEAT, DEFAULT_LAPSE, Membership
+from flowdsl.engine.metrics import ProcessState
+from flowdsl.engine.process import Process
+from flowdsl.engine.role_keeper import DEFAULT_LEASE, RoleKeeper
+from flowdsl.engine.steps import AutoResume, Steps
+from flowdsl.engine.sweeper import Sweeper
+from flowdsl.errors import StoreError
+from flowdsl.ports.role_scheduler import RoleScheduler
+
+log = logging.getLogger("flowdsl.worker")
+
+SWEEPER, AUTO_RESUMER = "sweeper", "auto-resumer"
+
+
+class Worker:
+    """Wires the processes. In: the executor is made by `executor(steps)`, so that a test can bring its own."""
+
+    def __init__(
+        self,
+        core: Core,
+        roles: RoleScheduler,
+        executor: Callable[[Steps], Executor],
+        *,
+        auto_resume: AutoResume,
+        beat: timedelta = DEFAULT_BEAT,
+        lapse: timedelta = DEFAULT_LAPSE,
+        lease: timedelta = DEFAULT_LEASE,
+    ) -> None:
+        self._core = core
+        self.steps = Steps(core, auto_resume)
+        self.executor = executor(self.steps)
+        self.dispatcher = Dispatcher(core, self.steps)
+        self.membership = Membership(core, beat=beat, lapse=lapse, changed=self._disowned)
+        names = {name: naming.role(core.namespace, "", name) for name in (SWEEPER, AUTO_RESUMER)}
+        self.roles = RoleKeeper(core, roles, list(names.values()), lease)
+        self._housekeeping: dict[str, Callable[[], bool]] = {
+            name: partial(self.roles.holds, role) for name, role in names.items()
+        }
+        self.sweeper = Sweeper(core, self._housekeeping[SWEEPER])
+        self.auto_resumer = AutoResumer(core, self._housekeeping[AUTO_RESUMER])
+        self._unlisten: Callable[[], None] | None = None
+
+    @property
+    def slow_processes(self) -> Sequence[Process]:
+        """What one housekeeping thread can step in turn: none of them is waited for."""
+        return (self._core.delayed, self.sweeper, self.auto_resumer)
+
+    @property
+    def vital_processes(self) -> Sequence[Process]:
+        """What must never wait behind anything else: heartbeat and leases."""
+        return (self.membership, self.roles)
+
+    def open(self) -> None:
+        """Join the fleet and take work from now on. Raises StoreError."""
+        core = self._core
+        self.membership.join()
+        core.offer = self.executor.offer
+        core.wake = self.dispatcher.wake
+        core.accepting = True
+        self._unlisten = core.store.listen(core.namespace, self._heard)
+        self.membership.step()
+        self.roles.step()
+        self.publish_states()
+
+    def _heard(self, topics: Sequence[str]) -> None:
+        if topics:
+            self.dispatcher.wake(topics)
+        else:
+            self.dispatcher.wake_all()
+
+    def _disowned(self) -> None:
+        """The owner's name changed: rows in hand that have not begun belong to whoever claims them next."""
+        for work in self.executor.withdraw():
+            self._core.close(work)
+
+    def stop_taking(self) -> None:
+        """Begin to drain: no claim, no handoff, and what has not begun is given back."""
+        core = self._core
+        core.accepting = False
+        if self._unlisten is not None:
+            self._unlisten()
+            self._unlisten = None
+        for work in self.executor.withdraw():
+            core.release(work)
+        core.committer.flush()
+
+    @property
+    def drained(self) -> bool:
+        """No body runs and nothing waits for its commit."""
+        return self.executor.running() == 0 and self._core.committer.idle
+
+    def close(self) -> None:
+        """Leave the fleet. With a body still running the claims stay until this process is gone."""
+        clean = self.drained
+        try:
+            self.roles.resign()
+            if clean:
+                self.membership.leave()
+        except StoreError as error:
+            log.warning("leaving failed, the claims lapse by themselves: %s", error)
+        self.executor.stop()
+        self.publish_states()
+
+    def states(self) -> Mapping[tuple[str, str], ProcessState]:
+        """Of every process (workflow, name): what it is doing."""
+        up = self._core.accepting
+        states: dict[tuple[str, str], ProcessState] = {}
+        for lane in self._core.lanes.values():
+            state = ProcessState.RUNNING if lane.slots else ProcessState.IDLE
+            states[lane.workflow.name, lane.name] = state if up else ProcessState.SHUTDOWN
+        for name, holds in self._housekeeping.items():
+            state = ProcessState.RUNNING if holds() else ProcessState.IDLE
+            states["", name] = state if up else ProcessState.SHUTDOWN
+        return states
+
+    def publish_states(self) -> None:
+        """Set the process-state metric."""
+        for (workflow, name), state in self.states().items():
+            self._core.metrics.states.labels(workflow, name).set(state)

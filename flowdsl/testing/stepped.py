@@ -1,0 +1,169 @@
+"""The same engine in one thread: a test decides when time passes, and nothing happens behind its back."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self
+
+from flowdsl.clock import seeded_ids
+from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.core import Core
+from flowdsl.engine.engine import Engine
+from flowdsl.engine.executor import InlineExecutor
+from flowdsl.engine.steps import AutoResume
+from flowdsl.engine.worker import Worker
+from flowdsl.errors import FlowError
+from flowdsl.memory.record_store import MemoryRecordStore
+from flowdsl.memory.role_scheduler import MemoryRoleScheduler
+from flowdsl.model.item import ItemKind
+from flowdsl.ports.record_store import RecordStore
+from flowdsl.ports.role_scheduler import RoleScheduler
+from flowdsl.testing.clock import ManualClock
+
+
+class NotIdleError(FlowError):
+    """The engine still found work after very many steps: something repeats itself without waiting."""
+
+
+class SteppedEngine(Engine):
+    """An Engine without threads. Its verbs are the same; what they caused happens in `run_until_idle` and `advance`.
+
+    In: the workflows; a store and roles that take their time from `clock` (default: memory ones); a seed for identifiers and jitter;
+    the settings of Engine. `handle.wait` of a run that is not there yet would wait for ever: call `run_until_idle` first.
+    """
+
+    def __init__(
+        self,
+        *workflows: Workflow[Any, Any],
+        clock: ManualClock | None = None,
+        store: RecordStore | None = None,
+        roles: RoleScheduler | None = None,
+        seed: int = 0,
+        auto_resume: AutoResume | None = None,
+        **settings: Any,
+    ) -> None:
+        self.clock = clock or ManualClock()
+        self.store: RecordStore = store if store is not None else MemoryRecordStore(self.clock)
+        self.roles: RoleScheduler = roles if roles is not None else MemoryRoleScheduler(self.clock)
+        self._resume_policy = auto_resume or AutoResume()
+        super().__init__(
+            *workflows,
+            store=self.store,
+            roles=self.roles,
+            clock=self.clock,
+            ids=seeded_ids(seed, self.clock),
+            rng=random.Random(seed),
+            auto_resume=auto_resume,
+            **settings,
+        )
+        self._stepped: Worker | None = None
+
+    def _start(self, loop: Any) -> None:
+        core = self._the_core()
+        core.waiter.threaded = False
+        core.commit_soon = _later  # commits are steps of their own here
+        self._stepped = Worker(
+            core,
+            self.roles,
+            lambda steps: InlineExecutor(steps, core.clock),
+            auto_resume=self._resume_policy,
+            beat=self._beat,
+            lapse=self._lapse,
+            lease=self._lease,
+        )
+        self._worker = self._stepped
+        self._stepped.open()
+
+    def _stop(self, drain: timedelta | None) -> bool:
+        if self._stepped is not None:
+            self._stepped.stop_taking()
+            self._stepped.close()
+            self._stepped = None
+        return True
+
+    def _the_core(self) -> Core:
+        core = super()._the_core()
+        core.waiter.threaded = False
+        return core
+
+    def crash(self) -> None:
+        """Lose the process: nothing is given back, nothing more happens. Make another SteppedEngine on the same store."""
+        worker, self._stepped = self._stepped, None
+        if worker is not None:
+            worker.executor.stop()
+            self._the_core().accepting = False
+
+    @property
+    def worker(self) -> Worker:
+        """The worker and its processes, for tests that step one of them alone."""
+        if self._stepped is None:
+            raise FlowError("this engine is not started.", remedy="Use `with SteppedEngine(...) as engine:`.")
+        return self._stepped
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop(None)
+
+    def __enter__(self) -> Self:
+        self._start(None)
+        return self
+
+    def step(self) -> bool:
+        """One round: every process once, then bodies and commits until none is ready. True: something happened."""
+        worker, core = self.worker, self._the_core()
+        did = False
+        for process in (*worker.vital_processes, *worker.slow_processes):
+            did = process.step() or did
+        did = worker.dispatcher.step() or did
+        executor = worker.executor
+        ready: Callable[[], bool] = executor.step if isinstance(executor, InlineExecutor) else bool
+        while ready():
+            did = True
+        while core.committer.step():
+            did = True
+        return did
+
+    def run_until_idle(self, most: int = 100_000) -> None:
+        """Step until nothing is left to do at this moment of the clock. Raises NotIdleError after `most` rounds."""
+        self.worker.dispatcher.wake_all()
+        for _ in range(most):
+            if not self.step():
+                return
+        raise NotIdleError(f"the engine was not idle after {most} rounds.", remedy="Look for a step that repeats without an end.")
+
+    def advance(self, duration: timedelta) -> None:
+        """Let time pass: the clock stops at every moment at which something is due, and what is due is done."""
+        self.run_until_idle()
+        end = self.clock.now() + duration
+        while True:
+            moment = self._next_moment()
+            if moment is None or self.clock.now() + moment >= end:
+                break
+            self.clock.advance(moment)
+            self.run_until_idle()
+        self.clock.advance(end - self.clock.now())
+        self.run_until_idle()
+
+    def _next_moment(self) -> timedelta | None:
+        """How long until something is due: a row, an item, a call, or a housekeeping process."""
+        core, worker = self._the_core(), self.worker
+        waits: list[timedelta] = []
+        now = self.store.now()
+        for due in (
+            self.store.next_due(core.namespace, list(core.topics)),
+            self.store.next_due_item(core.namespace, [ItemKind.AUTO_RESUME]),
+        ):
+            if due is not None and due > now:
+                waits.append(due - now)
+        monotonic = self.clock.monotonic()
+        for process in (*worker.vital_processes, *worker.slow_processes):
+            at = process.next_due()
+            if at is not None and at > monotonic:
+                waits.append(timedelta(seconds=at - monotonic) + timedelta(microseconds=1))
+        return min(waits, default=None)
+
+
+def _later() -> None:
+    """The next `step` commits."""

@@ -1,0 +1,217 @@
+"""The sessions of flowdsl's house: `nox -l` lists them, `nox -s lint types` runs some. CONTRIBUTING.md has a table of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import nox
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent
+OLDEST = "3.11"
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+MIGRATIONS = "adapters/flowdsl_sql/migrations/versions"
+ORDER_EXAMPLE = "examples.order_processor"
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["lint", "types", "imports", "tests"]
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = False
+
+
+def offer_pyenv_versions() -> None:
+    """Let pyenv's shims answer for every installed minor version, newest patch of each, the running one first."""
+    found: dict[tuple[int, int], tuple[int, str]] = {}
+    for folder in (Path.home() / ".pyenv" / "versions").glob("3.*"):
+        if match := re.fullmatch(r"3\.(\d+)\.(\d+)", folder.name):
+            minor, patch = int(match[1]), int(match[2])
+            if patch >= found.get((3, minor), (-1, ""))[0]:
+                found[3, minor] = (patch, folder.name)
+    names = [name for key, (_, name) in sorted(found.items()) if key >= (3, 11)]
+    if names and "PYENV_VERSION" not in os.environ:
+        names.sort(key=lambda name: not sys.version.startswith(name))
+        os.environ["PYENV_VERSION"] = ":".join(names)
+    for name in names:  # and where the shims are not on the PATH, its own folder is
+        os.environ["PATH"] += os.pathsep + str(Path.home() / ".pyenv" / "versions" / name / "bin")
+
+
+offer_pyenv_versions()
+
+
+def existing(*names: str) -> list[str]:
+    """Those of the named files and folders (with Python files in them) that exist."""
+    return [name for name in names if (ROOT / name).is_file() or any((ROOT / name).rglob("*.py"))]
+
+
+def required_services() -> dict[str, str]:
+    return {"FLOWDSL_REQUIRE_SERVICES": "1"}
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Every test, on every Python that is installed. Arguments after -- go to pytest."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "pytest", "-q", "-n", "auto", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and the usual mistakes: ruff check, ruff format --check."""
+    session.install(*pinned("ruff"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy --strict and pyright, over the library, its adapters, examples and tests."""
+    session.install("-e", ".[dev]")
+    session.run("mypy", *existing("flowdsl", "adapters", "docs_gen", "examples", "benchmarks", "tests", "noxfile.py"))
+    session.run("pyright", "--pythonpath", session_python(session), env={"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"})
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Imports go downward only: import-linter."""
+    session.install("-e", ".", *pinned("import-linter"))
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def contracts(session: nox.Session) -> None:
+    """The contract suites over every store, streamer and role scheduler. A missing server fails."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "pytest", "-q", "-n", "auto", "tests/contracts", *session.posargs, env=required_services())
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Every example as its reader would start it, then the tests of the examples."""
+    session.install("-e", ".[dev]")
+    started = sorted(main.parent.name for main in (ROOT / "examples").glob("*/__main__.py"))
+    if not started:
+        session.error("no example has a __main__.py")
+    for name in started:
+        session.run("python", "-W", "error", "-m", f"examples.{name}")
+    if existing("tests/examples"):
+        session.run("python", "-m", "pytest", "-q", "tests/examples", *session.posargs)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the sdist and the wheel; each, installed alone and without extras, imports whole and runs the order example."""
+    session.install("build")
+    tmp = fresh_folder(session)
+    dist = tmp / "dist"
+    session.run("python", "-m", "build", "--outdir", str(dist), str(ROOT), silent=True)
+    elsewhere = tmp / "elsewhere"
+    shutil.copytree(ROOT / "examples", elsewhere / "examples", ignore=shutil.ignore_patterns("__pycache__", "*.db*"))
+    built = [*dist.glob("*.whl"), *dist.glob("*.tar.gz")]
+    if len(built) != 2:
+        session.error(f"expected a wheel and an sdist, got {built}")
+    for archive in built:
+        python = clean_venv(session, tmp / archive.suffix.strip("."))
+        session.run(python, "-m", "pip", "install", "-q", str(archive), external=True)
+        with session.chdir(elsewhere):
+            session.run(python, str(ROOT / "tests" / "house" / "bare_install.py"), str(ROOT), external=True)
+            session.run(python, "-m", ORDER_EXAMPLE, external=True)
+
+
+@nox.session(python=OLDEST)
+def minimum_versions(session: nox.Session) -> None:
+    """Every test with the oldest version of each dependency that pyproject.toml allows, on the oldest Python."""
+    constraints = fresh_folder(session) / "minimum.txt"
+    constraints.write_text("\n".join(lower_bounds()) + "\n", encoding="utf-8")
+    session.install("-c", str(constraints), "-e", ".[all]", "attrs", *pinned("pytest-timeout", "pytest-xdist"))
+    session.run("python", "-m", "pytest", "-q", "-n", "auto", "--ignore=tests/typing", "--ignore=tests/house", *session.posargs)
+
+
+@nox.session
+def half_migrated(session: nox.Session) -> None:
+    """A rolling deploy: the code of the previous schema version and today's, side by side on one database."""
+    session.install("-e", ".[dev]")
+    versions = sorted(path.name for path in (ROOT / MIGRATIONS).glob("[!_]*.py"))
+    if not versions:
+        session.error(f"no migration in {MIGRATIONS}")
+    before = previous_schema(versions)
+    if before is None:
+        if len(versions) != 1:
+            session.error(f"{len(versions)} migrations, and no commit in the history has fewer: is this a shallow clone?")
+        session.log(f"only one schema version exists ({versions[0]}): nothing to migrate from")
+        return
+    session.log(f"the previous schema version is that of commit {before}")
+    tmp = fresh_folder(session)
+    old = tmp / "old"
+    old.mkdir()
+    archive = subprocess.run(["git", "archive", before], cwd=ROOT, check=True, capture_output=True).stdout
+    subprocess.run(["tar", "-x", "-C", str(old)], input=archive, check=True)
+    python = clean_venv(session, tmp / "venv")
+    session.run(python, "-m", "pip", "install", "-q", f"{old}[postgresql,mysql]", external=True)
+    session.run("python", "tests/house/half_migrated.py", str(python), str(tmp / "half.db"))
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """A quick run of the benchmarks, to see that they run; `python -m benchmarks` gives the numbers."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "benchmarks", *(session.posargs or ["--quick"]))
+
+
+def pinned(*names: str) -> list[str]:
+    """The requirements that the dev extra states for these distributions."""
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]["dev"]
+    found = [text for text in extra if Requirement(text).name in names]
+    assert len(found) == len(names), f"the dev extra lacks one of {names}"
+    return found
+
+
+def lower_bounds() -> list[str]:
+    """Constraints that hold every dependency of users, the drivers of the extras included, to its lower bound."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    texts = [*project["dependencies"], *(text for name, group in extras.items() if name not in ("all", "dev") for text in group)]
+    bounds: list[str] = []
+    for requirement in map(Requirement, texts):
+        lowest = [spec.version for spec in requirement.specifier if spec.operator in (">=", "==", "~=")]
+        assert len(lowest) == 1, f"{requirement} has no lower bound"
+        bounds.append(f"{requirement.name}=={lowest[0]}")
+    return bounds
+
+
+def previous_schema(versions: list[str]) -> str | None:
+    """The newest commit that has migrations, but not all of these. None: there is none in the history."""
+    log = subprocess.run(
+        ["git", "log", "--format=%H", "--", MIGRATIONS], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.split()
+    for commit in log:
+        listed = subprocess.run(
+            ["git", "ls-tree", "--name-only", commit, f"{MIGRATIONS}/"], cwd=ROOT, check=True, capture_output=True, text=True
+        ).stdout.split()
+        names = {Path(name).name for name in listed if name.endswith(".py") and not Path(name).name.startswith("_")}
+        if names and names < set(versions):
+            return commit
+    return None
+
+
+def fresh_folder(session: nox.Session) -> Path:
+    """An empty folder of the session's own, in its virtual environment's folder: inside the checkout, ignored by git."""
+    folder = Path(session.virtualenv.location) / "work"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def clean_venv(session: nox.Session, folder: Path) -> str:
+    """A new virtual environment with pip alone in it. Out: its python."""
+    session.run("python", "-m", "venv", str(folder))
+    return str(folder / "bin" / "python")
+
+
+def session_python(session: nox.Session) -> str:
+    return str(Path(session.bin) / "python")

@@ -19,10 +19,13 @@ class Delayed:
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._count = itertools.count()
         self._lock = threading.Lock()
+        self.changed: Callable[[], None] = _nobody
+        """Told of each new call, so that a sleeping thread can look at `next_due` again."""
 
     def call(self, after: timedelta, function: Callable[[], None]) -> None:
         with self._lock:
             heapq.heappush(self._heap, (self._clock.monotonic() + after.total_seconds(), next(self._count), function))
+        self.changed()
 
     def step(self) -> bool:
         """Make every call that is due. False: none was."""
@@ -39,3 +42,7 @@ class Delayed:
         """The monotonic time of the next call."""
         with self._lock:
             return self._heap[0][0] if self._heap else None
+
+
+def _nobody() -> None:
+    """No thread sleeps on this."""

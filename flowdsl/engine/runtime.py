@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from flowdsl.clock import Clock
 from flowdsl.engine.core import Core
 from flowdsl.engine.process import Process
 from flowdsl.engine.worker import Worker
@@ -15,6 +14,7 @@ from flowdsl.engine.worker import Worker
 log = logging.getLogger("flowdsl.runtime")
 AFTER_ERROR = 1.0
 LONGEST_SLEEP = 5.0
+SHORTEST_SLEEP = 0.01
 DRAIN_TICK = 0.02
 
 
@@ -27,9 +27,11 @@ class Runtime:
         self._name = name
         self._stopping = threading.Event()
         self._commit_wanted = threading.Event()
+        self._house_news = threading.Event()
         self._threads: list[threading.Thread] = []
         self._unhealthy: str | None = None
         core.commit_soon = self._commit_wanted.set
+        core.delayed.changed = self._house_news.set
 
     @property
     def unhealthy(self) -> str | None:
@@ -42,8 +44,8 @@ class Runtime:
         worker = self._worker
         self._spawn("commit", self._commit)
         self._spawn("dispatch", self._dispatch)
-        self._spawn("vital", lambda: self._turn(worker.vital_processes, self._core.clock, self._watch))
-        self._spawn("house", lambda: self._turn(worker.slow_processes, self._core.clock, worker.publish_states))
+        self._spawn("vital", lambda: self._turn(worker.vital_processes, self._stopping, self._watch))
+        self._spawn("house", lambda: self._turn(worker.slow_processes, self._house_news, worker.publish_states))
 
     def stop(self, drain: timedelta) -> bool:
         """Drain and stop. True: every body finished in time; otherwise what still runs keeps its claim until the process is gone."""
@@ -56,6 +58,7 @@ class Runtime:
         clean = self._worker.drained
         self._stopping.set()
         self._commit_wanted.set()
+        self._house_news.set()
         self._worker.dispatcher.wake(())
         for thread in self._threads:
             if thread is not threading.current_thread():
@@ -95,7 +98,8 @@ class Runtime:
             if self._stopping.is_set():
                 return
 
-    def _turn(self, processes: Sequence[Process], clock: Clock, after: Callable[[], None]) -> None:
+    def _turn(self, processes: Sequence[Process], news: threading.Event, after: Callable[[], None]) -> None:
+        clock = self._core.clock
         while not self._stopping.is_set():
             for process in processes:
                 while process.step() and not self._stopping.is_set():
@@ -103,7 +107,8 @@ class Runtime:
             after()
             dues = [due for due in (process.next_due() for process in processes) if due is not None]
             pause = min([LONGEST_SLEEP, *(due - clock.monotonic() for due in dues)])
-            self._stopping.wait(max(0.05, pause))
+            if news.wait(max(SHORTEST_SLEEP, pause)) and news is not self._stopping:
+                news.clear()
 
     def _watch(self) -> None:
         """Bodies that outlived their time limit cannot be stopped from outside. When they hold every place of a lane, this process

@@ -261,7 +261,11 @@ class Steps:
                 core.not_committed(change.row)
             core.close(work)
             return
-        core.delayed.call(STORE_RETRY, lambda: self._submit(work, change, done))
+        core.delayed.call(STORE_RETRY, partial(self._again, work, change, done))
+
+    def _again(self, work: Work, change: Change, done: Any) -> None:
+        self._submit(work, change, done)
+        self._core.commit_soon()
 
     def _moved(self, work: Work, change: MoveRun, payload: Payload | None, result: CommitResult) -> None:
         core, lane, record = self._core, work.lane, work.record

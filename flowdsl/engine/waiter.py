@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 
 from flowdsl.clock import Clock
-from flowdsl.errors import RunEndedError, RunNotFoundError, StoreError
+from flowdsl.errors import EngineClosedError, RunEndedError, RunNotFoundError, StoreError
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.record import RunRecord
 from flowdsl.ports.record_store import RecordStore
@@ -52,12 +53,15 @@ class Wait:
     def lost(self) -> None:
         self._refuse(RunNotFoundError(f"there is no run {self.run_id}.", run_id=self.run_id))
 
+    def abandon(self) -> None:
+        self._refuse(EngineClosedError("the engine was stopped while this was waited for.", remedy="Wait from another engine."))
+
     def _answer(self, record: RunRecord) -> None:
-        if self.future.set_running_or_notify_cancel():
+        with suppress(InvalidStateError):  # answered by another thread, or nobody waits any more
             self.future.set_result(record)
 
     def _refuse(self, error: Exception) -> None:
-        if self.future.set_running_or_notify_cancel():
+        with suppress(InvalidStateError):
             self.future.set_exception(error)
 
 
@@ -81,7 +85,7 @@ class Waiter:
         with self._lock:
             self._waits.setdefault(run_id, []).append(wait)
         self._look({run_id: [wait]})
-        self._sweep()
+        self._forget([run_id])
         if not wait.future.done() and self.threaded:
             self._ensure_thread()
         return wait
@@ -89,7 +93,7 @@ class Waiter:
     def cancel(self, wait: Wait) -> None:
         """Nobody waits for it any more."""
         wait.future.cancel()
-        self._sweep()
+        self._forget([wait.run_id])
 
     def notify(self, record: RunRecord) -> None:
         """This process has committed this version of the run."""
@@ -98,7 +102,7 @@ class Waiter:
             return
         for wait in list(waits):
             wait.settle(record, self._store.history)
-        self._sweep()
+        self._forget([record.run_id])
 
     def step(self) -> bool:
         """Look at every run that is waited for. True: some wait was answered."""
@@ -107,11 +111,15 @@ class Waiter:
         if not waits:
             return False
         self._look(waits)
-        return self._sweep()
+        return self._forget(waits)
 
     def close(self) -> None:
         """End every wait with an error."""
         self._closed = True
+        with self._lock:
+            waits, self._waits = [wait for entries in self._waits.values() for wait in entries], {}
+        for wait in waits:
+            wait.abandon()
         self._news.set()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
@@ -129,12 +137,19 @@ class Waiter:
                         wait.seen_version = -1  # more than one version behind: read the history
                     wait.settle(record, self._store.history)
 
-    def _sweep(self) -> bool:
+    def _forget(self, run_ids: Iterable[str]) -> bool:
+        """Drop the waits of these runs that have been answered. True: there were some."""
+        dropped = False
         with self._lock:
-            before = sum(map(len, self._waits.values()))
-            kept = {run_id: [w for w in entries if not w.future.done()] for run_id, entries in self._waits.items()}
-            self._waits = {run_id: entries for run_id, entries in kept.items() if entries}
-            return sum(map(len, self._waits.values())) < before
+            for run_id in run_ids:
+                entries = self._waits.get(run_id, [])
+                left = [wait for wait in entries if not wait.future.done()]
+                dropped = dropped or len(left) < len(entries)
+                if left:
+                    self._waits[run_id] = left
+                else:
+                    self._waits.pop(run_id, None)
+        return dropped
 
     def _ensure_thread(self) -> None:
         with self._lock:

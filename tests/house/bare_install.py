@@ -1,0 +1,58 @@
+"""Run by the wheel session with a Python that has flowdsl installed without extras, outside the checkout.
+
+In: the path of the checkout, from which nothing may come. Imports every public module, loads every entry point, and looks for the
+files that must have been shipped beside the code. Ends with 1 and says what is wrong if anything is."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from importlib.metadata import distribution
+from pathlib import Path
+
+PACKAGES = ("flowdsl", "flowdsl_sql")
+OF_THE_TESTING_EXTRA = {"pytest", "_pytest", "hypothesis"}
+
+
+def public_modules() -> list[str]:
+    names = list(PACKAGES)
+    for package in PACKAGES:
+        paths = importlib.import_module(package).__path__
+        names += [module.name for module in pkgutil.walk_packages(paths, f"{package}.", onerror=lambda name: None)]
+    run_by_others = (".migrations.", ".__main__")  # Alembic runs the first, `python -m` the second
+    return [name for name in names if not any(part in f"{name}" for part in run_by_others)]
+
+
+def main() -> int:
+    checkout = Path(sys.argv[1]).resolve()
+    wrong: list[str] = []
+    imported = 0
+    for name in public_modules():
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if not (name.startswith("flowdsl.testing") and error.name in OF_THE_TESTING_EXTRA):
+                wrong.append(f"{name}: {error}")
+            continue
+        imported += 1
+        for folder in [Path(module.__file__)] if module.__file__ else [Path(path) for path in module.__path__]:
+            site = Path(sys.prefix).resolve()
+            if folder.resolve().is_relative_to(checkout) and not folder.resolve().is_relative_to(site):
+                wrong.append(f"{name} came from the checkout: {folder}")
+    found = distribution("flowdsl")
+    for point in found.entry_points:
+        if point.group != "pytest11":
+            try:
+                point.load()
+            except (ImportError, AttributeError) as error:
+                wrong.append(f"the entry point {point.group}:{point.name}: {error}")
+    shipped = {str(file) for file in found.files or ()}
+    wrong += [f"{package}/py.typed is not shipped" for package in PACKAGES if f"{package}/py.typed" not in shipped]
+    if not any(file.startswith("flowdsl_sql/migrations/versions/") and file.endswith(".py") for file in shipped):
+        wrong.append("no migration is shipped")
+    print(f"{imported} modules imported from {sys.prefix}", *wrong, sep="\n  ")
+    return 1 if wrong else 0
+
+
+sys.exit(main())

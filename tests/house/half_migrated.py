@@ -1,7 +1,7 @@
 """Run by the half_migrated session: `half_migrated.py OLD_PYTHON DATABASE_FILE`, with today's Python.
 
-The old code makes the database and starts runs that nobody works on. Today's code opens it, which migrates it. From then on both work
-on it at once, each starting runs of its own: every run, whoever started it, must end once, with a history without gaps."""
+The old code makes the database and starts runs that nobody works on. Today's code opens it, which migrates it. From then on both
+work on it at once, each starting runs of its own: every run, whoever started it, must end once, with a history without gaps."""
 
 from __future__ import annotations
 

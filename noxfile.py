@@ -18,6 +18,8 @@ OLDEST = "3.11"
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 MIGRATIONS = "adapters/flowdsl_sql/migrations/versions"
 ORDER_EXAMPLE = "examples.order_processor"
+OF_THAT_TIME = ["click==8.3.0"]
+"""Constraints of minimum_versions on what only our dependencies need: newer ones warn about them, and warnings are errors."""
 
 nox.needs_version = ">=2025.2.9"
 nox.options.sessions = ["lint", "types", "imports", "tests"]
@@ -44,6 +46,18 @@ def offer_pyenv_versions() -> None:
 offer_pyenv_versions()
 
 
+def pinned(*names: str) -> list[str]:
+    """The requirements that the dev extra states for these distributions."""
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]["dev"]
+    found = [text for text in extra if Requirement(text).name in names]
+    assert len(found) == len(names), f"the dev extra lacks one of {names}"
+    return found
+
+
+TEST_TOOLS = pinned("attrs", "pytest-timeout", "pytest-xdist")
+"""What the tests need beside the extra `all`; the checkers of the dev extra are many times as large."""
+
+
 def existing(*names: str) -> list[str]:
     """Those of the named files and folders (with Python files in them) that exist."""
     return [name for name in names if (ROOT / name).is_file() or any((ROOT / name).rglob("*.py"))]
@@ -62,8 +76,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and the usual mistakes: ruff check, ruff format --check."""
+    """Style and the usual mistakes: ruff check, ruff format --check. Prints the longest files."""
     session.install(*pinned("ruff"))
+    session.run("python", "-m", "tests.house.source")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
 
@@ -86,14 +101,14 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def contracts(session: nox.Session) -> None:
     """The contract suites over every store, streamer and role scheduler. A missing server fails."""
-    session.install("-e", ".[dev]")
+    session.install("-e", ".[all]", *TEST_TOOLS)
     session.run("python", "-m", "pytest", "-q", "-n", "auto", "tests/contracts", *session.posargs, env=required_services())
 
 
 @nox.session
 def examples(session: nox.Session) -> None:
     """Every example as its reader would start it, then the tests of the examples."""
-    session.install("-e", ".[dev]")
+    session.install("-e", ".[all]", *TEST_TOOLS)
     started = sorted(main.parent.name for main in (ROOT / "examples").glob("*/__main__.py"))
     if not started:
         session.error("no example has a __main__.py")
@@ -127,15 +142,15 @@ def wheel(session: nox.Session) -> None:
 def minimum_versions(session: nox.Session) -> None:
     """Every test with the oldest version of each dependency that pyproject.toml allows, on the oldest Python."""
     constraints = fresh_folder(session) / "minimum.txt"
-    constraints.write_text("\n".join(lower_bounds()) + "\n", encoding="utf-8")
-    session.install("-c", str(constraints), "-e", ".[all]", "attrs", *pinned("pytest-timeout", "pytest-xdist"))
+    constraints.write_text("\n".join([*lower_bounds(), *OF_THAT_TIME]) + "\n", encoding="utf-8")
+    session.install("-c", str(constraints), "-e", ".[all]", *TEST_TOOLS)
     session.run("python", "-m", "pytest", "-q", "-n", "auto", "--ignore=tests/typing", "--ignore=tests/house", *session.posargs)
 
 
 @nox.session
 def half_migrated(session: nox.Session) -> None:
     """A rolling deploy: the code of the previous schema version and today's, side by side on one database."""
-    session.install("-e", ".[dev]")
+    session.install("-e", ".[all]", *TEST_TOOLS)
     versions = sorted(path.name for path in (ROOT / MIGRATIONS).glob("[!_]*.py"))
     if not versions:
         session.error(f"no migration in {MIGRATIONS}")
@@ -159,16 +174,8 @@ def half_migrated(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """A quick run of the benchmarks, to see that they run; `python -m benchmarks` gives the numbers."""
-    session.install("-e", ".[dev]")
+    session.install("-e", ".[all]", *TEST_TOOLS)
     session.run("python", "-m", "benchmarks", *(session.posargs or ["--quick"]))
-
-
-def pinned(*names: str) -> list[str]:
-    """The requirements that the dev extra states for these distributions."""
-    extra = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]["dev"]
-    found = [text for text in extra if Requirement(text).name in names]
-    assert len(found) == len(names), f"the dev extra lacks one of {names}"
-    return found
 
 
 def lower_bounds() -> list[str]:

@@ -88,3 +88,11 @@ def _parsed(path: Path) -> SourceFile:
         parts = parts[1:]
     text = path.read_text("utf-8")
     return SourceFile(relative, ".".join(parts), text, ast.parse(text, relative))
+
+
+def longest(count: int = 10) -> list[SourceFile]:
+    return sorted(everything(), key=lambda file: -file.lines)[:count]
+
+
+if __name__ == "__main__":
+    print("the longest files:", *(f"{file.lines:5}  {file.path}" for file in longest()), sep="\n")

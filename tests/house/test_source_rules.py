@@ -77,11 +77,8 @@ def test_nothing_executable_is_deserialised() -> None:
     assert [found for file in library() for found in executions(file)] == []
 
 
-def test_files_stay_short(capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_stay_short() -> None:
     files = everything()
-    with capsys.disabled():
-        longest = sorted(files, key=lambda file: -file.lines)[:10]
-        print("\nlongest files:", ", ".join(f"{file.path} {file.lines}" for file in longest))
 
     assert too_long(files) - set(LONGER) == set()
     assert set(LONGER) - too_long(files) == set(), "an exception that is no longer needed"

@@ -85,7 +85,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """mypy --strict and pyright, over the library, its adapters, examples and tests."""
+    """mypy --strict over everything; pyright, as strict, over what users import or read."""
     session.install("-e", ".[dev]")
     session.run("mypy", *existing("flowdsl", "adapters", "docs_gen", "examples", "benchmarks", "tests", "noxfile.py"))
     session.run("pyright", "--pythonpath", session_python(session), env={"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"})

@@ -20,12 +20,12 @@ def public_modules() -> list[str]:
     for package in PACKAGES:
         paths = importlib.import_module(package).__path__
         names += [module.name for module in pkgutil.walk_packages(paths, f"{package}.", onerror=lambda name: None)]
-    run_by_others = (".migrations.", ".__main__")  # Alembic runs the first, `python -m` the second
-    return [name for name in names if not any(part in f"{name}" for part in run_by_others)]
+    run_by_others = (".migrations.", ".__main__")  # by Alembic and by `python -m`
+    return [name for name in names if not any(part in name for part in run_by_others)]
 
 
 def main() -> int:
-    checkout = Path(sys.argv[1]).resolve()
+    checkout, environment = Path(sys.argv[1]).resolve(), Path(sys.prefix).resolve()
     wrong: list[str] = []
     imported = 0
     for name in public_modules():
@@ -36,10 +36,10 @@ def main() -> int:
                 wrong.append(f"{name}: {error}")
             continue
         imported += 1
-        for folder in [Path(module.__file__)] if module.__file__ else [Path(path) for path in module.__path__]:
-            site = Path(sys.prefix).resolve()
-            if folder.resolve().is_relative_to(checkout) and not folder.resolve().is_relative_to(site):
-                wrong.append(f"{name} came from the checkout: {folder}")
+        for place in [module.__file__] if module.__file__ else module.__path__:
+            path = Path(place).resolve()  # the environment itself may lie inside the checkout
+            if path.is_relative_to(checkout) and not path.is_relative_to(environment):
+                wrong.append(f"{name} came from the checkout: {path}")
     found = distribution("flowdsl")
     for point in found.entry_points:
         if point.group != "pytest11":

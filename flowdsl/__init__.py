@@ -1,1 +1,30 @@
 """Durable, event-driven workflows inside your own services."""
+
+from flowdsl.dsl.run import Run
+from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.engine import Engine
+from flowdsl.engine.handle import AioRunHandle, RunHandle
+from flowdsl.engine.steps import AutoResume
+from flowdsl.errors import FlowError, RunEndedError, WaitTimeoutError, WorkflowInProgressError
+from flowdsl.model.outcome import Outcome
+from flowdsl.model.run_state import RunState
+from flowdsl.options import Retry, StepOptions
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AioRunHandle",
+    "AutoResume",
+    "Engine",
+    "FlowError",
+    "Outcome",
+    "Retry",
+    "Run",
+    "RunEndedError",
+    "RunHandle",
+    "RunState",
+    "StepOptions",
+    "WaitTimeoutError",
+    "Workflow",
+    "WorkflowInProgressError",
+]

@@ -3,6 +3,8 @@ ids and the remedy are attributes, so a handler never has to parse text."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class FlowError(Exception):
     """Base of every error that flowdsl raises. `remedy` says what to do next, when there is something to do."""
@@ -24,6 +26,15 @@ class DefinitionError(FlowError):
         text = message or first_line(type(self).__doc__)
         super().__init__(f"{place}: {text}" if place else text, remedy=remedy)
         self.place = place
+
+
+class WorkflowDefinitionError(DefinitionError):
+    """A workflow's declarations do not make a sound graph. `findings` has them all."""
+
+    def __init__(self, workflow: str, findings: Sequence[object]) -> None:
+        lines = "\n".join(f"  {finding}" for finding in findings)
+        super().__init__(f"workflow {workflow!r} cannot work:\n{lines}")
+        self.findings = findings
 
 
 class OptionError(DefinitionError):
@@ -138,3 +149,7 @@ class RoleSchedulerError(FlowError):
 
 class BadDataError(FlowError):
     """The store cannot hold this data."""
+
+
+class UnknownStatusError(FlowError):
+    """A stored status is not one of this code's; a newer version may know it."""

@@ -110,14 +110,15 @@ class Control:
         return self._until_applied(run_id, change, learn)
 
     def _allow(self, record: RunRecord, state: RunState) -> None:
-        if may_move(record.state, state) and record.state is not state:
+        resuming = state is RunState.RUNNING
+        if may_move(record.state, state) and record.state is not state and (not resuming or record.state is RunState.PAUSED):
             return
         remedy = None
-        if record.state is state:
+        if record.state is state and not resuming:
             remedy = f"It is {state.label.lower()} already."
         elif record.state.finished:
             remedy = "A finished run stays as it is; trigger a new one."
-        elif state is RunState.RUNNING:
+        elif resuming:
             remedy = "Only a paused run can be resumed."
         raise IllegalMoveError(
             f"run {record.run_id} is {record.state.label.lower()} and cannot become {state.label.lower()}.",

@@ -141,14 +141,17 @@ class SteppedEngine(Engine):
             moment = self._next_moment()
             if moment is None or self.clock.now() + moment >= end:
                 break
-            self.clock.advance(moment)
-            self.run_until_idle()
-        self.clock.advance(end - self.clock.now())
+            self._pass(moment)
+        self._pass(end - self.clock.now())
+
+    def _pass(self, duration: timedelta) -> None:
+        self.worker.membership.cover(duration)
+        self.clock.advance(duration)
         self.run_until_idle()
 
     def _next_moment(self) -> timedelta | None:
-        """How long until something is due: a row, an item, a call, or a housekeeping process."""
-        core, worker = self._the_core(), self.worker
+        """How long until something is due: a row, an item or a call. Heartbeats and sweeps are made at each stop, not stopped for."""
+        core = self._the_core()
         waits: list[timedelta] = []
         now = self.store.now()
         for due in (
@@ -157,11 +160,9 @@ class SteppedEngine(Engine):
         ):
             if due is not None and due > now:
                 waits.append(due - now)
-        monotonic = self.clock.monotonic()
-        for process in (*worker.vital_processes, *worker.slow_processes):
-            at = process.next_due()
-            if at is not None and at > monotonic:
-                waits.append(timedelta(seconds=at - monotonic) + timedelta(microseconds=1))
+        call = core.delayed.next_due()
+        if call is not None and call > self.clock.monotonic():
+            waits.append(timedelta(seconds=call - self.clock.monotonic()) + timedelta(microseconds=1))
         return min(waits, default=None)
 
 

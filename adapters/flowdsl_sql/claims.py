@@ -1,0 +1,198 @@
+"""Claiming: due rows that nobody has become an owner's, together with their runs."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+
+from flowdsl.model.pending import ClaimedRow, TopicQuota
+from flowdsl_sql.database import Database, Row, Session
+from flowdsl_sql.rows import PENDING, RUN, pending_row, run_record
+
+TOP_PRIORITY = "SELECT MAX(priority) FROM flowdsl_pending WHERE namespace = ? AND topic = ? AND owner IS NULL AND due IS NOT NULL"
+FIRST_DUE = "SELECT MIN(due) FROM flowdsl_pending WHERE namespace = ? AND topic = ? AND owner IS NULL AND priority = ?"
+DUE = (
+    "SELECT row_id FROM flowdsl_pending WHERE namespace = ? AND topic = ? AND owner IS NULL AND due <= ? AND priority = ?"
+    " ORDER BY due LIMIT ?"
+)
+TAKE = "UPDATE flowdsl_pending SET owner = ?, delivery = delivery + 1, mark = ? WHERE owner IS NULL AND row_id IN"
+PG_CLAIM = """
+WITH RECURSIVE level AS (
+  SELECT q.topic, q.quota,
+    (SELECT MAX(p.priority) FROM flowdsl_pending p
+     WHERE p.namespace = %(namespace)s AND p.topic = q.topic AND p.owner IS NULL AND p.due IS NOT NULL) AS priority
+  FROM unnest(%(topics)s::text[], %(quotas)s::int[]) AS q(topic, quota)
+UNION ALL
+  SELECT l.topic, l.quota,
+    (SELECT MAX(p.priority) FROM flowdsl_pending p
+     WHERE p.namespace = %(namespace)s AND p.topic = l.topic AND p.owner IS NULL AND p.due IS NOT NULL AND p.priority < l.priority)
+  FROM level l WHERE l.priority IS NOT NULL
+), found AS MATERIALIZED (
+  SELECT d.row_id, d.topic, d.priority, d.due, l.quota
+  FROM level l CROSS JOIN LATERAL (
+    SELECT p.row_id, p.topic, p.priority, p.due FROM flowdsl_pending p
+    WHERE p.namespace = %(namespace)s AND p.topic = l.topic AND p.priority = l.priority AND p.owner IS NULL AND p.due <= {now}
+    ORDER BY p.due LIMIT l.quota FOR UPDATE SKIP LOCKED
+  ) d
+  WHERE l.priority IS NOT NULL AND EXISTS (
+    SELECT 1 FROM flowdsl_instance i WHERE i.namespace = %(namespace)s AND i.owner = %(owner)s AND i.gone IS NULL AND i.expires > {now})
+), chosen AS (
+  SELECT row_id, topic, priority, due, place FROM (
+    SELECT row_id, topic, priority, due, quota, row_number() OVER (PARTITION BY topic ORDER BY priority DESC, due) AS place FROM found
+  ) ranked WHERE place <= quota
+)
+UPDATE flowdsl_pending p SET owner = %(owner)s, delivery = p.delivery + 1, mark = %(mark)s
+FROM chosen c WHERE p.row_id = c.row_id
+RETURNING {columns}, c.place
+"""
+
+
+class Claims:
+    """Takes rows. Nothing but pending rows is locked, and those that somebody else is just taking are passed over."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        columns = ", ".join(f"p.{name}" for name in PENDING.split(", "))
+        clock = (
+            "%(now)s"
+            if database.clock is not None
+            else "(SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS bigint))"
+        )
+        self._pg_claim = PG_CLAIM.format(now=clock, columns=columns)
+
+    def claim(self, namespace: str, owner: str, quotas: Sequence[TopicQuota]) -> Sequence[ClaimedRow]:
+        limits = {quota.topic: quota.limit for quota in quotas if quota.limit > 0}
+        if not limits:
+            return ()
+        mark = uuid.uuid4().hex
+        tried = False
+        if self._database.dialect.name == "postgresql":
+
+            def work(session: Session) -> Sequence[ClaimedRow]:
+                nonlocal tried
+                rows = _claimed(session, namespace, owner, mark) if tried else ()
+                tried = True
+                return self._with_runs(session, rows or self._claim_at_once(session, namespace, owner, limits, mark))
+
+            return self._database.read(work)
+        open_topics = self._database.read(lambda session: self._due_levels(session, namespace, limits))
+        if not open_topics:
+            return ()
+
+        def take(session: Session) -> Sequence[ClaimedRow]:
+            nonlocal tried
+            rows = _claimed(session, namespace, owner, mark) if tried else ()
+            tried = True
+            return self._with_runs(session, rows or self._take_levels(session, namespace, owner, limits, open_topics, mark))
+
+        return self._database.write(take)
+
+    def claim_rows(self, namespace: str, owner: str, row_ids: Sequence[str]) -> Sequence[ClaimedRow]:
+        if not row_ids:
+            return ()
+        mark = uuid.uuid4().hex
+        tried = False
+
+        def take(session: Session) -> Sequence[ClaimedRow]:
+            nonlocal tried
+            rows = _claimed(session, namespace, owner, mark) if tried else ()
+            tried = True
+            if not rows:
+                now = session.now()
+                if not _live(session, namespace, owner, now):
+                    return ()
+                found = session.among(
+                    "SELECT row_id FROM flowdsl_pending WHERE namespace = ? AND owner IS NULL AND due <= ? AND row_id IN",
+                    sorted(set(row_ids)),
+                    (namespace, now),
+                    f" ORDER BY row_id{session.dialect.skip_locked}",
+                )
+                rows = _take(session, owner, mark, [row[0] for row in found])
+            place = {row_id: number for number, row_id in enumerate(row_ids)}
+            return self._with_runs(session, sorted(rows, key=lambda row: place[row[0]]))
+
+        return self._database.write(take)
+
+    def _claim_at_once(self, session: Session, namespace: str, owner: str, limits: dict[str, int], mark: str) -> Sequence[Row]:
+        """PostgreSQL: one statement; when nothing is due it only reads."""
+        session.cursor.execute(
+            self._pg_claim,
+            {
+                "namespace": namespace,
+                "owner": owner,
+                "mark": mark,
+                "topics": list(limits),
+                "quotas": list(limits.values()),
+                "now": session.now() if self._database.clock is not None else 0,
+            },
+        )
+        rows: Sequence[Row] = session.cursor.fetchall()
+        order = {topic: number for number, topic in enumerate(limits)}
+        return sorted(rows, key=lambda row: (order[row[3]], row[-1]))
+
+    def _due_levels(self, session: Session, namespace: str, limits: dict[str, int]) -> list[tuple[str, int]]:
+        """Topic and priority of what is due: a look at two ends of an index for each, without a lock."""
+        now = session.now()
+        levels: list[tuple[str, int]] = []
+        for topic in limits:
+            for priority, first in priorities(session, namespace, topic):
+                if first <= now:
+                    levels.append((topic, priority))
+        return levels
+
+    def _take_levels(
+        self, session: Session, namespace: str, owner: str, limits: dict[str, int], levels: Iterable[tuple[str, int]], mark: str
+    ) -> Sequence[Row]:
+        now = session.now()
+        if not _live(session, namespace, owner, now):
+            return ()
+        left = dict(limits)
+        row_ids: list[str] = []
+        for topic, priority in levels:
+            if left[topic] > 0:
+                found = session.all(DUE + session.dialect.skip_locked, (namespace, topic, now, priority, left[topic]))
+                left[topic] -= len(found)
+                row_ids.extend(row[0] for row in found)
+        rows = {row[0]: row for row in _take(session, owner, mark, row_ids)}
+        return [rows[row_id] for row_id in row_ids if row_id in rows]
+
+    def _with_runs(self, session: Session, rows: Sequence[Row]) -> Sequence[ClaimedRow]:
+        """The runs are read after the rows were taken: never older than what the row asks for."""
+        if not rows:
+            return ()
+        found = session.among(f"SELECT {RUN} FROM flowdsl_run WHERE run_id IN", [row[6] for row in rows])
+        runs = {row[0]: run_record(row) for row in found}
+        return [ClaimedRow(pending_row(row), runs.get(row[6])) for row in rows]
+
+
+def priorities(session: Session, namespace: str, topic: str) -> Iterable[tuple[int, int]]:
+    """The priorities of a topic's unclaimed rows, highest first, each with the time when its first is due."""
+    row = session.one(TOP_PRIORITY, (namespace, topic))
+    while row is not None and row[0] is not None:
+        priority = row[0]
+        first = session.one(FIRST_DUE, (namespace, topic, priority))
+        if first is not None and first[0] is not None:
+            yield priority, first[0]
+        row = session.one(f"{TOP_PRIORITY} AND priority < ?", (namespace, topic, priority))
+
+
+def _live(session: Session, namespace: str, owner: str, now: int) -> bool:
+    row = session.one(
+        "SELECT 1 FROM flowdsl_instance WHERE namespace = ? AND owner = ? AND gone IS NULL AND expires > ?",
+        (namespace, owner, now),
+    )
+    return row is not None
+
+
+def _take(session: Session, owner: str, mark: str, row_ids: Sequence[str]) -> Sequence[Row]:
+    if not row_ids:
+        return ()
+    session.run_among(TAKE, row_ids, (owner, mark))
+    return session.among(f"SELECT {PENDING} FROM flowdsl_pending WHERE row_id IN", row_ids)
+
+
+def _claimed(session: Session, namespace: str, owner: str, mark: str) -> Sequence[Row]:
+    """What an earlier try of the same claim took, if the answer to its commit was lost: nobody else would look after it."""
+    return session.all(
+        f"SELECT {PENDING} FROM flowdsl_pending WHERE namespace = ? AND owner = ? AND mark = ?", (namespace, owner, mark)
+    )

@@ -1,0 +1,66 @@
+"""Commits groups of changes, and sees to it that one bad change costs the others nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flowdsl.model.change import Change, CommitResult, Refusal
+from flowdsl.model.limits import unfit
+from flowdsl_sql.database import Database, Session, Unstorable
+from flowdsl_sql.wave import REFUSED, TOO_LATE, Wave, waves
+from flowdsl_sql.writers import writer_for
+
+
+class Commits:
+    """Commits groups to one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._writer = writer_for(database.dialect)
+
+    def commit(self, changes: Sequence[Change]) -> tuple[list[CommitResult], set[tuple[str, str]]]:
+        """The results in order, and what to wake: namespaces and topics."""
+        results: list[CommitResult] = [TOO_LATE] * len(changes)
+        wakes: set[tuple[str, str]] = set()
+        good: list[int] = []
+        for index, change in enumerate(changes):
+            wrong = unfit(change)
+            if wrong is None:
+                good.append(index)
+            else:
+                results[index] = CommitResult(REFUSED, Refusal.BAD_DATA, detail=wrong)
+        self._commit(changes, good, results, wakes)
+        return results, wakes
+
+    def _commit(
+        self, changes: Sequence[Change], indexes: Sequence[int], results: list[CommitResult], wakes: set[tuple[str, str]]
+    ) -> None:
+        """Commit some of the changes together. When the database cannot hold one of them, the halves are tried, so that one bad
+        change costs the others nothing."""
+        if not indexes:
+            return
+        group = [changes[index] for index in indexes]
+
+        def work(session: Session) -> tuple[list[CommitResult], set[tuple[str, str]]]:
+            writer = self._writer(session)
+            mine: set[tuple[str, str]] = set()
+            answers: list[CommitResult] = []
+            for wave in waves(group):
+                answers.extend(Wave(writer, mine).apply(wave))
+            if mine:
+                writer.notify(mine)
+            return answers, mine
+
+        try:
+            answers, mine = self._database.write(work)
+        except Unstorable as error:
+            if len(indexes) == 1:
+                results[indexes[0]] = CommitResult(REFUSED, Refusal.BAD_DATA, detail=str(error))
+                return
+            half = len(indexes) // 2
+            self._commit(changes, indexes[:half], results, wakes)
+            self._commit(changes, indexes[half:], results, wakes)
+            return
+        wakes |= mine
+        for index, answer in zip(indexes, answers, strict=True):
+            results[index] = answer

@@ -1,0 +1,262 @@
+"""One database: connections, transactions, repetition of what may be repeated, the clock."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import sqlalchemy
+from sqlalchemy import URL, Engine
+from sqlalchemy.pool import NullPool
+
+from flowdsl.clock import Clock
+from flowdsl.errors import FlowError, StoreError, StoreUnavailableError
+from flowdsl_sql.connect import CONNECT_TIMEOUT, connect, in_memory, shown
+from flowdsl_sql.dialects import Dialect, dialect_of
+from flowdsl_sql.errors import Trouble, diagnose, flow_error, is_driver_error
+
+T = TypeVar("T")
+Row = Sequence[Any]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+LAST = 253_402_300_799_999_999
+"""The last microsecond that a datetime can tell."""
+TRIES = 10
+"""How often a transaction is tried that deadlocks, times out waiting for a row, or fails to serialize."""
+CONNECTION_TRIES = 3
+MAX_VARIABLES = 900
+
+
+def to_micros(moment: datetime) -> int:
+    return (moment - EPOCH) // MICROSECOND
+
+
+def to_datetime(micros: int) -> datetime:
+    return EPOCH + timedelta(microseconds=micros)
+
+
+def after(now: int, delay: timedelta) -> int:
+    """The time `delay` after `now`, within what can be stored."""
+    return max(0, min(now + delay // MICROSECOND, LAST))
+
+
+class Session:
+    """One connection in use, with one raw cursor. Statements are written with `?` for each bound value."""
+
+    def __init__(self, connection: Any, dialect: Dialect, clock: Clock | None) -> None:
+        self.connection = connection
+        self.dialect = dialect
+        self.cursor: Any = dialect.cursor(connection)
+        self._clock = clock
+        self._execute = self.cursor.execute
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Execute; how many rows were touched."""
+        self._execute(self.dialect.text(sql), parameters)
+        return int(self.cursor.rowcount)
+
+    def all(self, sql: str, parameters: Sequence[Any] = ()) -> Sequence[Row]:
+        self._execute(self.dialect.text(sql), parameters)
+        rows: Sequence[Row] = self.cursor.fetchall()
+        return rows
+
+    def one(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
+        self._execute(self.dialect.text(sql), parameters)
+        row: Row | None = self.cursor.fetchone()
+        return row
+
+    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Execute for each row."""
+        if rows:
+            self.cursor.executemany(self.dialect.text(sql), rows)
+
+    def among(self, sql: str, values: Sequence[Any], before: Sequence[Any] = (), behind: str = "") -> Sequence[Row]:
+        """Rows of `sql`, which ends with `... IN`, for any number of values; `behind` follows the list."""
+        if not values:
+            return ()
+        if len(values) <= MAX_VARIABLES:
+            return self.all(f"{sql} {self.dialect.marks(len(values))}{behind}", (*before, *self.dialect.padded(values)))
+        found: list[Row] = []
+        for begin in range(0, len(values), MAX_VARIABLES):
+            found.extend(self.among(sql, values[begin : begin + MAX_VARIABLES], before, behind))
+        return found
+
+    def run_among(self, sql: str, values: Sequence[Any], before: Sequence[Any] = (), behind: str = "") -> int:
+        """As `among`, for a statement that returns nothing; how many rows were touched."""
+        count = 0
+        for begin in range(0, len(values), MAX_VARIABLES):
+            part = values[begin : begin + MAX_VARIABLES]
+            count += self.run(f"{sql} {self.dialect.marks(len(part))}{behind}", (*before, *self.dialect.padded(part)))
+        return count
+
+    def now(self) -> int:
+        """The database's clock, or the injected one."""
+        if self._clock is not None:
+            return to_micros(self._clock.now())
+        if self.dialect.now is None:
+            return time.time_ns() // 1000
+        row = self.one(f"SELECT {self.dialect.now}")
+        return int(row[0]) if row is not None else 0
+
+
+class Database:
+    """The engine of one URL and how work is done with it. Safe for threads; a forked child gets connections of its own."""
+
+    def __init__(self, url: URL, clock: Clock | None) -> None:
+        self.url = url
+        self.where = shown(url)
+        self.clock = clock
+        self._guard = threading.Lock()
+        self._closed = False
+        self._start()
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._engine = connect(self.url)
+        self.dialect = dialect_of(self.url)
+        self._alone = threading.RLock() if in_memory(self.url) else None
+        self._writing = _writer_lock(self.url)
+
+    def prepare(self) -> None:
+        """Look at the server once: a `mysql` URL may lead to MariaDB, whose collations have other names."""
+        if self.url.get_backend_name() != "mysql":
+            return
+        engine = sqlalchemy.create_engine(self.url, poolclass=NullPool, connect_args={"connect_timeout": CONNECT_TIMEOUT})
+        with engine.connect() as connection:
+            mariadb = bool(getattr(connection.dialect, "is_mariadb", False))
+        if mariadb:
+            self._engine.dispose()
+            self.url = self.url.set(drivername=self.url.drivername.replace("mysql", "mariadb", 1))
+            self._start()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of this process. Raises StoreError after `close`."""
+        if self._closed:
+            raise StoreError("the store is closed.", remedy="Open a new one.")
+        if self._pid != os.getpid():
+            with self._guard:
+                if self._pid != os.getpid():
+                    self._engine.dispose(close=False)  # the sockets are the parent's; it goes on using them
+                    self._start()
+        return self._engine
+
+    def check_open(self) -> None:
+        """Raises StoreError after `close`."""
+        _ = self.engine
+
+    def close(self) -> None:
+        """Let go of every connection. Further calls raise StoreError."""
+        if not self._closed:
+            self._closed = True
+            self._engine.dispose(close=self._pid == os.getpid())
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        engine = self.engine
+        alone = self._alone
+        if alone is not None:
+            alone.acquire()
+        try:
+            connection = engine.raw_connection()
+            try:
+                session = Session(connection, self.dialect, self.clock)
+                yield session
+                session.cursor.close()
+            except BaseException as error:
+                self._put_back(connection, error)
+                raise
+            finally:
+                connection.close()
+        finally:
+            if alone is not None:
+                alone.release()
+
+    def _put_back(self, connection: Any, error: BaseException) -> None:
+        """After an error nothing of a transaction may stay on the connection; one that may be broken is thrown away."""
+        keep = self._alone is not None or (self.dialect.name == "sqlite" and diagnose(error) is not Trouble.UNREACHABLE)
+        if keep:
+            driver = connection.driver_connection
+            if driver.in_transaction:
+                driver.rollback()
+        else:
+            connection.invalidate()
+
+    def read(self, work: Callable[[Session], T]) -> T:
+        """Do something that only reads; each statement sees what is committed."""
+        return self._repeat(self._read_once, work)
+
+    def write(self, work: Callable[[Session], T]) -> T:
+        """Do something in one transaction. `work` may run several times: it must depend on nothing that an earlier try left."""
+        return self._repeat(self._write_once, work)
+
+    def _read_once(self, work: Callable[[Session], T]) -> T:
+        with self._session() as session:
+            return work(session)
+
+    def _write_once(self, work: Callable[[Session], T]) -> T:
+        with self._writing, self._session() as session:
+            session.cursor.execute(self.dialect.begin)
+            answer = work(session)
+            session.cursor.execute("COMMIT")
+            return answer
+
+    def _repeat(self, once: Callable[[Callable[[Session], T]], T], work: Callable[[Session], T]) -> T:
+        conflicts = breaks = 0
+        while True:
+            try:
+                return once(work)
+            except FlowError:
+                raise
+            except Exception as error:
+                if not is_driver_error(error):
+                    raise
+                trouble = diagnose(error)
+                if trouble is Trouble.CONFLICT:
+                    conflicts += 1
+                    if conflicts >= TRIES:
+                        raise StoreUnavailableError(
+                            f"{self.where}: a transaction met a conflict {conflicts} times.", remedy="Try again."
+                        ) from error
+                    time.sleep(random.uniform(0, 0.002 * 2**conflicts))
+                elif trouble is Trouble.UNREACHABLE:
+                    breaks += 1
+                    if breaks >= CONNECTION_TRIES:
+                        raise flow_error(error, self.where) from error
+                    time.sleep(random.uniform(0, 0.05 * breaks))
+                elif trouble is Trouble.DATA:
+                    raise Unstorable(error) from error
+                else:
+                    raise flow_error(error, self.where) from error
+
+
+class Unstorable(StoreError):
+    """The database cannot hold a value that it was given."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"the database cannot hold this: {type(error).__name__}: {error}")
+
+
+_locks: dict[str, threading.RLock] = {}
+_locks_guard = threading.Lock()
+
+
+class _NoLock:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def _writer_lock(url: URL) -> threading.RLock | _NoLock:
+    """SQLite has one writer: this process's writers queue here, in order and awake at once, instead of sleeping in SQLite."""
+    if url.get_backend_name() != "sqlite" or in_memory(url):
+        return _NoLock()
+    key = f"{os.getpid()}:{os.path.abspath(url.database or '')}"
+    with _locks_guard:
+        return _locks.setdefault(key, threading.RLock())

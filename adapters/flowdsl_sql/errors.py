@@ -1,0 +1,155 @@
+"""What a driver's error means. The only place that knows error codes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum, auto
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from flowdsl.errors import FlowError, SchemaError, StoreError, StoreUnavailableError
+
+
+class Trouble(Enum):
+    """Kinds of driver error, by what can be done about them."""
+
+    CONFLICT = auto()
+    """Deadlock, serialization failure, lock timeout, busy: the transaction was rolled back and may be repeated."""
+    DATA = auto()
+    """A value that the database cannot hold."""
+    UNREACHABLE = auto()
+    """The connection is gone or could not be made, or the server is not able to serve now."""
+    SCHEMA = auto()
+    """Tables or columns are missing."""
+    OTHER = auto()
+
+
+MYSQL_CONFLICT = frozenset({1205, 1213, 1020, 3572})
+MYSQL_DATA = frozenset({1264, 1265, 1292, 1300, 1366, 1406, 1153, 1301, 1071, 3140})
+MYSQL_SCHEMA = frozenset({1054, 1146, 1049})
+MYSQL_UNREACHABLE = frozenset(
+    {0, 1040, 1045, 1053, 1077, 1129, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1290, 1836, 1927, 1969, 3024}
+)
+SQLITE_CONFLICT = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+SQLITE_UNREACHABLE = frozenset(
+    {
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+
+
+def diagnose(error: BaseException) -> Trouble:
+    """What kind of trouble an error of SQLAlchemy or of a driver is."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        return diagnose(error.orig)
+    if isinstance(error, PoolTimeout):
+        return Trouble.UNREACHABLE
+    if isinstance(error, (UnicodeError, OverflowError)):
+        return Trouble.DATA  # the driver could not put a value on the wire
+    if isinstance(error, sqlite3.Error):
+        return _sqlite(error)
+    module = type(error).__module__.partition(".")[0]
+    if module == "psycopg":
+        return _postgresql(error)
+    if module == "pymysql":
+        return _mysql(error)
+    if isinstance(error, OSError):
+        return Trouble.UNREACHABLE
+    return Trouble.OTHER
+
+
+def _sqlite(error: sqlite3.Error) -> Trouble:
+    code: int = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in SQLITE_CONFLICT:
+        return Trouble.CONFLICT
+    if code in SQLITE_UNREACHABLE:
+        return Trouble.UNREACHABLE
+    if code in (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH) or isinstance(error, (sqlite3.DataError, sqlite3.InterfaceError)):
+        return Trouble.DATA
+    if isinstance(error, sqlite3.IntegrityError):
+        return Trouble.CONFLICT
+    if isinstance(error, sqlite3.ProgrammingError) and "type" in str(error):
+        return Trouble.DATA  # "Error binding parameter: type ... is not supported"
+    text = str(error)
+    return Trouble.SCHEMA if "no such table" in text or "no such column" in text or "has no column" in text else Trouble.OTHER
+
+
+def _postgresql(error: BaseException) -> Trouble:
+    state: str | None = getattr(error, "sqlstate", None)
+    name = type(error).__name__
+    if state is None:
+        if name == "DataError":
+            return Trouble.DATA  # refused by the driver, e.g. a NUL character
+        return Trouble.UNREACHABLE if name in ("OperationalError", "InterfaceError", "PipelineAborted") else Trouble.OTHER
+    if state[:2] == "40" or state in ("55P03", "23505"):
+        return Trouble.CONFLICT  # a unique violation here is a race that the next try sees settled
+    if state[:2] == "22" or state[:2] == "54":
+        return Trouble.DATA
+    if state in ("42P01", "42703", "3F000", "3D000"):
+        return Trouble.SCHEMA
+    if state[:2] in ("08", "53", "57", "28") or state == "25006":
+        return Trouble.UNREACHABLE
+    return Trouble.OTHER
+
+
+def _mysql(error: BaseException) -> Trouble:
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    if code in MYSQL_CONFLICT or code == 1062:
+        return Trouble.CONFLICT
+    if code in MYSQL_DATA:
+        return Trouble.DATA
+    if code in MYSQL_SCHEMA:
+        return Trouble.SCHEMA
+    if code in MYSQL_UNREACHABLE or 2000 <= code < 3000:
+        return Trouble.UNREACHABLE
+    return Trouble.OTHER
+
+
+def text_of(error: BaseException) -> str:
+    """The driver's own words, without the statement and its parameters."""
+    orig = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return f"{type(orig).__name__}: {orig}".strip()
+
+
+def flow_error(error: BaseException, where: str) -> StoreError:
+    """The error that flowdsl raises for a driver's. In: the store's URL without its password."""
+    trouble = diagnose(error)
+    if trouble is Trouble.SCHEMA:
+        return schema_error(where, f"a table or column is missing in {where}: {text_of(error)}")
+    if trouble in (Trouble.UNREACHABLE, Trouble.CONFLICT):
+        return StoreUnavailableError(f"{where} cannot serve right now: {text_of(error)}.")
+    return StoreError(f"{where} could not answer: {text_of(error)}")
+
+
+def schema_error(where: str, what: str) -> SchemaError:
+    """The tables do not fit; says how to make them fit."""
+    return SchemaError(f"{what}.", remedy=f"Run `flowdsl db upgrade --store {where}`.")
+
+
+DRIVER_ERRORS = (DBAPIError, PoolTimeout, sqlite3.Error, OSError, UnicodeError, OverflowError)
+
+
+def is_driver_error(error: BaseException) -> bool:
+    """Whether an error comes from the database side, so that `flow_error` speaks for it."""
+    return isinstance(error, DRIVER_ERRORS) or type(error).__module__.partition(".")[0] in ("psycopg", "pymysql")
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Driver errors become flowdsl's; everything else passes."""
+    try:
+        yield
+    except FlowError:
+        raise
+    except Exception as error:
+        if not is_driver_error(error):
+            raise
+        raise flow_error(error, where) from error

@@ -104,6 +104,7 @@ _NOT_ZERO = {
 def check_options(options: Mapping[str, Any], place: str) -> None:
     """Refuse values and combinations that cannot work, naming the place. In: options as a user wrote them."""
     known = StepOptions.__annotations__
+    value: Any
     for name, value in options.items():
         if name not in known:
             raise OptionError(f"unknown option {name!r}.", place=place, remedy=f"Known options: {', '.join(sorted(known))}.")
@@ -117,7 +118,7 @@ def check_options(options: Mapping[str, Any], place: str) -> None:
             )
         if name == "retry" and not isinstance(value, Retry):
             raise OptionError(f"retry={value!r} is not a policy.", place=place, remedy="Give flowdsl.Retry(...).")
-        if name in _INTEGERS and value < 0 or name in _DURATIONS and value < ZERO:
+        if (name in _INTEGERS or name in _DURATIONS) and _negative(value):
             raise OptionError(f"{name}={value!r} is negative.", place=place, remedy="Give zero or more.")
         if name in _NOT_ZERO and not value:
             raise OptionError(f"{name}={value!r}:", place=place, remedy=_NOT_ZERO[name])
@@ -125,6 +126,10 @@ def check_options(options: Mapping[str, Any], place: str) -> None:
         raise OptionError(
             "err_backoff and retry both say how long to wait after a failure.", place=place, remedy="Give one of them."
         )
+
+
+def _negative(value: Any) -> bool:
+    return bool(value < (ZERO if isinstance(value, timedelta) else 0))
 
 
 def resolve(own: StepOptions, defaults: StepOptions, *, is_async: bool) -> ResolvedOptions:

@@ -20,7 +20,7 @@ def unwrapped(fn: Callable[..., Any]) -> Callable[..., Any]:
 def is_async(fn: Callable[..., Any]) -> bool:
     """Whether calling it gives a coroutine: `async def`, a partial of one, or an object whose __call__ is one."""
     inner = unwrapped(fn)
-    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(getattr(inner, "__call__", None))  # noqa: B004
+    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(type(inner).__dict__.get("__call__"))
 
 
 def is_generator(fn: Callable[..., Any]) -> bool:
@@ -39,7 +39,7 @@ def names(fn: Callable[..., Any]) -> tuple[str, str]:
 def place(fn: Callable[..., Any]) -> Place:
     """Where it is written."""
     inner = inspect.unwrap(unwrapped(fn))
-    code = getattr(inner, "__code__", None) or getattr(getattr(type(inner), "__call__", None), "__code__", None)
+    code = getattr(inner, "__code__", None) or getattr(type(inner).__dict__.get("__call__"), "__code__", None)
     if code is None:
         return Place("<unknown>", 0)
     return Place(code.co_filename, code.co_firstlineno)

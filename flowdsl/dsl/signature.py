@@ -38,10 +38,10 @@ def _parameters(spec: StepSpec) -> list[Finding]:
 
 def _return(spec: StepSpec, status_type: type[Enum]) -> list[Finding]:
     fn = unwrapped(spec.fn)
-    target = fn if inspect.isfunction(fn) or inspect.ismethod(fn) else getattr(type(fn), "__call__", fn)
+    target = fn if inspect.isfunction(fn) or inspect.ismethod(fn) else type(fn).__dict__.get("__call__", fn)
     try:
         annotation = typing.get_type_hints(target).get("return", inspect.Parameter.empty)
-    except Exception:  # noqa: BLE001 - a name that only exists for the type checker is not our finding
+    except Exception:  # a name that only exists for the type checker is not our finding
         return []
     if annotation is inspect.Parameter.empty:
         return []

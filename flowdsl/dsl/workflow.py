@@ -57,8 +57,9 @@ class Definition:
 class Workflow(Generic[ObjectT, StatusT]):
     """A graph of statuses and the steps that lead from one to the next.
 
-    In: `name`, under which runs are stored; `object_type`, what a run carries (dataclass, msgspec Struct, attrs, TypedDict, pydantic
-    model, dict); `status_type`, an Enum with str or int values; `defaults`, options of every step that does not say otherwise;
+    In: `name`, under which runs are stored; `object_type`, what a run carries (dataclass, msgspec Struct, attrs, TypedDict,
+    pydantic model, dict); `status_type`, an Enum with str or int values; `defaults`, options of every step that does not say
+    otherwise;
     `allow_cycles`; `retired`, statuses that no step mentions any more but old runs may still be in.
     Raises DefinitionError for what can be refused at once; the rest is found by `check` and `definition`, all of it together.
     """
@@ -104,7 +105,8 @@ class Workflow(Generic[ObjectT, StatusT]):
         check_options(options, str(here))
         try:
             from_key = self._statuses.key(from_)
-            targets: tuple[StatusT, ...] = (to,) if isinstance(to, self.status_type) or isinstance(to, str | int) else tuple(to)  # type: ignore[arg-type]
+            several: Any = to
+            targets: tuple[StatusT, ...] = (several,) if isinstance(to, (self.status_type, str, int)) else tuple(several)
             to_keys = tuple(self._statuses.key(member) for member in targets)
         except TypeError as error:
             raise DefinitionError(f"to={to!r} is neither a status nor several.", place=str(here)) from error
@@ -144,7 +146,7 @@ class Workflow(Generic[ObjectT, StatusT]):
             self._definition = None
             return fn
 
-        return declare  # type: ignore[return-value]
+        return declare
 
     # -- asking ---------------------------------------------------------------------------------------------------------------
 

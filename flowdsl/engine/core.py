@@ -6,7 +6,6 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from flowdsl import naming
 from flowdsl.clock import Clock, IdSource
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.committer import Committer
@@ -19,6 +18,7 @@ from flowdsl.errors import ConfigurationError
 from flowdsl.model.change import ReleaseRow
 from flowdsl.model.pending import NewRow
 from flowdsl.model.record import RunRecord
+from flowdsl.naming import process_name, topic
 from flowdsl.options import ZERO
 from flowdsl.ports.record_store import RecordStore
 
@@ -66,8 +66,8 @@ class Core:
             self.workflows[workflow.name] = workflow
             for key, spec in workflow.definition().steps.items():
                 slots = spec.options.parallel_count or 1
-                name = naming.process_name(key, slots=slots)
-                lane = Lane(workflow, spec, naming.topic(workflow.name, key), name, metrics.process(workflow.name, name))
+                name = process_name(key, slots=slots)
+                lane = Lane(workflow, spec, topic(workflow.name, key), name, metrics.process(workflow.name, name))
                 self.lanes[workflow.name, key] = lane
         self.topics: Mapping[str, Lane] = {lane.topic: lane for lane in self.lanes.values()}
 
@@ -80,7 +80,7 @@ class Core:
                 return None
             # Control from a process that has not the workflow's code: whether a step consumes the status is not known here.
             # A row that nobody asks for does no harm.
-            return NewRow(row_id=run_id, topic=naming.topic(workflow, status), priority=priority)
+            return NewRow(row_id=run_id, topic=topic(workflow, status), priority=priority)
         lag = lane.options.consume_lag
         mine = handoff and self.handoff and self.accepting and lag == ZERO and lane.reserve()
         return NewRow(row_id=run_id, topic=lane.topic, delay=lag, owner=self.owner if mine else None, priority=priority)

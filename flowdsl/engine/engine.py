@@ -50,8 +50,8 @@ class Engine:
 
     In: the workflows; `store` and `roles`, ready or as functions that open them at first use (`Engine.from_url` makes those);
     `registry` for metrics (default: one of its own, at `engine.metrics.registry`); `namespace` to keep fleets on one database
-    apart; `handoff=False` to send every row through the store; `auto_resume` for runs that errors paused; `drain`, how long a stop
-    waits for running steps; `beat` and `lapse` of the heartbeat and `lease` of roles. `clock`, `ids` and `rng` are for tests.
+    apart; `handoff=False` to send every row through the store; `auto_resume` for runs that errors paused; `drain`, how long a
+    stop waits for running steps; `beat` and `lapse` of the heartbeat, `lease` of roles. `clock`, `ids` and `rng` are for tests.
     """
 
     def __init__(
@@ -160,8 +160,8 @@ class Engine:
     ) -> RunHandle[ObjectT, StatusT]:
         """Start a run for your object `foreign_id`; it is stored when this returns.
 
-        `options`: see TriggerOptions. Raises WorkflowInProgressError when the foreign id has an unfinished run, PayloadError for an
-        object that cannot be stored, BadDataError, StoreError.
+        `options`: see TriggerOptions. Raises WorkflowInProgressError when the foreign id has an unfinished run, PayloadError for
+        an object that cannot be stored, BadDataError, StoreError.
         """
         refuse_on_loop("engine.trigger", "engine.aio.trigger")
         started = self._the_starter().start(workflow, foreign_id, obj, options)
@@ -175,8 +175,8 @@ class Engine:
         key: Callable[[str], str] | None = None,
         **options: Unpack[TriggerOptions[StatusT]],
     ) -> list[RunHandle[ObjectT, StatusT]]:
-        """Start many runs in few transactions. In: pairs of foreign id and object; `key` makes the idempotency key of a foreign id.
-        An entry whose foreign id has an unfinished run, or whose key was used, answers with that run (`created` is False)."""
+        """Start many runs in few transactions. In: pairs of foreign id and object; `key` makes the idempotency key of a foreign
+        id. An entry whose foreign id has an unfinished run, or whose key was used, answers with that run (`created` is False)."""
         refuse_on_loop("engine.trigger_many", "engine.aio.trigger_many")
         pairs = list(entries)
         started = self._the_starter().start_many(workflow, pairs, key, options)
@@ -215,8 +215,8 @@ class Engine:
         limit: int = 25,
         after: Cursor | None = None,
     ) -> Page:
-        """One page of runs; pass `page.next` as `after` for the following one. Filters are combined with AND, several values of one
-        with OR. Raises QueryError."""
+        """One page of runs; pass `page.next` as `after` for the following one. Filters are combined with AND, several values of
+        one with OR. Raises QueryError."""
         refuse_on_loop("engine.runs", "engine.aio.runs")
         name = workflow.name if isinstance(workflow, Workflow) else workflow
         return self._the_core().store.runs(

@@ -83,8 +83,8 @@ class RunHandle(Generic[ObjectT, StatusT]):
         return self._core.store.rows([self.run_id])
 
     def pause(self, reason: str, actor: str | None = None) -> RunRecord:
-        """Pause it. While a step is being executed the pause is stored as a request (`record.requested`) and applied by the step's
-        commit. Raises IllegalMoveError, RunNotFoundError."""
+        """Pause it. While a step is being executed the pause is stored as a request (`record.requested`) and applied by the
+        step's commit. Raises IllegalMoveError, RunNotFoundError."""
         refuse_on_loop("handle.pause", "handle.aio.pause")
         return self._control.pause(self.run_id, reason, actor)
 
@@ -138,8 +138,9 @@ class AioRunHandle(Generic[ObjectT, StatusT]):
         waiter = handle._core.waiter
         wait = await asyncio.to_thread(waiter.wait, handle.run_id, handle._key(status))
         answer: Future[Any] = wait.future
+        timer = asyncio.timeout(None if timeout is None else timeout.total_seconds())
         try:
-            async with asyncio.timeout(None if timeout is None else timeout.total_seconds()) as timer:
+            async with timer:
                 record = await asyncio.wrap_future(answer)
         except TimeoutError as error:
             waiter.cancel(wait)

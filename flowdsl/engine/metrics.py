@@ -1,4 +1,4 @@
-"""Metrics in a Prometheus registry of the caller's choice. Labels come from code (workflows, processes, statuses), never from data."""
+"""Metrics in a Prometheus registry of the caller's choice. Labels come from code (workflows, processes), never from data."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ LATENCY_BUCKETS = (0.01, 0.1, 1, 5, 10, 60, 300)
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 PROCESS = ("workflow_name", "process_name")
 
-# The counters of the Go library that these metrics continue have no `_total` at the end of their names, and prometheus_client adds
-# one to every Counter. Dashboards ask for the name, so here they are gauges that only rise; rate() and increase() do not mind.
+# The counters of the Go library that these metrics continue have no `_total` at the end of their names, and prometheus_client
+# adds one to every Counter. Dashboards ask for the name, so here they are gauges that only rise: rate() and increase() read
+# them alike.
 Rising = Gauge
 
 

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Sequence
 from datetime import timedelta
 
-from flowdsl import naming
 from flowdsl.engine.core import Core
 from flowdsl.errors import RoleSchedulerError, StoreError
+from flowdsl.naming import consumer_role
 from flowdsl.ports.role_scheduler import RoleScheduler
 
 log = logging.getLogger("flowdsl.roles")
@@ -28,7 +28,7 @@ class RoleKeeper:
         self._until: dict[str, float] = {}
         self._slots = {
             lane: [
-                naming.consumer_role(core.namespace, lane.workflow.name, lane.spec.from_key, slot, lane.options.parallel_count)
+                consumer_role(core.namespace, lane.workflow.name, lane.spec.from_key, slot, lane.options.parallel_count)
                 for slot in range(1, lane.options.parallel_count + 1)
             ]
             for lane in core.lanes.values()

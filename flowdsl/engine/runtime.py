@@ -48,7 +48,7 @@ class Runtime:
         self._spawn("house", lambda: self._turn(worker.slow_processes, self._house_news, worker.publish_states))
 
     def stop(self, drain: timedelta) -> bool:
-        """Drain and stop. True: every body finished in time; otherwise what still runs keeps its claim until the process is gone."""
+        """Drain and stop. True: every body finished in time; otherwise what runs on keeps its claim until the process is gone."""
         self._worker.stop_taking()
         clock = self._core.clock
         end = clock.monotonic() + drain.total_seconds()
@@ -111,8 +111,8 @@ class Runtime:
                 news.clear()
 
     def _watch(self) -> None:
-        """Bodies that outlived their time limit cannot be stopped from outside. When they hold every place of a lane, this process
-        does nothing useful there any more and says so."""
+        """Bodies that outlived their time limit cannot be stopped from outside. When they hold every place of a lane, this
+        process does nothing useful there any more and says so."""
         stuck: dict[str, int] = {}
         for work in self._worker.executor.overdue():
             stuck[work.lane.topic] = stuck.get(work.lane.topic, 0) + 1

@@ -106,8 +106,9 @@ class Steps:
         limit = work.lane.options.time_limit
         try:
             run, leftover = self._open(work)
+            timer = asyncio.timeout(None if limit is None else limit.total_seconds())
             try:
-                async with asyncio.timeout(None if limit is None else limit.total_seconds()) as timer:
+                async with timer:
                     answer = await work.lane.spec.fn(run)
             except TimeoutError:
                 if not timer.expired():

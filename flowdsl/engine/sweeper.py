@@ -19,7 +19,7 @@ BATCH = 200
 
 
 class Sweeper:
-    """Walks the unattended runs of each workflow in bounded batches, in one role. What it finds is counted; it should be nothing."""
+    """Walks the unattended runs of each workflow in bounded batches, in one role. What it finds is counted and should be none."""
 
     def __init__(self, core: Core, holds_role: Callable[[], bool], interval: timedelta = DEFAULT_INTERVAL) -> None:
         self._core = core

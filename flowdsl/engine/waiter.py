@@ -42,7 +42,7 @@ class Wait:
             elif record.state.finished:
                 self._refuse(
                     RunEndedError(
-                        f"the run ended {record.state.label.lower()} in status {record.status!r} without passing {self.status!r}.",
+                        f"the run ended {record.state.label.lower()} in {record.status!r} without passing {self.status!r}.",
                         run_id=record.run_id,
                         workflow=record.workflow,
                         foreign_id=record.foreign_id,

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
-from flowdsl import naming
 from flowdsl.engine.auto_resumer import AutoResumer
 from flowdsl.engine.core import Core
 from flowdsl.engine.dispatcher import Dispatcher
@@ -19,6 +18,7 @@ from flowdsl.engine.role_keeper import DEFAULT_LEASE, RoleKeeper
 from flowdsl.engine.steps import AutoResume, Steps
 from flowdsl.engine.sweeper import Sweeper
 from flowdsl.errors import StoreError
+from flowdsl.naming import role
 from flowdsl.ports.role_scheduler import RoleScheduler
 
 log = logging.getLogger("flowdsl.worker")
@@ -45,10 +45,10 @@ class Worker:
         self.executor = executor(self.steps)
         self.dispatcher = Dispatcher(core, self.steps)
         self.membership = Membership(core, beat=beat, lapse=lapse, changed=self._disowned)
-        names = {name: naming.role(core.namespace, "", name) for name in (SWEEPER, AUTO_RESUMER)}
+        names = {name: role(core.namespace, "", name) for name in (SWEEPER, AUTO_RESUMER)}
         self.roles = RoleKeeper(core, roles, list(names.values()), lease)
         self._housekeeping: dict[str, Callable[[], bool]] = {
-            name: partial(self.roles.holds, role) for name, role in names.items()
+            name: partial(self.roles.holds, held) for name, held in names.items()
         }
         self.sweeper = Sweeper(core, self._housekeeping[SWEEPER])
         self.auto_resumer = AutoResumer(core, self._housekeeping[AUTO_RESUMER])

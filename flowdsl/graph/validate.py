@@ -96,7 +96,7 @@ def _starts(graph: FlowGraph, place: str, consumers: Sequence[tuple[str, str, st
 
 
 def _cycles(graph: FlowGraph, place: str, consumers: Sequence[tuple[str, str, str]]) -> list[Finding]:
-    network = nx.DiGraph(graph.networkx)
+    network: nx.DiGraph[str] = nx.DiGraph(graph.networkx)
     places = {status: where for status, _, where in consumers}
     found = []
     for component in nx.strongly_connected_components(network):

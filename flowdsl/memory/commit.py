@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable
 from datetime import datetime
 from types import MappingProxyType
 
@@ -50,7 +49,23 @@ class Commit:
         problem = unfit(change)
         if problem is not None:
             return CommitResult(CommitOutcome.REFUSED, Refusal.BAD_DATA, detail=problem)
-        return APPLY[type(change)](self, change)
+        match change:
+            case MoveRun():
+                return self.move(change)
+            case StartRun():
+                return self.start(change)
+            case FailRow():
+                return self.fail(change)
+            case ReleaseRow():
+                return self.release(change)
+            case ParkRow():
+                return self.park(change)
+            case DropRow():
+                return self.drop(change)
+            case RequestControl():
+                return self.request(change)
+            case PutItems():
+                return self.put(change)
 
     # -- runs -----------------------------------------------------------------------------------------------------------------
 
@@ -353,15 +368,3 @@ class Commit:
             self._t.put_item(
                 Item(namespace=namespace, kind=str(item.kind), key=item.key, body=item.body, due_at=due, created_at=self._now)
             )
-
-
-APPLY: dict[type, Callable[[Commit, Change], CommitResult]] = {
-    StartRun: Commit.start,
-    MoveRun: Commit.move,
-    RequestControl: Commit.request,
-    FailRow: Commit.fail,
-    ReleaseRow: Commit.release,
-    ParkRow: Commit.park,
-    DropRow: Commit.drop,
-    PutItems: Commit.put,
-}  # type: ignore[assignment]

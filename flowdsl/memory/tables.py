@@ -6,7 +6,7 @@ import heapq
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.instance import Instance
@@ -15,6 +15,7 @@ from flowdsl.model.pending import PendingRow, RowKind
 from flowdsl.model.record import RunRecord
 
 Key = tuple[str, str]
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Row:
@@ -54,7 +55,7 @@ class Row:
         self.version = 0
         self.visit = 0
         self.due_at: datetime | None = None
-        self.created_at = datetime.min
+        self.created_at = NEVER
         self.priority = 0
         self.owner: str | None = None
         self.delivery = 0

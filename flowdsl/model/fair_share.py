@@ -16,7 +16,7 @@ def allot(member: str, roles: Sequence[str], wanted: Mapping[str, Set[str]], hol
     rivals = [name for name, theirs in wanted.items() if name != member and not theirs.isdisjoint(roles)]
     share = -(-len(set(roles)) // (len(rivals) + 1))
     held = [role for role in dict.fromkeys(roles) if holders.get(role) == member]
-    counts = {name: 0 for name in rivals}
+    counts = dict.fromkeys(rivals, 0)
     for role in dict.fromkeys(roles):
         holder = holders.get(role)
         if holder in counts:

@@ -31,8 +31,8 @@ class NotIdleError(FlowError):
 class SteppedEngine(Engine):
     """An Engine without threads. Its verbs are the same; what they caused happens in `run_until_idle` and `advance`.
 
-    In: the workflows; a store and roles that take their time from `clock` (default: memory ones); a seed for identifiers and jitter;
-    the settings of Engine. `handle.wait` of a run that is not there yet would wait for ever: call `run_until_idle` first.
+    In: the workflows; a store and roles that take their time from `clock` (default: memory ones); a seed for identifiers and
+    jitter; the settings of Engine. `handle.wait` of a run that is not there yet would wait for ever: call `run_until_idle` first.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class SteppedEngine(Engine):
         self.run_until_idle()
 
     def _next_moment(self) -> timedelta | None:
-        """How long until something is due: a row, an item or a call. Heartbeats and sweeps are made at each stop, not stopped for."""
+        """How long until a row, an item or a call is due. Heartbeats and sweeps happen at each stop."""
         core = self._the_core()
         waits: list[timedelta] = []
         now = self.store.now()

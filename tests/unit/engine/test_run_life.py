@@ -10,6 +10,7 @@ import pytest
 
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.handle import RunHandle
 from flowdsl.engine.steps import AutoResume
 from flowdsl.errors import (
     ConfigurationError,
@@ -252,7 +253,7 @@ def test_a_run_can_be_cancelled_before_its_first_step() -> None:
 @pytest.mark.parametrize(("verb", "state"), [("pause", RunState.PAUSED), ("cancel", RunState.CANCELLED)])
 def test_a_pause_or_cancel_during_a_step_waits_for_its_commit_and_keeps_what_it_did(verb: str, state: RunState) -> None:
     script = Script()
-    handles = []
+    handles: list[RunHandle[Order, Status]] = []
 
     def interrupted(run: Run[Order, Status]) -> Status:
         after = getattr(handles[0], verb)("stop it")
@@ -274,7 +275,7 @@ def test_a_pause_or_cancel_during_a_step_waits_for_its_commit_and_keeps_what_it_
 
 def test_a_request_is_applied_when_the_step_fails_instead_of_committing() -> None:
     script = Script()
-    handles = []
+    handles: list[RunHandle[Order, Status]] = []
 
     def fails(run: Run[Order, Status]) -> Status:
         handles[0].pause("stop it")
@@ -290,7 +291,7 @@ def test_a_request_is_applied_when_the_step_fails_instead_of_committing() -> Non
 
 def test_force_cancel_discards_the_result_of_the_running_step() -> None:
     script = Script()
-    handles = []
+    handles: list[RunHandle[Order, Status]] = []
 
     def interrupted(run: Run[Order, Status]) -> Status:
         handles[0].cancel("now", force=True)
@@ -312,9 +313,9 @@ def test_moves_that_the_state_does_not_allow_are_refused_with_what_to_do() -> No
         with pytest.raises(IllegalMoveError, match="Only a paused run"):
             handle.resume()
         engine.run_until_idle()
-        for verb in (lambda: handle.pause("x"), lambda: handle.cancel("x"), handle.resume):
+        for verb, arguments in ((handle.pause, ["x"]), (handle.cancel, ["x"]), (handle.resume, [])):
             with pytest.raises(IllegalMoveError, match="finished"):
-                verb()
+                verb(*arguments)
         with pytest.raises(RunNotFoundError):
             engine.handle("no-such-run")
 
@@ -429,7 +430,7 @@ def test_the_sweeper_makes_the_missing_row_and_counts_it() -> None:
         handle = old.trigger(older, "o", Order(1))
         old.store.commit(
             [
-                MoveRun(  # as a version that knew more would have left it: in a status that nothing of ours consumes, without a row
+                MoveRun(  # as a version that knew more would have left it: in a status that nothing here consumes, without a row
                     change_id="c",
                     namespace="default",
                     workflow="orders",

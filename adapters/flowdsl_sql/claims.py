@@ -25,7 +25,8 @@ WITH RECURSIVE level AS (
 UNION ALL
   SELECT l.topic, l.quota,
     (SELECT MAX(p.priority) FROM flowdsl_pending p
-     WHERE p.namespace = %(namespace)s AND p.topic = l.topic AND p.owner IS NULL AND p.due IS NOT NULL AND p.priority < l.priority)
+     WHERE p.namespace = %(namespace)s AND p.topic = l.topic AND p.owner IS NULL AND p.due IS NOT NULL
+       AND p.priority < l.priority)
   FROM level l WHERE l.priority IS NOT NULL
 ), found AS MATERIALIZED (
   SELECT d.row_id, d.topic, d.priority, d.due, l.quota
@@ -35,10 +36,13 @@ UNION ALL
     ORDER BY p.due LIMIT l.quota FOR UPDATE SKIP LOCKED
   ) d
   WHERE l.priority IS NOT NULL AND EXISTS (
-    SELECT 1 FROM flowdsl_instance i WHERE i.namespace = %(namespace)s AND i.owner = %(owner)s AND i.gone IS NULL AND i.expires > {now})
+    SELECT 1 FROM flowdsl_instance i WHERE i.namespace = %(namespace)s AND i.owner = %(owner)s AND i.gone IS NULL
+      AND i.expires > {now})
 ), chosen AS (
   SELECT row_id, topic, priority, due, place FROM (
-    SELECT row_id, topic, priority, due, quota, row_number() OVER (PARTITION BY topic ORDER BY priority DESC, due) AS place FROM found
+    SELECT row_id, topic, priority, due, quota,
+      row_number() OVER (PARTITION BY topic ORDER BY priority DESC, due) AS place
+    FROM found
   ) ranked WHERE place <= quota
 )
 UPDATE flowdsl_pending p SET owner = %(owner)s, delivery = p.delivery + 1, mark = %(mark)s

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flowdsl.model.change import Change, CommitResult, Refusal
+from flowdsl.model.change import Change, CommitResult
 from flowdsl.model.limits import unfit
 from flowdsl_sql.database import Database, Session, Unstorable
-from flowdsl_sql.wave import REFUSED, TOO_LATE, Wave, waves
+from flowdsl_sql.results import LOST, bad_data
+from flowdsl_sql.wave import apply_wave, waves
 from flowdsl_sql.writers import writer_for
 
 
@@ -20,7 +21,7 @@ class Commits:
 
     def commit(self, changes: Sequence[Change]) -> tuple[list[CommitResult], set[tuple[str, str]]]:
         """The results in order, and what to wake: namespaces and topics."""
-        results: list[CommitResult] = [TOO_LATE] * len(changes)
+        results: list[CommitResult] = [LOST] * len(changes)
         wakes: set[tuple[str, str]] = set()
         good: list[int] = []
         for index, change in enumerate(changes):
@@ -28,7 +29,7 @@ class Commits:
             if wrong is None:
                 good.append(index)
             else:
-                results[index] = CommitResult(REFUSED, Refusal.BAD_DATA, detail=wrong)
+                results[index] = bad_data(wrong)
         self._commit(changes, good, results, wakes)
         return results, wakes
 
@@ -46,7 +47,7 @@ class Commits:
             mine: set[tuple[str, str]] = set()
             answers: list[CommitResult] = []
             for wave in waves(group):
-                answers.extend(Wave(writer, mine).apply(wave))
+                answers.extend(apply_wave(writer, wave, mine))
             if mine:
                 writer.notify(mine)
             return answers, mine
@@ -55,7 +56,7 @@ class Commits:
             answers, mine = self._database.write(work)
         except Unstorable as error:
             if len(indexes) == 1:
-                results[indexes[0]] = CommitResult(REFUSED, Refusal.BAD_DATA, detail=str(error))
+                results[indexes[0]] = bad_data(str(error))
                 return
             half = len(indexes) // 2
             self._commit(changes, indexes[:half], results, wakes)

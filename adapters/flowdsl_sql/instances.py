@@ -1,6 +1,6 @@
 """Heartbeats and the freeing of claims whose owner is gone.
 
-A heartbeat that has lapsed or was ended stays for a day as a tombstone, so that its owner learns of it.
+A heartbeat that has lapsed stays for a day as a tombstone, so that its owner learns of it.
 """
 
 from __future__ import annotations
@@ -49,10 +49,7 @@ class Instances:
         """The topics of the rows that were freed."""
 
         def work(session: Session) -> set[str]:
-            session.run(
-                "UPDATE flowdsl_instance SET gone = ? WHERE namespace = ? AND owner = ? AND gone IS NULL",
-                (session.now(), namespace, owner),
-            )
+            session.run("DELETE FROM flowdsl_instance WHERE namespace = ? AND owner = ? AND gone IS NULL", (namespace, owner))
             rows = session.all(f"{OWNED} AND owner = ? ORDER BY row_id{session.dialect.for_update}", (namespace, owner))
             session.run_among("UPDATE flowdsl_pending SET owner = NULL WHERE row_id IN", [row[0] for row in rows])
             return {row[2] for row in rows}

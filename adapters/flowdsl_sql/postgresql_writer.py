@@ -29,7 +29,10 @@ def _arrays(columns: Columns) -> str:
     return ", ".join(f"{'%b' if kind == 'bytea' else '%s'}::{kind}[]" for _, kind in columns)
 
 
-INSERT_RUNS = f"INSERT INTO flowdsl_run ({names(RUN_COLUMNS)}) SELECT * FROM unnest({_arrays(RUN_COLUMNS)}) ON CONFLICT DO NOTHING RETURNING run_id"
+INSERT_RUNS = (
+    f"INSERT INTO flowdsl_run ({names(RUN_COLUMNS)}) SELECT * FROM unnest({_arrays(RUN_COLUMNS)})"
+    " ON CONFLICT DO NOTHING RETURNING run_id"
+)
 MOVE_RUNS = (
     "UPDATE flowdsl_run r SET version = r.version + 1, requested_state = NULL, requested_reason = NULL, requested_actor = NULL, "
     + ", ".join(

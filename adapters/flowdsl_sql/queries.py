@@ -126,8 +126,9 @@ class Queries:
         columns = ", ".join(f"r.{name}" for name in RUN.split(", "))
         # `finished IS NULL` and the workflow lead to the index of unfinished runs
         sql = (
-            f"SELECT {columns} FROM flowdsl_run r WHERE r.namespace = ? AND r.workflow = ? AND r.finished IS NULL AND r.state IN (?, ?)"
-            " AND r.run_id > ? AND NOT EXISTS (SELECT 1 FROM flowdsl_pending p WHERE p.row_id = r.run_id) AND r.status IN"
+            f"SELECT {columns} FROM flowdsl_run r WHERE r.namespace = ? AND r.workflow = ? AND r.finished IS NULL"
+            " AND r.state IN (?, ?) AND r.run_id > ?"
+            " AND NOT EXISTS (SELECT 1 FROM flowdsl_pending p WHERE p.row_id = r.run_id) AND r.status IN"
         )
         before = (namespace, workflow, int(RunState.INITIATED), int(RunState.RUNNING), after)
 

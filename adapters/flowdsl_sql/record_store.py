@@ -26,16 +26,14 @@ from flowdsl_sql.watchers import watcher_for
 
 
 def open_store(url: str, *, clock: Clock | None = None, migrate: bool | None = None) -> SqlRecordStore:
-    """The record store at a database URL. In: a clock to use instead of the database's (tests); `migrate`: make or upgrade the tables
-    (None: on SQLite yes, on a server no). Raises ConfigurationError, MissingExtraError, StoreUnavailableError, SchemaError."""
+    """The record store at a database URL. In: a clock to use instead of the database's (tests); `migrate`: make or upgrade the
+    tables (None: on SQLite yes, on a server no). Raises ConfigurationError, MissingExtraError, StoreUnavailableError,
+    SchemaError."""
     database = Database(parse(url), clock)
     try:
         with translated(database.where):
             database.prepare()
-            if database.dialect.name == "sqlite" if migrate is None else migrate:
-                schema.upgrade_database(database)
-            else:
-                schema.check_database(database)
+            schema.make_ready(database, migrate)
     except BaseException:
         database.close()
         raise

@@ -22,13 +22,13 @@ CAUSES = {cause.value: cause for cause in Cause}
 NOTHING: Mapping[str, str] = {}
 
 RUN = (
-    "run_id, namespace, workflow, foreign_id, status, state, version, visit, payload, content_type, schema_version, created, updated, "
-    "change_id, reason, actor, last_error, auto_resumes, requested_state, requested_reason, requested_actor, metadata, tags, "
-    "parent_run_id, priority"
+    "run_id, namespace, workflow, foreign_id, status, state, version, visit, payload, content_type, schema_version, created, "
+    "updated, change_id, reason, actor, last_error, auto_resumes, requested_state, requested_reason, requested_actor, "
+    "metadata, tags, parent_run_id, priority"
 )
 PENDING = (
-    "row_id, namespace, workflow, topic, kind, receiver, run_id, version, visit, due, created, priority, owner, delivery, attempts, "
-    "lapses, last_error, payload"
+    "row_id, namespace, workflow, topic, kind, receiver, run_id, version, visit, due, created, priority, owner, delivery, "
+    "attempts, lapses, last_error, payload"
 )
 HISTORY = (
     "run_id, version, from_status, to_status, from_state, to_state, cause, name, actor, reason, error, attempt, change_id, at"

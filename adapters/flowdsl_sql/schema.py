@@ -83,6 +83,14 @@ def current_version(database: Database) -> str | None:
     return database.read(work)
 
 
+def make_ready(database: Database, migrate: bool | None) -> None:
+    """What opening does: upgrade where that is asked for (None: on SQLite, whose file is this program's own), else check."""
+    if database.dialect.name == "sqlite" if migrate is None else migrate:
+        upgrade_database(database)
+    else:
+        check_database(database)
+
+
 def check_database(database: Database) -> None:
     version = current_version(database)
     if version is None:

@@ -98,7 +98,7 @@ class Look(NamedTuple):
     """What a commit has to know of a run, whose row it has locked."""
 
     version: int
-    change_id: str
+    status: str
     state: int
     visit: int
     timers: int
@@ -116,6 +116,7 @@ class RowLook(NamedTuple):
     namespace: str
     topic: str
     mark: str | None
+    run_id: str
 
 
 UPSERT_ROWS = (
@@ -132,6 +133,10 @@ MOVE_RUNS = (
     + " WHERE run_id = ? AND version = ?"
 )
 INSERT_HISTORY = f"INSERT INTO flowdsl_history ({names(HISTORY_COLUMNS)}) VALUES ({', '.join('?' * len(HISTORY_COLUMNS))})"
+LOOK = (
+    "SELECT run_id, version, status, state, visit, timers, finished, requested_state, requested_reason, requested_actor"
+    " FROM flowdsl_run WHERE run_id IN"
+)
 TIMERS = "kind = 1 AND run_id IN"
 
 
@@ -143,22 +148,20 @@ class Writer:
 
     # -- looks that lock ------------------------------------------------------------------------------------------------------
 
-    def look(self, run_ids: Sequence[str]) -> tuple[int, Mapping[str, Look]]:
+    def look(self, run_ids: Sequence[str]) -> tuple[int, dict[str, Look]]:
         """Lock the runs in the order of their ids; the time after that, and what was found."""
-        session = self.session
-        rows = session.among(
-            "SELECT run_id, version, change_id, state, visit, timers, finished, requested_state, requested_reason, requested_actor"
-            " FROM flowdsl_run WHERE run_id IN",
-            run_ids,
-            behind=f" ORDER BY run_id{session.dialect.for_update}",
-        )
-        return session.now(), {row[0]: Look(*row[1:]) for row in rows}
+        rows = self.session.among(LOOK, run_ids, behind=f" ORDER BY run_id{self.session.dialect.for_update}")
+        return self.session.now(), {row[0]: Look(*row[1:]) for row in rows}
 
-    def look_rows(self, row_ids: Sequence[str]) -> Mapping[str, RowLook]:
+    def peek(self, run_ids: Sequence[str]) -> dict[str, Look]:
+        """The same without a lock."""
+        return {row[0]: Look(*row[1:]) for row in self.session.among(LOOK, run_ids)}
+
+    def look_rows(self, row_ids: Sequence[str]) -> dict[str, RowLook]:
         """Lock pending rows."""
         session = self.session
         rows = session.among(
-            "SELECT row_id, owner, delivery, namespace, topic, mark FROM flowdsl_pending WHERE row_id IN",
+            "SELECT row_id, owner, delivery, namespace, topic, mark, run_id FROM flowdsl_pending WHERE row_id IN",
             row_ids,
             behind=f" ORDER BY row_id{session.dialect.for_update}",
         )
@@ -228,7 +231,8 @@ class Writer:
     def fail_rows(self, rows: Sequence[Row]) -> None:
         """In: error, due, change id, row id."""
         self.session.many(
-            "UPDATE flowdsl_pending SET attempts = attempts + 1, last_error = ?, owner = NULL, due = ?, mark = ? WHERE row_id = ?",
+            "UPDATE flowdsl_pending SET attempts = attempts + 1, last_error = ?, owner = NULL, due = ?, mark = ?"
+            " WHERE row_id = ?",
             rows,
         )
 

@@ -1,0 +1,282 @@
+"""Whatever is done to them, an SQL store and the memory store answer and hold the same."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from flowdsl.memory.record_store import MemoryRecordStore
+from flowdsl.model.change import (
+    Change,
+    CommitResult,
+    DropRow,
+    FailRow,
+    MoveRun,
+    ParkRow,
+    PutItems,
+    ReleaseRow,
+    RequestControl,
+    StartRun,
+)
+from flowdsl.model.history import Cause, Origin
+from flowdsl.model.instance import Instance
+from flowdsl.model.item import ItemKey, NewItem
+from flowdsl.model.pending import NewRow, RowKind, TopicQuota
+from flowdsl.model.query import Order, RunQuery
+from flowdsl.model.record import ControlRequest, Payload, RunRecord
+from flowdsl.model.run_state import RunState
+from flowdsl.ports.record_store import RecordStore
+from flowdsl.testing.clock import ManualClock
+from flowdsl_sql.record_store import open_store
+from tests.services import SQL_DATABASES, sql_database
+
+NAMESPACE, WORKFLOW = "n", "w"
+STATUSES = ("a", "b", "c")
+OWNERS = ("one", "two")
+TOPICS = tuple(f"w/{status}" for status in STATUSES)
+ENDS = [RunState.COMPLETED, RunState.CANCELLED, RunState.DATA_DELETED]
+TTL = timedelta(seconds=30)
+
+
+@pytest.fixture(scope="module", params=SQL_DATABASES)
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder: Path = tmp_path_factory.mktemp("sql")
+    with sql_database(request.param, folder) as found:
+        open_store(found, migrate=True).close()
+        yield found
+
+
+class Chaos:
+    """Makes changes, most of them sensible, from a seed. Both stores are asked the same."""
+
+    def __init__(self, seed: int, stores: tuple[RecordStore, RecordStore], clock: ManualClock) -> None:
+        self.rng = random.Random(seed)
+        self.stores = stores
+        self.clock = clock
+        self.namespace = f"n{uuid.uuid4().hex}"
+        self.runs: list[str] = []
+        self.done: list[Change] = []
+        self.count = 0
+
+    def id(self) -> str:
+        self.count += 1
+        return f"{self.namespace}-{self.count:06}"
+
+    def both(self, question: Any) -> Any:
+        expected, found = (question(store) for store in self.stores)
+        if isinstance(expected, list):
+            for one, other in zip(found, expected, strict=True):
+                assert one == other
+        assert found == expected
+        return found
+
+    def record(self, run_id: str) -> RunRecord | None:
+        return self.stores[0].lookup([run_id]).get(run_id)
+
+    def new_row(self, run_id: str, status: str, *, kind: RowKind = RowKind.STEP) -> NewRow:
+        rng = self.rng
+        return NewRow(
+            row_id=run_id if kind is RowKind.STEP else f"{run_id}/{kind.name}/{rng.randrange(2)}",
+            topic=f"w/{status}",
+            kind=kind,
+            receiver="" if kind is RowKind.STEP else "r",
+            delay=rng.choice([timedelta(0), timedelta(0), timedelta(seconds=rng.randrange(1, 90)), None]),
+            owner=rng.choice([None, None, *OWNERS]) if kind is not RowKind.TIMEOUT else None,
+            priority=rng.choice([0, 0, 0, 5, -1]),
+            payload=rng.choice([None, b"\0payload"]),
+        )
+
+    def sides(self, run_id: str, status: str) -> tuple[NewRow, ...]:
+        kinds = [kind for kind in (RowKind.TIMEOUT, RowKind.HOOK, RowKind.EVENT) if self.rng.random() < 0.2]
+        return tuple(self.new_row(run_id, status, kind=kind) for kind in kinds)
+
+    def items(self) -> tuple[NewItem, ...]:
+        rng = self.rng
+        if rng.random() < 0.8:
+            return ()
+        keys = rng.sample(range(6), rng.randrange(1, 3))
+        return tuple(
+            NewItem(
+                kind=rng.choice(["k", "l"]),
+                key=f"{self.namespace}{key}",
+                body=bytes([key]),
+                delay=rng.choice([None, timedelta(seconds=key * 7)]),
+                replace=rng.random() < 0.4,
+            )
+            for key in keys
+        )
+
+    def item_keys(self) -> tuple[ItemKey, ...]:
+        if self.rng.random() < 0.9:
+            return ()
+        return (ItemKey(self.rng.choice(["k", "l"]), f"{self.namespace}{self.rng.randrange(6)}"),)
+
+    def change(self, starting: bool) -> Change:
+        """In: whether the group may start runs; then it ends none, for which of the two is first is not promised."""
+        rng = self.rng
+        if self.done and not starting and rng.random() < 0.06:
+            return rng.choice(self.done)  # the same change once more
+        what = rng.random()
+        if what < 0.25 and starting or not self.runs:
+            return self.start()
+        if what < 0.65:
+            return self.move(rng.choice(self.runs), ending=not starting)
+        if what < 0.72:
+            state = rng.choice([RunState.PAUSED, RunState.CANCELLED])
+            return RequestControl(change_id=self.id(), run_id=rng.choice(self.runs), request=ControlRequest(state, "why", "who"))
+        if what < 0.94:
+            return self.row_change(rng.choice(self.runs))
+        return PutItems(change_id=self.id(), namespace=self.namespace, items=self.items(), drop=self.item_keys())
+
+    def start(self) -> StartRun:
+        rng, run_id = self.rng, self.id()
+        self.runs.append(run_id)
+        status = rng.choice(STATUSES)
+        return StartRun(
+            change_id=self.id(),
+            namespace=self.namespace,
+            workflow=WORKFLOW,
+            run_id=run_id,
+            foreign_id=f"f{rng.randrange(12)}",
+            status=status,
+            payload=rng.choice([None, Payload(b"{}"), Payload(b"\xff\0", "application/x", 7)]),
+            origin=Origin(Cause.TRIGGER, actor="me"),
+            row=self.new_row(run_id, status) if rng.random() < 0.9 else None,
+            side_rows=self.sides(run_id, status),
+            items=self.items(),
+            metadata=rng.choice([{}, {"ключ": "värde"}]),
+            tags=rng.choice([(), ("x", "y z")]),
+            parent_run_id=rng.choice([None, "parent"]),
+            priority=rng.randrange(3),
+        )
+
+    def move(self, run_id: str, ending: bool) -> MoveRun:
+        rng, record = self.rng, self.record(run_id)
+        to_state = rng.choice([RunState.RUNNING] * 5 + [RunState.PAUSED] + ENDS * ending)
+        status = rng.choice(STATUSES)
+        sides = self.sides(run_id, status)
+        return MoveRun(
+            change_id=self.id(),
+            namespace=self.namespace,
+            workflow=WORKFLOW,
+            run_id=run_id,
+            version=(record.version if record else 1) + (rng.random() < 0.1),
+            from_status=record.status if record else "a",
+            from_state=record.state if record else RunState.RUNNING,
+            to_status=status,
+            to_state=to_state,
+            origin=Origin(Cause.STEP, "step", "owner", rng.choice([None, "reason"]), 2, rng.choice([None, "error"])),
+            payload=rng.choice([None, Payload(b"new", "text/plain", 2)]),
+            row=self.new_row(run_id, status) if rng.random() < 0.7 else None,
+            side_rows=sides,
+            settle=f"{run_id}/TIMEOUT/1" if rng.random() < 0.1 and not sides else None,
+            items=self.items(),
+            drop_items=self.item_keys(),
+            new_visit=rng.random() < 0.5,
+            auto_resumes=rng.randrange(3),
+            unless_claimed=rng.random() < 0.3,
+            honour_request=ending and rng.random() < 0.8,
+        )
+
+    def row_change(self, run_id: str) -> Change:
+        rng = self.rng
+        rows = list(self.stores[0].rows([run_id]))
+        row = rng.choice(rows) if rows else None
+        claim: dict[str, Any] = {
+            "change_id": self.id(),
+            "row_id": row.row_id if row else run_id,
+            "owner": row.owner or "one" if row else "one",
+            "delivery": (row.delivery if row else 1) + (rng.random() < 0.1),
+        }
+        kind = rng.randrange(4)
+        if kind == 0:
+            return FailRow(**claim, error="it broke", delay=timedelta(seconds=rng.randrange(60)))
+        return (ReleaseRow, ParkRow, DropRow)[kind - 1](**claim)
+
+    def step(self) -> None:
+        rng = self.rng
+        what = rng.random()
+        if what < 0.6:
+            starting = rng.random() < 0.4
+            changes = [self.change(starting) for _ in range(rng.randrange(1, 12))]
+            self.done.extend(change for change in changes if isinstance(change, (StartRun, MoveRun)))
+            self.both(lambda store: [_plain(result) for result in store.commit(changes)])
+        elif what < 0.7:
+            self.clock.advance(timedelta(seconds=rng.randrange(1, 20)))
+        elif what < 0.85:
+            quotas = [TopicQuota(topic, rng.choice([0, 1000])) for topic in TOPICS]  # of rows due at once any may be first
+            owner = rng.choice(OWNERS)
+            self.both(lambda store: _in_order(store.claim(self.namespace, owner, quotas)))
+        elif what < 0.9:
+            run_ids, owner = rng.sample(self.runs, min(3, len(self.runs))), rng.choice(OWNERS)
+            self.both(lambda store: _in_order(store.claim_rows(self.namespace, owner, run_ids)))
+        elif what < 0.96:
+            owner = rng.choice(OWNERS)
+            self.both(lambda store: store.beat(self.namespace, Instance(owner=owner), TTL))
+        elif what < 0.98:
+            dead = [rng.choice(OWNERS)] if rng.random() < 0.3 else []
+            self.both(lambda store: store.free_lapsed(self.namespace, dead))
+        else:
+            owner = rng.choice(OWNERS)
+            self.both(lambda store: store.leave(self.namespace, owner))
+
+    def compare(self) -> None:
+        """Everything that can be asked."""
+        rng, namespace = self.rng, self.namespace
+        self.both(lambda store: dict(store.lookup(self.runs)))
+        self.both(lambda store: [row for row in store.rows(self.runs)])
+        for run_id in self.runs:
+            self.both(lambda store: list(store.history(run_id)))
+        for number in range(12):
+            self.both(lambda store: _undecided(store.latest(namespace, WORKFLOW, f"f{number}")))
+        self.both(lambda store: dict(store.depths(namespace, TOPICS)))
+        self.both(lambda store: [i.owner for i in sorted(store.instances(namespace), key=lambda i: i.owner)])
+        self.both(lambda store: list(store.unattended(namespace, WORKFLOW, STATUSES[:2], "", 1000)))
+        for kind in ("k", "l"):
+            self.both(lambda store: list(store.items(namespace, kind)))
+            self.both(lambda store: sorted(item.key for item in store.due_items(namespace, kind, 100)))
+        self.both(lambda store: store.next_due_item(namespace, ["k", "l"]))
+        for order in Order:
+            states = tuple(rng.sample(list(RunState), 4))
+            query = RunQuery(namespace=namespace, order=order, limit=7, statuses=("a", "b"), states=states)
+            while True:
+                query_now = query
+                page = self.both(lambda store: store.runs(query_now))
+                if page.next is None:
+                    break
+                query = replace(query, after=page.next)
+
+
+def _plain(result: CommitResult) -> Any:
+    return result if result.detail is None else replace(result, detail=None)
+
+
+def _in_order(claimed: Sequence[Any]) -> list[Any]:
+    """Rows of one priority and due time may come in any order."""
+    return sorted(claimed, key=lambda entry: entry.row.row_id)
+
+
+def _undecided(record: RunRecord | None) -> Any:
+    """Of runs created at one moment any may be called the latest."""
+    return None if record is None else (record.created_at, record.finished)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_random_history_leaves_both_stores_alike(url: str, seed: int) -> None:
+    clock = ManualClock()
+    store = open_store(url, clock=clock)
+    try:
+        chaos = Chaos(seed, (MemoryRecordStore(clock), store), clock)
+        for _ in range(12):
+            for _ in range(12):
+                chaos.step()
+            chaos.compare()
+    finally:
+        store.close()

@@ -1,0 +1,91 @@
+"""The servers that tests may use: whether they are there, and a private corner of each.
+
+At home a missing server skips its tests; with FLOWDSL_REQUIRE_SERVICES=1, as in CI, it fails them.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+import sqlalchemy
+from sqlalchemy import URL, make_url
+from sqlalchemy.pool import NullPool
+
+POSTGRESQL = os.environ.get("FLOWDSL_TEST_POSTGRESQL", "postgresql+psycopg://root@127.0.0.1:5432/test")
+MYSQL = os.environ.get("FLOWDSL_TEST_MYSQL", "mysql+pymysql://root@127.0.0.1:3306/test")
+SQL_DATABASES = ("sqlite", "postgresql", "mariadb")
+
+
+def services_required() -> bool:
+    return os.environ.get("FLOWDSL_REQUIRE_SERVICES", "") not in ("", "0")
+
+
+def missing(what: str, why: object) -> NoReturn:
+    """A server is not there."""
+    text = f"no {what}: {why}"
+    if services_required():
+        pytest.fail(f"{text} (FLOWDSL_REQUIRE_SERVICES is set)")
+    pytest.skip(text)
+
+
+@cache
+def _absence(url: str) -> str | None:
+    """Why a database server cannot be used; None: it can."""
+    try:
+        _execute(make_url(url), "SELECT 1")
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+        return str(error).partition("\n")[0]
+    return None
+
+
+def _execute(url: URL, *statements: str) -> None:
+    engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool, connect_args={"connect_timeout": 3})
+    try:
+        with engine.connect() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def postgresql_schema() -> Iterator[str]:
+    """The URL of a schema of its own, dropped at the end."""
+    if why := _absence(POSTGRESQL):
+        missing("PostgreSQL", why)
+    url, name = make_url(POSTGRESQL), f"t_{uuid.uuid4().hex}"
+    _execute(url, f"CREATE SCHEMA {name}")
+    try:
+        yield url.update_query_dict({"options": f"-csearch_path={name}"}).render_as_string(hide_password=False)
+    finally:
+        _execute(url, f"DROP SCHEMA {name} CASCADE")
+
+
+@contextmanager
+def mariadb_database() -> Iterator[str]:
+    """The URL of a database of its own, dropped at the end."""
+    if why := _absence(MYSQL):
+        missing("MariaDB", why)
+    url, name = make_url(MYSQL), f"t_{uuid.uuid4().hex}"
+    _execute(url, f"CREATE DATABASE {name}")
+    try:
+        yield url.set(database=name).render_as_string(hide_password=False)
+    finally:
+        _execute(url, f"DROP DATABASE {name}")
+
+
+@contextmanager
+def sql_database(kind: str, folder: Path) -> Iterator[str]:
+    """The URL of an empty database: one of SQL_DATABASES."""
+    if kind == "sqlite":
+        yield f"sqlite:///{folder / f'{uuid.uuid4().hex}.db'}"
+        return
+    with postgresql_schema() if kind == "postgresql" else mariadb_database() as url:
+        yield url

@@ -9,33 +9,26 @@ def allot(member: str, roles: Sequence[str], wanted: Mapping[str, Set[str]], hol
     """The roles that `member` keeps and takes now.
 
     In: the roles it wants in order; what every live member wants (itself included); who holds which role, lapsed leases left out.
-    Out: what it holds and wants, down to its share; then free roles up to its share; then free roles that nobody else wants.
-    The share is the number of wanted roles divided by the members that want them, rounded up; a member above its share gives back
-    only while another that wants the role is below it, so that roles do not wander without need.
+    Out: what it holds and wants, less what a poorer member should have; then free roles up to its share; then free roles that
+    nobody else wants. The share is the number of wanted roles divided by the members that want any of them, rounded up. A member
+    gives back only while it has at least two more than another that wants the role, so that roles do not wander without need.
     """
-    rivals = [name for name, theirs in wanted.items() if name != member and not theirs.isdisjoint(roles)]
-    share = -(-len(set(roles)) // (len(rivals) + 1))
-    held = [role for role in dict.fromkeys(roles) if holders.get(role) == member]
+    wanted_here = list(dict.fromkeys(roles))
+    rivals = [name for name, theirs in wanted.items() if name != member and not theirs.isdisjoint(wanted_here)]
+    share = -(-len(wanted_here) // (len(rivals) + 1))
     counts = dict.fromkeys(rivals, 0)
-    for role in dict.fromkeys(roles):
+    for role in wanted_here:
         holder = holders.get(role)
         if holder in counts:
             counts[holder] += 1
-    floor = len(set(roles)) // (len(rivals) + 1)
-    hungry = [name for name, count in counts.items() if count < floor or (count < share and len(held) > share)]
-    excess = len(held) - share
-    kept = list(held)
-    for role in reversed(held):
-        if excess <= 0:
-            break
-        if any(role in wanted[name] for name in hungry):
-            kept.remove(role)
-            excess -= 1
-    taken = kept
-    for role in dict.fromkeys(roles):
-        if role in holders or role in held:
-            continue
-        alone = not any(role in wanted[name] for name in rivals)
-        if alone or len(taken) < share:
-            taken = [*taken, role]
-    return tuple(taken)
+    mine = [role for role in wanted_here if holders.get(role) == member]
+    for role in reversed(list(mine)):
+        poorer = [name for name in rivals if role in wanted[name] and counts[name] + 2 <= len(mine)]
+        if poorer:
+            mine.remove(role)
+            counts[min(poorer, key=counts.__getitem__)] += 1
+    for role in wanted_here:
+        free = role not in holders
+        if free and (len(mine) < share or not any(role in wanted[name] for name in rivals)):
+            mine.append(role)
+    return tuple(mine)

@@ -1,0 +1,73 @@
+"""flowdsl check: are the workflows sound?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from msgspec import Struct
+
+from flowdsl.cli import arguments
+from flowdsl.cli.console import emit, say
+from flowdsl.cli.exit_code import ExitCode
+from flowdsl.cli.problem import TargetProblem
+from flowdsl.cli.target import load_module, load_workflow, workflows_of
+from flowdsl.dsl.workflow import Workflow
+from flowdsl.errors import DefinitionError, WorkflowDefinitionError
+from flowdsl.graph.finding import Finding
+
+
+class FindingView(Struct, frozen=True, kw_only=True):
+    """A finding as a line; the keys of the JSON are these names."""
+
+    workflow: str | None
+    place: str
+    code: str
+    message: str
+    remedy: str | None
+
+    @classmethod
+    def of(cls, finding: Finding, workflow: str | None) -> FindingView:
+        return cls(
+            workflow=workflow, place=finding.place, code=finding.code, message=finding.message, remedy=finding.remedy or None
+        )
+
+    @property
+    def line(self) -> str:
+        return f"{self.place}: [{self.code}] {self.message} {self.remedy or ''}".rstrip()
+
+
+def check(
+    target: Annotated[str, typer.Argument(metavar="MODULE[:WORKFLOW]", help="A module with workflows, or one of them.")],
+    json: arguments.Json = False,
+) -> None:
+    """Check that workflows can work; every finding is a line. Exit code 1 when there are findings."""
+    sound: Sequence[Workflow[Any, Any]] = ()
+    try:
+        if ":" in target:
+            found = [load_workflow(target)]
+        else:
+            found = list(workflows_of(load_module(target)).values())
+            if not found:
+                raise TargetProblem(f"{target} has no workflows.", remedy="Name the module in which they are made.")
+        views = [FindingView.of(finding, flow.name) for flow in found for finding in flow.check()]
+        sound = [flow for flow in found if not flow.check()]
+    except WorkflowDefinitionError as error:  # the module makes an engine of it
+        views = [FindingView.of(finding, None) for finding in error.findings if isinstance(finding, Finding)]
+    except DefinitionError as error:
+        text = str(error).removeprefix(f"{error.place}: ")
+        remedy = error.remedy
+        message = text if remedy is None else text.removesuffix(remedy).rstrip()
+        views = [FindingView(workflow=None, place=error.place or target, code="declaration", message=message, remedy=remedy)]
+    for view in views:
+        if json:
+            emit(view)
+        else:
+            say(view.line)
+    if not json:
+        for flow in sound:
+            definition = flow.definition()
+            say(f"{flow.name}: sound, {len(definition.steps)} steps, {len(definition.statuses)} statuses")
+    if views:
+        raise typer.Exit(ExitCode.FINDINGS)

@@ -1,0 +1,118 @@
+"""flowdsl runs: list runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from flowdsl.cli import arguments
+from flowdsl.cli.connection import connected
+from flowdsl.cli.console import emit, note, out
+from flowdsl.cli.problem import UsageProblem
+from flowdsl.cli.render import runs_table
+from flowdsl.cli.run_view import RunView, StateName
+from flowdsl.cli.span import parse_moment
+from flowdsl.cli.target import status_member, workflow_named
+from flowdsl.clock import SystemClock
+from flowdsl.engine.engine import Engine
+from flowdsl.model.query import MAX_PAGE, Cursor, Order
+
+Fetch = Callable[[], tuple[list[RunView], Cursor | None]]
+
+
+def runs(
+    workflow: Annotated[str | None, typer.Option("--workflow", "-w", help="Of this workflow.")] = None,
+    foreign_id: Annotated[list[str] | None, typer.Option("--foreign-id", "-f", help="Of these foreign ids.")] = None,
+    status: Annotated[list[str] | None, typer.Option("--status", help="In these statuses.")] = None,
+    state: Annotated[list[StateName] | None, typer.Option("--state", "-s", help="In these states.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="Created after: 2h, 3d, or an ISO time (UTC unless it says).")
+    ] = None,
+    before: Annotated[str | None, typer.Option("--before", metavar="TIME", help="Created before.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most this many.")] = 25,
+    after: Annotated[
+        str | None, typer.Option("--after", metavar="CURSOR", help="Go on where a list ended (a run's `cursor` in JSON).")
+    ] = None,
+    order: Annotated[Order, typer.Option("--order", help="By creation.")] = Order.NEWEST_FIRST,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again until Ctrl-C.")] = False,
+    interval: Annotated[
+        float, typer.Option("--interval", min=0.2, metavar="SECONDS", help="Between two looks of --watch.")
+    ] = 2.0,
+    store: arguments.Store = None,
+    app: arguments.App = None,
+    namespace: arguments.Namespace = None,
+    json: arguments.Json = False,
+) -> None:
+    """List runs, newest first. Filters are combined; several values of one mean any of them."""
+    if watch and json:
+        raise UsageProblem("--watch is for people, --json for programs.", remedy="Give one of them.")
+    clock = SystemClock()
+    cursor = None if after is None else Cursor.decode(after)
+    now = clock.now()
+    created_after = None if since is None else parse_moment(since, now, "--since")
+    created_before = None if before is None else parse_moment(before, now, "--before")
+    with connected(store, app, namespace) as engine:
+        statuses = _statuses(engine, workflow, status or [])
+
+        def fetch() -> tuple[list[RunView], Cursor | None]:
+            found: list[RunView] = []
+            following = cursor
+            while True:
+                page = engine.runs(
+                    workflow,
+                    foreign_ids=foreign_id or (),
+                    statuses=statuses,
+                    states=[name.state for name in state or ()],
+                    created_after=created_after,
+                    created_before=created_before,
+                    order=order,
+                    limit=min(limit - len(found), MAX_PAGE),
+                    after=following,
+                )
+                found += [RunView.of(record) for record in page.runs]
+                following = page.next
+                if following is None or len(found) >= limit:
+                    return found, following
+
+        if json:
+            for run in fetch()[0]:
+                emit(run)
+            return
+        console = out()
+        if watch:
+            _watch(console, fetch, clock.now, interval)
+            return
+        found, following = fetch()
+        console.print(runs_table(found, clock.now(), console.width))
+        if following is not None:
+            note(f"More: --after {following.encode()}")
+
+
+def _statuses(engine: Engine, workflow: str | None, statuses: list[str]) -> list[str]:
+    """Stored texts. Where the code of the workflow is at hand, a member's name will do, and what it does not know is refused."""
+    if workflow is None or not engine.workflows:
+        return statuses
+    known = workflow_named(engine, workflow)
+    return [known.key(status_member(known, text)) for text in statuses]
+
+
+def _watch(console: Console, fetch: Fetch, now: Callable[[], datetime], interval: float) -> None:
+    if not console.is_terminal:
+        raise UsageProblem("--watch needs a terminal.", remedy="Use --json in a loop.")
+
+    def look() -> RenderableType:
+        return runs_table(fetch()[0], now(), console.width)
+
+    pause = threading.Event()
+    try:
+        with Live(look(), console=console, auto_refresh=False, screen=True) as live:
+            while not pause.wait(interval):
+                live.update(look(), refresh=True)
+    except KeyboardInterrupt:
+        return  # the way to end it

@@ -1,0 +1,73 @@
+"""flowdsl trigger: start a run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flowdsl.cli import arguments
+from flowdsl.cli.connection import connected
+from flowdsl.cli.console import emit, say
+from flowdsl.cli.problem import UsageProblem
+from flowdsl.cli.target import status_member, workflow_named
+from flowdsl.engine.starter import TriggerOptions
+from flowdsl.model.record import Payload
+
+
+def trigger(
+    engine: Annotated[str, typer.Argument(metavar="MODULE:ENGINE", help="An engine, or a function returning one.")],
+    workflow: Annotated[str, typer.Argument(help="The workflow's name.")],
+    foreign_id: Annotated[str, typer.Argument(help="The id of your own object.")],
+    object_: Annotated[
+        str | None,
+        typer.Option("--object", "-o", metavar="JSON|@FILE|-", help="The run's object: JSON, a file, or standard input."),
+    ] = None,
+    status: Annotated[str | None, typer.Option("--status", help="Where it starts. Default: the first starting status.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Idempotency key: used twice, the first run is answered.")] = None,
+    priority: Annotated[int, typer.Option("--priority", help="Higher is worked on first.")] = 0,
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag of the run; may be repeated.")] = None,
+    meta: Annotated[
+        list[str] | None, typer.Option("--meta", metavar="NAME=VALUE", help="Metadata of the run; may be repeated.")
+    ] = None,
+    actor: arguments.Actor = None,
+    store: arguments.Store = None,
+    json: arguments.Json = False,
+) -> None:
+    """Start a run; it is stored when this returns. Workers run it."""
+    data = None if object_ is None else _read(object_)
+    pairs = [text.partition("=") for text in meta or ()]
+    if any(not name or not equals for name, equals, _ in pairs):
+        raise UsageProblem("--meta needs NAME=VALUE.", remedy="Write e.g. --meta channel=web.")
+    with connected(store, engine) as client:
+        flow = workflow_named(client, workflow)
+        obj = None if data is None else flow.codec.decode(Payload(data)).object
+        options: TriggerOptions[object] = {  # type: ignore[type-var]
+            "start_status": None if status is None else status_member(flow, status),
+            "idempotency_key": key,
+            "metadata": {name: value for name, _, value in pairs},
+            "tags": tag or (),
+            "priority": priority,
+            "actor": actor,
+        }
+        handle = client.trigger(flow, foreign_id, obj, **options)
+    if json:
+        emit({"run_id": handle.run_id, "workflow": workflow, "foreign_id": foreign_id, "created": handle.created})
+    elif handle.created:
+        say(f"started {workflow}/{foreign_id} ({handle.run_id})")
+    else:
+        say(f"{workflow}/{foreign_id} was started before with this key ({handle.run_id})")
+
+
+def _read(source: str) -> bytes:
+    """JSON from the command line, from a file or from standard input."""
+    if source == "-":
+        return sys.stdin.buffer.read()
+    if not source.startswith("@"):
+        return source.encode()
+    try:
+        return Path(source[1:]).read_bytes()
+    except OSError as error:
+        raise UsageProblem(f"cannot read {source[1:]}: {error.strerror}.", remedy="--object takes JSON, @FILE or -.") from error

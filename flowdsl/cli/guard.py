@@ -1,0 +1,70 @@
+"""The top of the command tree: every error becomes one line and an exit code here."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from flowdsl.cli.console import fail
+from flowdsl.cli.exit_code import ExitCode, exit_code_of
+from flowdsl.errors import FlowError, WorkflowDefinitionError, WorkflowInProgressError
+
+
+class Guard(TyperGroup):
+    """A group whose `main` always ends the process with an exit code of ours."""
+
+    debug = False
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        kwargs["standalone_mode"] = False
+        try:
+            answer = super().main(*args, **kwargs)
+        except Exception as error:
+            answer = self._end(error)
+        sys.exit(answer if isinstance(answer, int) else ExitCode.OK)
+
+    def invoke(self, ctx: Any) -> Any:
+        self.debug = bool(ctx.params.get("debug"))
+        try:
+            answer = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # What is still buffered has no reader: the interpreter must not fail on it when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(ExitCode.PIPE_CLOSED) from None
+        return answer
+
+    def _end(self, error: Exception) -> int:
+        if self.debug:
+            traceback.print_exception(error)
+        if isinstance(error, typer.Abort):
+            return ExitCode.INTERRUPTED
+        if isinstance(error, FlowError):
+            fail(explained(error))
+            return exit_code_of(error)
+        parsers_code = getattr(error, "exit_code", None)  # the parser's own errors, wherever Typer keeps the classes
+        if isinstance(parsers_code, int):
+            fail(self._parser_error(error))
+            return parsers_code
+        fail(f"unexpected {type(error).__name__}: {error} Run flowdsl --debug ... to see where.")
+        return ExitCode.INTERNAL
+
+    def _parser_error(self, error: Any) -> str:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "flowdsl"
+        text = " ".join(error.format_message().split()).rstrip(".")
+        return f"{text[:1].lower() + text[1:]}. See {path} --help."
+
+
+def explained(error: FlowError) -> str:
+    """The message on one line, with what only the error's attributes say."""
+    if isinstance(error, WorkflowDefinitionError):
+        return f"{str(error).partition(':')[0]}: " + "; ".join(str(finding) for finding in error.findings)
+    if isinstance(error, WorkflowInProgressError) and error.run_id:
+        return f"{error} (run {error.run_id})"
+    return str(error)

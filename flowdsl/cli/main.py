@@ -1,0 +1,68 @@
+"""The command `flowdsl`."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from flowdsl.cli.commands.check import check
+from flowdsl.cli.commands.control import cancel, pause, resume
+from flowdsl.cli.commands.db import db
+from flowdsl.cli.commands.demo import demo
+from flowdsl.cli.commands.graph import graph
+from flowdsl.cli.commands.run import run
+from flowdsl.cli.commands.runs import runs
+from flowdsl.cli.commands.show import show
+from flowdsl.cli.commands.trigger import trigger
+from flowdsl.cli.exit_code import ExitCode, epilog
+from flowdsl.cli.guard import Guard
+
+WORK, LOOK, CONTROL, CODE = "Work", "Look", "Control", "Code and tables"
+
+app = typer.Typer(
+    name="flowdsl",
+    cls=Guard,
+    help="Durable, event-driven workflows: run workers, start runs, look at them, control them.",
+    epilog=epilog(),
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"flowdsl {version('flowdsl')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks. Goes before the command.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(ExitCode.USAGE)
+
+
+app.command(rich_help_panel=WORK)(demo)
+app.command(rich_help_panel=WORK)(run)
+app.command(rich_help_panel=WORK)(trigger)
+app.command(rich_help_panel=LOOK)(runs)
+app.command(rich_help_panel=LOOK)(show)
+app.command(rich_help_panel=CONTROL)(pause)
+app.command(rich_help_panel=CONTROL)(resume)
+app.command(rich_help_panel=CONTROL)(cancel)
+app.command(rich_help_panel=CODE)(graph)
+app.command(rich_help_panel=CODE)(check)
+app.add_typer(db, name="db", rich_help_panel=CODE)
+
+
+def main() -> None:
+    """The entry point. Ends the process with one of ExitCode."""
+    app()

@@ -1,0 +1,197 @@
+"""The views as tables and texts for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.highlighter import JSONHighlighter
+from rich.table import Table
+from rich.text import Text
+
+from flowdsl.cli.cleaning import clean, clean_lines
+from flowdsl.cli.run_view import RunView
+from flowdsl.cli.span import moment_text, span_text
+from flowdsl.cli.timeline_view import ChangeView, PendingView, TimelineView
+from flowdsl.model.history import Cause
+
+WIDE = 110
+"""Columns from which a list has room for run ids."""
+
+_STATE_STYLES = {
+    "initiated": "cyan",
+    "running": "blue",
+    "paused": "yellow",
+    "completed": "green",
+    "cancelled": "magenta",
+    "data_deleted": "dim",
+    "requested_data_deleted": "dim",
+}
+_EMPTY = Text("-", style="dim")
+_BY_WORKERS = frozenset({Cause.STEP, Cause.REPEAT, Cause.TIMEOUT, Cause.ERRORS, Cause.AUTO_RESUME, Cause.SWEEP})
+"""What makes these changes is a worker: its id says nothing to people. The JSON has it."""
+
+
+def state_text(state: str) -> Text:
+    return Text(state.replace("_", " "), style=_STATE_STYLES.get(state, ""))
+
+
+def runs_table(runs: Sequence[RunView], now: datetime, width: int) -> RenderableType:
+    """A list of runs. In: how many columns there are; narrow lists leave the run ids out."""
+    if not runs:
+        return Text("No runs match.", style="dim")
+    table = _table()
+    table.add_column("run", overflow="fold", ratio=4)
+    table.add_column("status", overflow="fold", ratio=2)
+    table.add_column("state", no_wrap=True)
+    table.add_column("age", no_wrap=True, justify="right")
+    table.add_column("changed", no_wrap=True, justify="right")
+    table.add_column("note", no_wrap=True, overflow="ellipsis", ratio=4)
+    if width >= WIDE:
+        table.add_column("run id", no_wrap=True, min_width=36)
+    for run in runs:
+        state = state_text(run.state)
+        if run.requested is not None:
+            state.append("*", style="yellow")
+        cells = [
+            Text(clean(f"{run.workflow}/{run.foreign_id}")),
+            Text(clean(run.status)),
+            state,
+            Text(span_text(now - run.created_at), style="dim"),
+            Text(span_text(now - run.updated_at), style="dim"),
+            Text(clean(run.note), style="dim"),
+        ]
+        if width >= WIDE:
+            cells.append(Text(clean(run.run_id), style="dim"))
+        table.add_row(*cells)
+    return table
+
+
+def timeline(view: TimelineView, now: datetime) -> RenderableType:
+    """Everything about one run."""
+    parts: list[RenderableType] = [_head(view.run, now), _heading("History"), _history(view.history)]
+    if view.pending:
+        parts += [_heading("Pending"), _pending(view.pending, now)]
+    if view.object is not msgspec.UNSET:
+        parts += [_heading("Object"), _object(view.object)]
+    return Group(*parts)
+
+
+def _head(run: RunView, now: datetime) -> RenderableType:
+    title = Text(clean(f"{run.workflow}/{run.foreign_id}"), style="bold").append("  ").append(state_text(run.state))
+    title.append(Text(f"  in {clean(run.status)}", style="not bold default"))
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row("run id", Text(clean(run.run_id)))
+    grid.add_row("created", Text(f"{moment_text(run.created_at)}  ({span_text(now - run.created_at)} ago)"))
+    grid.add_row(
+        "changed", Text(f"{moment_text(run.updated_at)}  ({span_text(now - run.updated_at)} ago), version {run.version}")
+    )
+    rows = {
+        "reason": run.reason,
+        "by": run.actor,
+        "error": run.last_error,
+        "requested": None
+        if run.requested is None
+        else f"{run.requested.state} by {run.requested.actor}: {run.requested.reason} (waits for the running step)",
+        "metadata": ", ".join(f"{key}={value}" for key, value in run.metadata.items()) or None,
+        "tags": ", ".join(run.tags) or None,
+        "parent": run.parent_run_id,
+        "priority": str(run.priority) if run.priority else None,
+    }
+    for name, value in rows.items():
+        if value:
+            grid.add_row(name, Text(clean(value), style="red" if name == "error" else ""))
+    return Group(title, grid)
+
+
+def _history(changes: Sequence[ChangeView]) -> RenderableType:
+    table = _table()
+    table.add_column("v", justify="right", style="dim", no_wrap=True)
+    table.add_column("at (UTC)", no_wrap=True)
+    table.add_column("after", justify="right", no_wrap=True)
+    table.add_column("change", overflow="fold", ratio=5)
+    table.add_column("by", overflow="fold", ratio=5)
+    day = None
+    for change in changes:
+        moment = moment_text(change.at).removesuffix("Z")
+        at = moment.partition(" ")[2] if change.at.date() == day else moment
+        day = change.at.date()
+        lasted = _EMPTY if change.lasted is None else Text(span_text(change.lasted))
+        table.add_row(str(change.version), Text(at, justify="right"), lasted, _change(change), _origin(change))
+    return table
+
+
+def _change(change: ChangeView) -> Text:
+    if change.from_status is None:
+        return Text(clean(f"started in {change.to_status}"))
+    text = Text()
+    if change.from_status != change.to_status:
+        text.append(clean(f"{change.from_status} -> {change.to_status}"))
+    elif change.from_state == change.to_state:
+        text.append(clean(f"{change.to_status} again"))
+    if change.from_state != change.to_state and not (change.from_state == "initiated" and change.to_state == "running"):
+        text.append(", " if text else "").append(state_text(change.to_state))
+    return text if text else Text(clean(change.to_status))
+
+
+def _origin(change: ChangeView) -> Text:
+    text = Text(clean(f"{change.cause} {change.name.rpartition('.')[2]}".strip().replace("_", " ", 1 if not change.name else 0)))
+    if change.attempt > 1:
+        text.append(f" (attempt {change.attempt})", style="yellow")
+    if change.actor and change.cause not in _BY_WORKERS:
+        text.append(clean(f" by {change.actor}"))
+    if change.reason:
+        text.append(clean(f": {change.reason}"), style="dim")
+    if change.error and change.error != change.reason:
+        text.append(clean(f": {change.error}"), style="red")
+    return text
+
+
+def _pending(rows: Sequence[PendingView], now: datetime) -> RenderableType:
+    table = _table()
+    table.add_column("what", no_wrap=True)
+    table.add_column("due", no_wrap=True)
+    table.add_column("attempts", justify="right", no_wrap=True)
+    table.add_column("held by", overflow="fold")
+    table.add_column("last error", overflow="fold", ratio=1)
+    for row in rows:
+        failures = str(row.attempts) + (f" +{row.lapses} lost" if row.lapses else "")
+        table.add_row(
+            Text(clean(f"{row.kind} {row.receiver}".strip())),
+            _due(row, now),
+            failures,
+            Text(clean(row.owner)) if row.owner else _EMPTY,
+            Text(clean(row.last_error), style="red") if row.last_error else _EMPTY,
+        )
+    return table
+
+
+def _due(row: PendingView, now: datetime) -> Text:
+    if row.owner is not None:
+        return Text("in progress", style="blue")
+    if row.due_at is None:
+        return Text("parked", style="yellow")
+    if row.due_at > now:
+        return Text(f"in {span_text(row.due_at - now)}")
+    return Text(f"for {span_text(now - row.due_at)}")
+
+
+def _object(value: msgspec.Raw | str | None) -> RenderableType:
+    if value is None:
+        return Text("none", style="dim")
+    if isinstance(value, str):
+        return Text(clean(value), style="dim")
+    return JSONHighlighter()(Text(clean_lines(msgspec.json.format(bytes(value), indent=2).decode())))
+
+
+def _heading(text: str) -> Text:
+    return Text(f"\n{text}", style="bold")
+
+
+def _table() -> Table:
+    return Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1), show_edge=False)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from flowdsl.cli.problem import UsageProblem
 from flowdsl.cli.target import load_engine
@@ -18,7 +19,7 @@ STORE_VARIABLE, APP_VARIABLE, NAMESPACE_VARIABLE = "FLOWDSL_STORE", "FLOWDSL_APP
 
 
 @contextmanager
-def connected(store: str | None, app: str | None, namespace: str | None = None) -> Iterator[Engine]:
+def connected(store: str | None, app: str | None, namespace: str | None = None) -> Generator[Engine]:
     """An engine that is asked and never started; closed at the end.
 
     `app` alone: that engine, on its own store. `store` alone: runs without their code. Both: the app's workflows on that store.
@@ -71,7 +72,7 @@ def see(url: str) -> None:
         )
 
 
-def find_run(engine: Engine, text: str) -> RunHandle[object, object]:  # type: ignore[type-var]
+def find_run(engine: Engine, text: str) -> RunHandle[Any, Any]:
     """The run that a person means. In: a run id, or WORKFLOW/FOREIGN_ID for the latest run of that."""
     workflow, slash, foreign_id = text.partition("/")
     if not slash:

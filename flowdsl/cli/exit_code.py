@@ -82,4 +82,4 @@ def exit_code_of(error: BaseException) -> ExitCode:
 
 def epilog() -> str:
     """The table of codes, for --help: Typer starts a new line at an empty one."""
-    return "\n\n".join(["Exit codes:", *(f"{code.value:3}  {meaning}" for code, meaning in MEANINGS.items())])
+    return "\n".join(["Exit codes:", *(f"{code.value:3}  {meaning}" for code, meaning in MEANINGS.items())])

@@ -6,6 +6,7 @@ import difflib
 import importlib
 import sys
 import traceback
+from enum import Enum
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -108,9 +109,9 @@ def workflow_named(engine: Engine, name: str) -> AnyWorkflow:
     raise TargetProblem(f"the engine has no workflow {name!r}.", remedy=hint)
 
 
-def status_member(workflow: AnyWorkflow, text: str) -> Any:
+def status_member(workflow: AnyWorkflow, text: str) -> Enum:
     """The status that a person means: by its stored text, or by the member's name."""
-    members: list[Any] = list(workflow.status_type)
+    members: list[Enum] = list(workflow.status_type.__members__.values())
     for member in members:
         if str(member.value) == text:
             return member

@@ -7,7 +7,7 @@ import os
 import queue
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
@@ -57,7 +57,7 @@ class Signals:
         return True
 
     @contextmanager
-    def handled(self) -> Iterator[None]:
+    def handled(self) -> Generator[None]:
         before = {number: signal.signal(number, self._on) for number in ENDINGS}
         try:
             yield
@@ -171,7 +171,7 @@ def _progress(engine: Engine) -> str:
 
 
 @contextmanager
-def _metrics(engine: Engine, host: str, port: int | None) -> Iterator[None]:
+def _metrics(engine: Engine, host: str, port: int | None) -> Generator[None]:
     """Serve the engine's metrics while the block runs; nothing is opened without a port."""
     if port is None:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +45,7 @@ def trigger(
     with connected(store, engine) as client:
         flow = workflow_named(client, workflow)
         obj = None if data is None else flow.codec.decode(Payload(data)).object
-        options: TriggerOptions[object] = {  # type: ignore[type-var]
+        options: TriggerOptions[Enum] = {
             "start_status": None if status is None else status_member(flow, status),
             "idempotency_key": key,
             "metadata": {name: value for name, _, value in pairs},

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from datetime import timedelta
 
-from flowdsl.model.change import CommitOutcome, DropRow, FailRow, ParkRow, ReleaseRow
+from flowdsl.model.change import Change, CommitOutcome, DropRow, FailRow, ParkRow, ReleaseRow
 from flowdsl.model.instance import Instance
 from flowdsl.model.pending import NewRow, RowKind, TopicQuota
 from flowdsl.model.query import RunQuery
@@ -45,8 +45,8 @@ class ClaimRules:
     def test_a_claim_of_nothing_gets_nothing(self, world: World) -> None:
         world.started()
         owner = world.owner()
-        assert world.store.claim(NAMESPACE, owner, []) == []
-        assert world.store.claim(NAMESPACE, owner, [TopicQuota(CREATED, 0)]) == []
+        assert list(world.store.claim(NAMESPACE, owner, [])) == []
+        assert list(world.store.claim(NAMESPACE, owner, [TopicQuota(CREATED, 0)])) == []
 
     def test_the_oldest_due_come_first_and_a_higher_priority_before_them(self, world: World) -> None:
         order = []
@@ -79,19 +79,19 @@ class ClaimRules:
         owner = world.owner()
         world.clock.advance(TTL + SECOND)
         assert world.claim(owner) == []
-        assert world.store.claim_rows(NAMESPACE, owner, [world.started().run_id]) == []
+        assert list(world.store.claim_rows(NAMESPACE, owner, [world.started().run_id])) == []
 
     def test_named_rows_can_be_claimed(self, world: World) -> None:
         first, second, owner = world.started(), world.started(), world.owner()
         got = world.store.claim_rows(NAMESPACE, owner, [second.run_id, "nobody", second.run_id])
         assert [claimed.row.run_id for claimed in got] == [second.run_id]
-        assert world.store.claim_rows(NAMESPACE, owner, [second.run_id]) == []
+        assert list(world.store.claim_rows(NAMESPACE, owner, [second.run_id])) == []
         assert [claimed.row.run_id for claimed in world.claim(owner)] == [first.run_id]
 
     def test_named_rows_that_are_not_due_are_not_claimed(self, world: World) -> None:
         run_id = world.new_id("run")
         world.started(run_id=run_id, row=NewRow(row_id=run_id, topic=CREATED, delay=SECOND))
-        assert world.store.claim_rows(NAMESPACE, world.owner(), [run_id]) == []
+        assert list(world.store.claim_rows(NAMESPACE, world.owner(), [run_id])) == []
 
     def test_a_row_can_be_born_claimed(self, world: World) -> None:
         owner, run_id = world.owner(), world.new_id("run")
@@ -134,15 +134,14 @@ class ClaimRules:
         world.commit(_fail(world, record.run_id, owner, claimed.row.delivery, "first", timedelta(0)))
         world.claim_one(owner)
         (before,) = world.store.rows([record.run_id])
-        stale = {"change_id": world.new_id(), "row_id": record.run_id, "owner": owner, "delivery": claimed.row.delivery}
-        strange = {**stale, "owner": world.owner(), "delivery": before.delivery}
-        changes = [
-            FailRow(**stale, error="stale", delay=SECOND),
-            ReleaseRow(**stale),
-            ParkRow(**stale),
-            DropRow(**stale),
-            FailRow(**strange, error="stranger", delay=SECOND),
-            ReleaseRow(**{**stale, "row_id": "nobody"}),
+        old, new, row_id, stranger = claimed.row.delivery, before.delivery, record.run_id, world.owner()
+        changes: list[Change] = [
+            _fail(world, row_id, owner, old, "stale"),
+            ReleaseRow(change_id=world.new_id(), row_id=row_id, owner=owner, delivery=old),
+            ParkRow(change_id=world.new_id(), row_id=row_id, owner=owner, delivery=old),
+            DropRow(change_id=world.new_id(), row_id=row_id, owner=owner, delivery=old),
+            _fail(world, row_id, stranger, new, "stranger"),
+            ReleaseRow(change_id=world.new_id(), row_id="nobody", owner=owner, delivery=old),
         ]
         assert [result.outcome for result in world.store.commit(changes)] == [CommitOutcome.LOST] * 6
         assert list(world.store.rows([record.run_id])) == [before]
@@ -165,7 +164,7 @@ class ClaimRules:
         assert world.claim(world.owner()) == []
         (row,) = world.store.rows([record.run_id])
         assert (row.due_at, row.owner) == (None, None)
-        assert world.store.unattended(NAMESPACE, "orders", ["created"], "", 10) == []
+        assert list(world.store.unattended(NAMESPACE, "orders", ["created"], "", 10)) == []
         world.commit(world.move(record, "paid"))
         assert len(world.claim(world.owner(), "orders/paid")) == 1
 
@@ -174,7 +173,7 @@ class ClaimRules:
         claimed = world.claim_one(owner)
         drop = DropRow(change_id=world.new_id(), row_id=record.run_id, owner=owner, delivery=claimed.row.delivery)
         assert world.commit(drop).applied
-        assert world.store.rows([record.run_id]) == []
+        assert list(world.store.rows([record.run_id])) == []
         assert [run.run_id for run in world.store.unattended(NAMESPACE, "orders", ["created"], "", 10)] == [record.run_id]
 
     def test_claims_of_a_lapsed_heartbeat_are_freed_and_counted(self, world: World) -> None:
@@ -276,8 +275,8 @@ class ClaimRules:
         assert [run.run_id for run in store.unattended(NAMESPACE, "orders", ["created"], "", 2)] == bare[:2]
         assert [run.run_id for run in store.unattended(NAMESPACE, "orders", ["created"], bare[1], 2)] == bare[2:]
         assert [run.run_id for run in store.unattended(NAMESPACE, "orders", ["paid"], "", 9)] == [other.run_id]
-        assert store.unattended(NAMESPACE, "refunds", ["created"], "", 9) == []
-        assert store.unattended(NAMESPACE, "orders", [], "", 9) == []
+        assert list(store.unattended(NAMESPACE, "refunds", ["created"], "", 9)) == []
+        assert list(store.unattended(NAMESPACE, "orders", [], "", 9)) == []
 
     def test_a_side_row_does_not_attend_a_run(self, world: World) -> None:
         record = world.started()

@@ -22,13 +22,13 @@ class ControlRules:
         assert world.commit(world.stop(record, RunState.PAUSED, "wait")).state is RunState.PAUSED
         after = world.run(record.run_id)
         assert (after.state, after.reason, after.actor, after.version) == (RunState.PAUSED, "wait", "ada", 2)
-        assert world.store.rows([record.run_id]) == []
+        assert list(world.store.rows([record.run_id])) == []
 
     def test_a_stopped_run_keeps_no_step_row_even_when_one_is_asked_for(self, world: World) -> None:
         record = world.started()
         row = NewRow(row_id=record.run_id, topic="orders/created")
         world.commit(world.move(record, to_state=RunState.PAUSED, row=row))
-        assert world.store.rows([record.run_id]) == []
+        assert list(world.store.rows([record.run_id])) == []
 
     def test_a_run_whose_step_is_being_executed_is_not_paused_past_it(self, world: World) -> None:
         record, owner = world.started(), world.owner()
@@ -43,7 +43,7 @@ class ControlRules:
     def test_a_run_that_nobody_executes_is_paused_at_once(self, world: World) -> None:
         record = world.started()
         assert world.commit(world.stop(record, RunState.PAUSED, unless_claimed=True)).applied
-        assert world.store.rows([record.run_id]) == []
+        assert list(world.store.rows([record.run_id])) == []
 
     def test_a_request_waits_outside_the_version_and_is_visible_at_once(self, world: World) -> None:
         record = _claimed(world)[0]
@@ -75,7 +75,7 @@ class ControlRules:
         after = world.run(record.run_id)
         assert (after.status, after.state, after.reason, after.actor) == ("paid", request_.state, request_.reason, request_.actor)
         assert after.requested is None
-        assert world.store.rows([record.run_id]) == []
+        assert list(world.store.rows([record.run_id])) == []
         last = world.store.history(record.run_id)[-1]
         assert (last.to_status, last.to_state, last.reason, last.actor) == (
             "paid",

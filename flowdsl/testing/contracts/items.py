@@ -86,13 +86,13 @@ class ItemRules:
         items = tuple(NewItem(kind="k", key=key, delay=timedelta(seconds=delay)) for key, delay in delays.items())
         never = NewItem(kind="k", key="never")
         world.commit(PutItems(change_id=world.new_id(), namespace=NAMESPACE, items=(*items, never)))
-        assert world.store.due_items(NAMESPACE, "k", 10) == []
+        assert list(world.store.due_items(NAMESPACE, "k", 10)) == []
         assert world.store.next_due_item(NAMESPACE, ["k", "none"]) == world.clock.now() + SECOND
         world.clock.advance(timedelta(seconds=3))
         for _ in range(2):
             assert [item.key for item in world.store.due_items(NAMESPACE, "k", 10)] == ["c", "b", "a"]
         assert [item.key for item in world.store.due_items(NAMESPACE, "k", 2)] == ["c", "b"]
-        assert world.store.due_items(NAMESPACE, "other", 10) == []
+        assert list(world.store.due_items(NAMESPACE, "other", 10)) == []
         world.commit(PutItems(change_id=world.new_id(), namespace=NAMESPACE, drop=(ItemKey("k", "c"), ItemKey("k", "b"))))
         assert [item.key for item in world.store.due_items(NAMESPACE, "k", 10)] == ["a"]
         assert world.store.next_due_item(NAMESPACE, ["none"]) is None
@@ -104,4 +104,4 @@ class ItemRules:
         first = [item.key for item in world.store.items(NAMESPACE, "k", limit=3)]
         assert first == keys[:3]
         assert [item.key for item in world.store.items(NAMESPACE, "k", after="c")] == ["d"]
-        assert world.store.items(NAMESPACE, "other") == []
+        assert list(world.store.items(NAMESPACE, "other")) == []

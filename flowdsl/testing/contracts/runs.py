@@ -53,7 +53,7 @@ class RunRules:
         assert list(world.store.lookup(["nobody", record.run_id])) == [record.run_id]
         assert world.store.lookup([]) == {}
         assert world.store.latest(NAMESPACE, "orders", "nobody") is None
-        assert world.store.history("nobody") == []
+        assert list(world.store.history("nobody")) == []
 
     def test_one_unfinished_run_per_foreign_id(self, world: World) -> None:
         first = world.started("order-1")
@@ -61,8 +61,8 @@ class RunRules:
         result = world.commit(second)
         assert (result.outcome, result.refusal, result.run_id) == (CommitOutcome.REFUSED, Refusal.IN_PROGRESS, first.run_id)
         assert world.store.lookup([second.run_id]) == {}
-        assert world.store.history(second.run_id) == []
-        assert world.store.rows([second.run_id]) == []
+        assert list(world.store.history(second.run_id)) == []
+        assert list(world.store.rows([second.run_id])) == []
 
     def test_a_paused_run_is_unfinished_too_and_a_finished_one_frees_its_foreign_id(self, world: World) -> None:
         first = world.started("order-1")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -94,9 +93,9 @@ class World:
         assert self.store.beat(NAMESPACE, Instance(owner=owner), TTL)
         return owner
 
-    def claim(self, owner: str, *topics: str, limit: int = 10) -> Sequence[ClaimedRow]:
+    def claim(self, owner: str, *topics: str, limit: int = 10) -> list[ClaimedRow]:
         quotas = [TopicQuota(topic, limit) for topic in topics or ("orders/created",)]
-        return self.store.claim(NAMESPACE, owner, quotas)
+        return list(self.store.claim(NAMESPACE, owner, quotas))
 
     def claim_one(self, owner: str, *topics: str) -> ClaimedRow:
         (claimed,) = self.claim(owner, *topics)

@@ -119,7 +119,7 @@ class Claims:
 
     def _claim_at_once(self, session: Session, namespace: str, owner: str, limits: dict[str, int], mark: str) -> Sequence[Row]:
         """PostgreSQL: one statement; when nothing is due it only reads."""
-        session.cursor.execute(
+        found = session.execute(
             self._pg_claim,
             {
                 "namespace": namespace,
@@ -130,7 +130,7 @@ class Claims:
                 "now": session.now() if self._database.clock is not None else 0,
             },
         )
-        rows: Sequence[Row] = session.cursor.fetchall()
+        rows: Sequence[Row] = found.fetchall()
         order = {topic: number for number, topic in enumerate(limits)}
         return sorted(rows, key=lambda row: (order[row[3]], row[-1]))
 
@@ -191,7 +191,7 @@ def _live(session: Session, namespace: str, owner: str, now: int) -> bool:
 def _take(session: Session, owner: str, mark: str, row_ids: Sequence[str]) -> Sequence[Row]:
     if not row_ids:
         return ()
-    session.run_among(TAKE, row_ids, (owner, mark))
+    session.later_among(TAKE, row_ids, (owner, mark))
     return session.among(f"SELECT {PENDING} FROM flowdsl_pending WHERE row_id IN", row_ids)
 
 

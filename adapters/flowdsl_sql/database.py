@@ -47,53 +47,105 @@ def after(now: int, delay: timedelta) -> int:
 
 
 class Session:
-    """One connection in use, with one raw cursor. Statements are written with `?` for each bound value."""
+    """One connection in use, with one raw cursor. Statements are written with `?` for each bound value.
+
+    What is said with `later` has happened when the next answer is fetched, or the transaction committed: on PostgreSQL it travels
+    together with that.
+    """
 
     def __init__(self, connection: Any, dialect: Dialect, clock: Clock | None) -> None:
-        self.connection = connection
         self.dialect = dialect
         self.cursor: Any = dialect.cursor(connection)
+        self._driver = connection.driver_connection
         self._clock = clock
-        self._execute = self.cursor.execute
+        self._waiting: list[tuple[str, Any]] = []
+
+    def begin(self) -> None:
+        self.later_as_written(self.dialect.begin)
+
+    def commit(self) -> None:
+        self.execute("COMMIT")
+
+    def later(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Execute something that has no answer."""
+        self.later_as_written(self.dialect.text(sql), parameters)
+
+    def later_as_written(self, sql: str, parameters: Any = None) -> None:
+        """The same for a statement in the driver's own writing."""
+        if self.dialect.pipelines:
+            self._waiting.append((sql, parameters))
+        elif parameters is None:
+            self.cursor.execute(sql)
+        else:
+            self.cursor.execute(sql, parameters)
+
+    def execute(self, sql: str, parameters: Any = None) -> Any:
+        """Execute a statement in the driver's own writing, after what is waiting; the cursor."""
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            with self._driver.pipeline():
+                for earlier, values in waiting:
+                    self._driver.execute(earlier, values)
+                self.cursor.execute(sql, parameters)
+        elif parameters is None:
+            self.cursor.execute(sql)
+        else:
+            self.cursor.execute(sql, parameters)
+        return self.cursor
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Execute; how many rows were touched."""
-        self._execute(self.dialect.text(sql), parameters)
-        return int(self.cursor.rowcount)
+        return int(self.execute(self.dialect.text(sql), parameters).rowcount)
 
     def all(self, sql: str, parameters: Sequence[Any] = ()) -> Sequence[Row]:
-        self._execute(self.dialect.text(sql), parameters)
-        rows: Sequence[Row] = self.cursor.fetchall()
+        rows: Sequence[Row] = self.execute(self.dialect.text(sql), parameters).fetchall()
         return rows
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
-        self._execute(self.dialect.text(sql), parameters)
-        row: Row | None = self.cursor.fetchone()
+        row: Row | None = self.execute(self.dialect.text(sql), parameters).fetchone()
         return row
 
     def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Execute for each row."""
-        if rows:
-            self.cursor.executemany(self.dialect.text(sql), rows)
+        if not rows:
+            return
+        text = self.dialect.text(sql)
+        if self.dialect.pipelines:
+            self._waiting.extend((text, row) for row in rows)
+        else:
+            self.cursor.executemany(text, rows)
 
     def among(self, sql: str, values: Sequence[Any], before: Sequence[Any] = (), behind: str = "") -> Sequence[Row]:
         """Rows of `sql`, which ends with `... IN`, for any number of values; `behind` follows the list."""
         if not values:
             return ()
         if len(values) <= MAX_VARIABLES:
-            return self.all(f"{sql} {self.dialect.marks(len(values))}{behind}", (*before, *self.dialect.padded(values)))
+            return self.all(*self._listed(sql, values, before, behind))
         found: list[Row] = []
         for begin in range(0, len(values), MAX_VARIABLES):
             found.extend(self.among(sql, values[begin : begin + MAX_VARIABLES], before, behind))
         return found
 
-    def run_among(self, sql: str, values: Sequence[Any], before: Sequence[Any] = (), behind: str = "") -> int:
-        """As `among`, for a statement that returns nothing; how many rows were touched."""
-        count = 0
+    def among_and_now(self, sql: str, values: Sequence[Any], behind: str = "") -> tuple[Sequence[Row], int]:
+        """As `among`, and the time afterwards, in one go where the database can."""
+        if not self.dialect.pipelines or self._clock is not None or not 0 < len(values) <= MAX_VARIABLES:
+            return self.among(sql, values, behind=behind), self.now()
+        text, parameters = self._listed(sql, values, (), behind)
+        waiting, self._waiting = self._waiting, []
+        with self._driver.pipeline():
+            for earlier, late in waiting:
+                self._driver.execute(earlier, late)
+            self.cursor.execute(self.dialect.text(text), parameters)
+            clock = self._driver.execute(f"SELECT {self.dialect.now}")
+        return self.cursor.fetchall(), int(clock.fetchone()[0])
+
+    def later_among(self, sql: str, values: Sequence[Any], before: Sequence[Any] = ()) -> None:
+        """As `among`, for a statement that has no answer."""
         for begin in range(0, len(values), MAX_VARIABLES):
-            part = values[begin : begin + MAX_VARIABLES]
-            count += self.run(f"{sql} {self.dialect.marks(len(part))}{behind}", (*before, *self.dialect.padded(part)))
-        return count
+            self.later(*self._listed(sql, values[begin : begin + MAX_VARIABLES], before, ""))
+
+    def _listed(self, sql: str, values: Sequence[Any], before: Sequence[Any], behind: str) -> tuple[str, Sequence[Any]]:
+        return f"{sql} {self.dialect.marks(len(values))}{behind}", (*before, *self.dialect.padded(values))
 
     def now(self) -> int:
         """The database's clock, or the injected one."""
@@ -180,13 +232,15 @@ class Database:
 
     def _put_back(self, connection: Any, error: BaseException) -> None:
         """After an error nothing of a transaction may stay on the connection; one that may be broken is thrown away."""
-        keep = self._alone is not None or (self.dialect.name == "sqlite" and diagnose(error) is not Trouble.UNREACHABLE)
-        if keep:
-            driver = connection.driver_connection
-            if driver.in_transaction:
-                driver.rollback()
-        else:
+        if self._alone is None and (not is_driver_error(error) or diagnose(error) is Trouble.UNREACHABLE):
             connection.invalidate()
+            return
+        try:
+            connection.driver_connection.rollback()
+        except Exception:
+            connection.invalidate()
+            if not is_driver_error(error):
+                raise
 
     def read(self, work: Callable[[Session], T]) -> T:
         """Do something that only reads; each statement sees what is committed."""
@@ -202,9 +256,9 @@ class Database:
 
     def _write_once(self, work: Callable[[Session], T]) -> T:
         with self._writing, self._session() as session:
-            session.cursor.execute(self.dialect.begin)
+            session.begin()
             answer = work(session)
-            session.cursor.execute("COMMIT")
+            session.commit()
             return answer
 
     def _repeat(self, once: Callable[[Callable[[Session], T]], T], work: Callable[[Session], T]) -> T:

@@ -18,6 +18,8 @@ class Dialect:
     for_update = ""
     """Locks the rows of a SELECT until the transaction ends."""
     skip_locked = ""
+    pipelines = False
+    """Whether statements without an answer can travel with the next one."""
 
     def cursor(self, connection: Any) -> Any:
         return connection.cursor()
@@ -38,6 +40,7 @@ class Dialect:
 
 class PostgreSQL(Dialect):
     name = "postgresql"
+    pipelines = True
     now = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS bigint)"
     begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
     for_update = " FOR UPDATE"

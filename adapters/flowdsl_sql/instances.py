@@ -30,14 +30,14 @@ class Instances:
                 (namespace, instance.owner),
             )
             if row is None:
-                session.run(
+                session.later(
                     "INSERT INTO flowdsl_instance (namespace, owner, host, pid, pid_started, expires) VALUES (?, ?, ?, ?, ?, ?)",
                     (namespace, instance.owner, instance.host, instance.pid, instance.pid_started, after(now, ttl)),
                 )
                 return True
             if row[1] is not None or row[0] <= now:
                 return False
-            session.run(
+            session.later(
                 "UPDATE flowdsl_instance SET expires = ? WHERE namespace = ? AND owner = ?",
                 (after(now, ttl), namespace, instance.owner),
             )
@@ -49,9 +49,9 @@ class Instances:
         """The topics of the rows that were freed."""
 
         def work(session: Session) -> set[str]:
-            session.run("DELETE FROM flowdsl_instance WHERE namespace = ? AND owner = ? AND gone IS NULL", (namespace, owner))
+            session.later("DELETE FROM flowdsl_instance WHERE namespace = ? AND owner = ? AND gone IS NULL", (namespace, owner))
             rows = session.all(f"{OWNED} AND owner = ? ORDER BY row_id{session.dialect.for_update}", (namespace, owner))
-            session.run_among("UPDATE flowdsl_pending SET owner = NULL WHERE row_id IN", [row[0] for row in rows])
+            session.later_among("UPDATE flowdsl_pending SET owner = NULL WHERE row_id IN", [row[0] for row in rows])
             return {row[2] for row in rows}
 
         return self._database.write(work)
@@ -82,23 +82,23 @@ class Instances:
 
         def work(session: Session) -> tuple[int, set[str]]:
             now = session.now()
-            session.run(
+            session.later(
                 "UPDATE flowdsl_instance SET gone = ? WHERE namespace = ? AND gone IS NULL AND expires <= ?",
                 (now, namespace, now),
             )
-            session.run_among(
+            session.later_among(
                 "UPDATE flowdsl_instance SET gone = ? WHERE gone IS NULL AND namespace = ? AND owner IN",
                 known_dead,
                 (now, namespace),
             )
-            session.run(
+            session.later(
                 "DELETE FROM flowdsl_instance WHERE namespace = ? AND gone < ?",
                 (namespace, now - TOMBSTONE // timedelta(microseconds=1)),
             )
             owners = _orphans(session, namespace)
             # rows that a commit holds are being settled: the next look frees what is left of them
             rows = session.among(f"{OWNED} AND owner IN", owners, (namespace,), f" ORDER BY row_id{session.dialect.skip_locked}")
-            session.run_among(
+            session.later_among(
                 "UPDATE flowdsl_pending SET owner = NULL, due = ?, lapses = lapses + 1 WHERE row_id IN",
                 [row[0] for row in rows],
                 (now,),

@@ -52,7 +52,7 @@ class MySQLWriter(Writer):
         for begin in range(0, len(rows), MOVE_CHUNK):
             part = rows[begin : begin + MOVE_CHUNK]
             values = " UNION ALL ".join([FIRST, *[NEXT] * (len(part) - 1)])
-            self.session.run(MOVE_RUNS.format(values=values), [value for row in part for value in row])
+            self.session.later(MOVE_RUNS.format(values=values), [value for row in part for value in row])
 
     def insert_history(self, rows: Sequence[Row]) -> None:
         self.session.many(INSERT_HISTORY, rows)
@@ -70,7 +70,7 @@ class MySQLWriter(Writer):
         return True
 
     def replace_item(self, row: Row) -> None:
-        self.session.run(
+        self.session.later(
             f"{INSERT_ITEM} ON DUPLICATE KEY UPDATE body = VALUES(body), due = VALUES(due), created = VALUES(created),"
             " change_id = VALUES(change_id)",
             row,

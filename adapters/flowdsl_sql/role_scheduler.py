@@ -75,7 +75,7 @@ class SqlRoleScheduler:
     def resign(self, member: str) -> None:
         def work(session: Session) -> None:
             _lock(session)
-            session.run("DELETE FROM flowdsl_candidate WHERE member = ?", (member,))
+            session.later("DELETE FROM flowdsl_candidate WHERE member = ?", (member,))
             _give_back(session, member, ())
 
         try:
@@ -93,24 +93,24 @@ def _lock(session: Session) -> None:
         return
     found = session.one(f"SELECT role FROM flowdsl_lease WHERE role = ?{session.dialect.for_update}", (GUARD,))
     if found is None:  # the first campaign ever; a race for it ends in a unique violation, which is tried again
-        session.run("INSERT INTO flowdsl_lease (role, member, token, expires) VALUES (?, NULL, 0, 0)", (GUARD,))
+        session.later("INSERT INTO flowdsl_lease (role, member, token, expires) VALUES (?, NULL, 0, 0)", (GUARD,))
 
 
 def _enlist(session: Session, member: str, roles: Sequence[str], until: int, now: int) -> None:
     text = msgspec.json.encode(sorted(roles)).decode()
     known = session.one("SELECT 1 FROM flowdsl_candidate WHERE member = ?", (member,))
     if known is None:
-        session.run("INSERT INTO flowdsl_candidate (member, roles, expires) VALUES (?, ?, ?)", (member, text, until))
-        session.run("DELETE FROM flowdsl_candidate WHERE expires < ?", (now - FORGOTTEN // timedelta(microseconds=1),))
+        session.later("INSERT INTO flowdsl_candidate (member, roles, expires) VALUES (?, ?, ?)", (member, text, until))
+        session.later("DELETE FROM flowdsl_candidate WHERE expires < ?", (now - FORGOTTEN // timedelta(microseconds=1),))
     else:
-        session.run("UPDATE flowdsl_candidate SET roles = ?, expires = ? WHERE member = ?", (text, until, member))
+        session.later("UPDATE flowdsl_candidate SET roles = ?, expires = ? WHERE member = ?", (text, until, member))
 
 
 def _give_back(session: Session, member: str, kept: Sequence[str]) -> None:
     """Free what the member holds and is not to keep; the rows stay, for the tokens."""
     held = session.all("SELECT role FROM flowdsl_lease WHERE member = ?", (member,))
     keep = set(kept)
-    session.run_among(
+    session.later_among(
         "UPDATE flowdsl_lease SET member = NULL, expires = 0 WHERE role IN", [row[0] for row in held if row[0] not in keep]
     )
 
@@ -118,10 +118,10 @@ def _give_back(session: Session, member: str, kept: Sequence[str]) -> None:
 def _take(session: Session, role: str, member: str, until: int, now: int, lease: tuple[str | None, int, int] | None) -> int:
     """Renew or take; the token."""
     if lease is None:
-        session.run("INSERT INTO flowdsl_lease (role, member, token, expires) VALUES (?, ?, 1, ?)", (role, member, until))
+        session.later("INSERT INTO flowdsl_lease (role, member, token, expires) VALUES (?, ?, 1, ?)", (role, member, until))
         return 1
     holder, token, expires = lease
     if holder != member or expires <= now:
         token += 1
-    session.run("UPDATE flowdsl_lease SET member = ?, token = ?, expires = ? WHERE role = ?", (member, token, until, role))
+    session.later("UPDATE flowdsl_lease SET member = ?, token = ?, expires = ? WHERE role = ?", (member, token, until, role))
     return token

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from flowdsl_sql.database import Row, Session
 
@@ -150,8 +150,8 @@ class Writer:
 
     def look(self, run_ids: Sequence[str]) -> tuple[int, dict[str, Look]]:
         """Lock the runs in the order of their ids; the time after that, and what was found."""
-        rows = self.session.among(LOOK, run_ids, behind=f" ORDER BY run_id{self.session.dialect.for_update}")
-        return self.session.now(), {row[0]: Look(*row[1:]) for row in rows}
+        rows, now = self.session.among_and_now(LOOK, run_ids, f" ORDER BY run_id{self.session.dialect.for_update}")
+        return now, {row[0]: Look(*row[1:]) for row in rows}
 
     def peek(self, run_ids: Sequence[str]) -> dict[str, Look]:
         """The same without a lock."""
@@ -195,7 +195,7 @@ class Writer:
         self.session.many(INSERT_HISTORY, rows)
 
     def request(self, run_id: str, state: int, reason: str, actor: str) -> None:
-        self.session.run(
+        self.session.later(
             "UPDATE flowdsl_run SET requested_state = ?, requested_reason = ?, requested_actor = ? WHERE run_id = ?",
             (state, reason, actor, run_id),
         )
@@ -207,14 +207,14 @@ class Writer:
         self.session.many(UPSERT_ROWS, rows)
 
     def drop_rows(self, row_ids: Sequence[str]) -> None:
-        self.session.run_among("DELETE FROM flowdsl_pending WHERE row_id IN", row_ids)
+        self.session.later_among("DELETE FROM flowdsl_pending WHERE row_id IN", row_ids)
 
     def drop_timers(self, run_ids: Sequence[str]) -> None:
-        self.session.run_among(f"DELETE FROM flowdsl_pending WHERE {TIMERS}", run_ids)
+        self.session.later_among(f"DELETE FROM flowdsl_pending WHERE {TIMERS}", run_ids)
 
     def suspend_timers(self, run_ids: Sequence[str], now: int) -> None:
         """Out of the due index; what remains of their time is kept. A claim of one is void."""
-        self.session.run_among(
+        self.session.later_among(
             "UPDATE flowdsl_pending SET remaining = CASE WHEN due > ? THEN due - ? ELSE 0 END, owner = NULL, due = NULL"
             f" WHERE due IS NOT NULL AND {TIMERS}",
             run_ids,
@@ -222,7 +222,7 @@ class Writer:
         )
 
     def restore_timers(self, run_ids: Sequence[str], now: int) -> None:
-        self.session.run_among(
+        self.session.later_among(
             f"UPDATE flowdsl_pending SET due = ? + remaining, remaining = NULL WHERE remaining IS NOT NULL AND {TIMERS}",
             run_ids,
             (now,),
@@ -255,7 +255,7 @@ class Writer:
         return self.session.run(f"{INSERT_ITEM} ON CONFLICT DO NOTHING", row) > 0
 
     def replace_item(self, row: Row) -> None:
-        self.session.run(
+        self.session.later(
             f"{INSERT_ITEM} ON CONFLICT (namespace, kind, item_key) DO UPDATE SET body = excluded.body, due = excluded.due,"
             " created = excluded.created, change_id = excluded.change_id",
             row,
@@ -269,7 +269,7 @@ class Writer:
         return None if row is None else (bytes(row[0]), row[1])
 
     def drop_item(self, namespace: str, kind: str, key: str) -> None:
-        self.session.run("DELETE FROM flowdsl_item WHERE namespace = ? AND kind = ? AND item_key = ?", (namespace, kind, key))
+        self.session.later("DELETE FROM flowdsl_item WHERE namespace = ? AND kind = ? AND item_key = ?", (namespace, kind, key))
 
     # -- waking ---------------------------------------------------------------------------------------------------------------
 
@@ -278,8 +278,3 @@ class Writer:
 
 
 INSERT_ITEM = "INSERT INTO flowdsl_item (namespace, kind, item_key, body, due, created, change_id) VALUES (?, ?, ?, ?, ?, ?, ?)"
-
-
-def transposed(rows: Sequence[Row]) -> list[list[Any]]:
-    """Rows as columns."""
-    return [list(column) for column in zip(*rows, strict=True)]

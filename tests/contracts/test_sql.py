@@ -1,0 +1,68 @@
+"""The port contracts over SQLite, PostgreSQL and MariaDB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from flowdsl.testing.clock import ManualClock
+from flowdsl.testing.contracts import RecordStoreContract, RoleSchedulerContract
+from flowdsl_sql.connect import parse
+from flowdsl_sql.database import Database, Session
+from flowdsl_sql.record_store import SqlRecordStore, open_store
+from flowdsl_sql.role_scheduler import SqlRoleScheduler, open_roles
+from flowdsl_sql.tables import metadata
+from tests.services import SQL_DATABASES, sql_database
+
+
+@pytest.fixture(scope="module", params=SQL_DATABASES)
+def tables(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A database with tables."""
+    with sql_database(request.param, tmp_path_factory.mktemp("sql")) as url:
+        open_store(url, migrate=True).close()
+        database = Database(parse(url), None)
+        yield database
+        database.close()
+
+
+@pytest.fixture
+def url(tables: Database) -> str:
+    """The same, empty."""
+
+    def empty(session: Session) -> None:
+        for name in metadata.tables:
+            session.later(f"DELETE FROM {name}")
+
+    tables.write(empty)
+    return tables.url.render_as_string(hide_password=False)
+
+
+class TestSqlRecordStore(RecordStoreContract):
+    @pytest.fixture
+    def store_factory(self, url: str, clock: ManualClock) -> Iterator[Callable[[], SqlRecordStore]]:
+        opened: list[SqlRecordStore] = []
+
+        def make() -> SqlRecordStore:
+            store = open_store(url, clock=clock)
+            opened.append(store)
+            return store
+
+        yield make
+        for store in opened:
+            store.close()
+
+
+class TestSqlRoleScheduler(RoleSchedulerContract):
+    @pytest.fixture
+    def scheduler_factory(self, url: str, clock: ManualClock) -> Iterator[Callable[[], SqlRoleScheduler]]:
+        opened: list[SqlRoleScheduler] = []
+
+        def make() -> SqlRoleScheduler:
+            scheduler = open_roles(url, clock=clock)
+            opened.append(scheduler)
+            return scheduler
+
+        yield make
+        for scheduler in opened:
+            scheduler.close()

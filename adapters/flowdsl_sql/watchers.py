@@ -56,7 +56,7 @@ class _Thread:
             try:
                 connection = self.database.engine.raw_connection()
                 connection.detach()
-                self.watch(connection.driver_connection, self._ready)
+                self.watch(connection.dbapi_connection, self._ready)
             except Exception as error:
                 if not is_driver_error(error):
                     log.exception("the watcher of %s failed", self.database.where)

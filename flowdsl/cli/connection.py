@@ -15,6 +15,7 @@ from flowdsl.engine.handle import RunHandle
 from flowdsl.errors import RunNotFoundError, StoreUnavailableError
 from flowdsl.model.query import Order
 
+_WAYS = "Write a run id, or WORKFLOW/FOREIGN_ID; flowdsl runs lists them."
 STORE_VARIABLE, APP_VARIABLE, NAMESPACE_VARIABLE = "FLOWDSL_STORE", "FLOWDSL_APP", "FLOWDSL_NAMESPACE"
 
 
@@ -76,13 +77,16 @@ def find_run(engine: Engine, text: str) -> RunHandle[Any, Any]:
     """The run that a person means. In: a run id, or WORKFLOW/FOREIGN_ID for the latest run of that."""
     workflow, slash, foreign_id = text.partition("/")
     if not slash:
-        return engine.handle(text)
+        try:
+            return engine.handle(text)
+        except RunNotFoundError as error:
+            raise RunNotFoundError(f"there is no run {text!r}.", run_id=text, remedy=_WAYS) from error
     page = engine.runs(workflow, foreign_ids=[foreign_id], order=Order.NEWEST_FIRST, limit=1)
     if not page.runs:
         raise RunNotFoundError(
             f"{workflow} has no run for {foreign_id!r}.",
             workflow=workflow,
             foreign_id=foreign_id,
-            remedy="Write WORKFLOW/FOREIGN_ID, or a run id.",
+            remedy=_WAYS,
         )
     return engine.handle(page.runs[0].run_id)

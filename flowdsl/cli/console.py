@@ -39,7 +39,8 @@ def note(text: str) -> None:
 
 def fail(text: str) -> None:
     """An error line on standard error."""
-    line = Text("flowdsl: ", style="bold red").append(Text(clean(masked(text)), style="not bold default"))
+    one_line = " ".join(masked(text).split())
+    line = Text("flowdsl: ", style="bold red").append(Text(clean(one_line), style="not bold default"))
     err().print(line, soft_wrap=True)
 
 

@@ -57,7 +57,7 @@ class Guard(TyperGroup):
     def _parser_error(self, error: Any) -> str:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "flowdsl"
-        text = " ".join(error.format_message().split()).rstrip(".")
+        text = error.format_message().replace("Value error, ", "").rstrip(".")
         return f"{text[:1].lower() + text[1:]}. See {path} --help."
 
 

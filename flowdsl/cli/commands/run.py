@@ -28,15 +28,10 @@ from flowdsl.engine.metrics import ProcessState
 
 LOOK = 1.0
 """Seconds between two looks at the engine's health."""
+LOG_LEVELS = ("debug", "info", "warning", "error")
 ENDINGS = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
 
 log = logging.getLogger("flowdsl.cli")
-
-
-class LogLevel:
-    """Names that --log-level takes."""
-
-    NAMES = ("debug", "info", "warning", "error")
 
 
 class Signals:
@@ -105,8 +100,8 @@ def run(
 
     A second signal ends the process at once. The current folder is first on Python's path.
     """
-    if log_level not in LogLevel.NAMES:
-        raise UsageProblem(f"--log-level {log_level!r} is unknown.", remedy=f"One of {', '.join(LogLevel.NAMES)}.")
+    if log_level not in LOG_LEVELS:
+        raise UsageProblem(f"--log-level {log_level!r} is unknown.", remedy=f"One of {', '.join(LOG_LEVELS)}.")
     engine = load_engine(target)
     console = err()
     root = logging.getLogger()
@@ -121,13 +116,18 @@ def run(
         note("Draining: running steps finish, the rest is given back. A second signal ends at once.")
         clean_stop = engine.stop(None if drain is None else timedelta(seconds=drain))
     note(f"Stopped: {_progress(engine)}.")
-    if unhealthy is not None:
-        fail(f"{unhealthy}; this worker should be replaced.")
-        raise typer.Exit(ExitCode.UNHEALTHY)
+    code = ExitCode.OK
     if not clean_stop:
         fail("some steps were still running when the drain time was over; others take them over when their claims lapse.")
+        code = ExitCode.UNCLEAN
+    if unhealthy is not None:
+        fail(f"{unhealthy}; this worker should be replaced.")
+        code = ExitCode.UNHEALTHY
+    if not clean_stop:
         sys.stdout.flush()
-        os._exit(ExitCode.UNCLEAN)  # their threads may never return
+        os._exit(code)  # the threads of those steps may never return
+    if code is not ExitCode.OK:
+        raise typer.Exit(code)
 
 
 def _work(engine: Engine, signals: Signals, console: Console) -> str | None:
@@ -167,7 +167,9 @@ def _progress(engine: Engine) -> str:
             if state in ends:
                 ends[state] += int(sample.value)
     errors = sum(int(sample.value) for metric in engine.metrics.errors.collect() for sample in metric.samples)
-    return ", ".join([*(f"{count} {name.lower()}" for name, count in ends.items()), f"{errors} errors"])
+    return ", ".join(
+        [*(f"{count} {name.lower()}" for name, count in ends.items()), f"{errors} error{'' if errors == 1 else 's'}"]
+    )
 
 
 @contextmanager

@@ -13,8 +13,9 @@ from flowdsl.cli import arguments
 from flowdsl.cli.connection import connected
 from flowdsl.cli.console import emit, say
 from flowdsl.cli.problem import UsageProblem
-from flowdsl.cli.target import status_member, workflow_named
+from flowdsl.cli.target import AnyWorkflow, status_member, workflow_named
 from flowdsl.engine.starter import TriggerOptions
+from flowdsl.errors import PayloadError, PayloadTooLargeError
 from flowdsl.model.record import Payload
 
 
@@ -44,7 +45,7 @@ def trigger(
         raise UsageProblem("--meta needs NAME=VALUE.", remedy="Write e.g. --meta channel=web.")
     with connected(store, engine) as client:
         flow = workflow_named(client, workflow)
-        obj = None if data is None else flow.codec.decode(Payload(data)).object
+        obj = None if data is None else _decoded(flow, data)
         options: TriggerOptions[Enum] = {
             "start_status": None if status is None else status_member(flow, status),
             "idempotency_key": key,
@@ -60,6 +61,17 @@ def trigger(
         say(f"started {workflow}/{foreign_id} ({handle.run_id})")
     else:
         say(f"{workflow}/{foreign_id} was started before with this key ({handle.run_id})")
+
+
+def _decoded(workflow: AnyWorkflow, data: bytes) -> object:
+    try:
+        return workflow.codec.decode(Payload(data)).object
+    except PayloadTooLargeError:
+        raise
+    except PayloadError as error:
+        why = error.__cause__ or error
+        name = getattr(workflow.object_type, "__name__", workflow.object_type)
+        raise UsageProblem(f"--object does not fit {name}: {why}.", remedy="Give it as JSON with the object's fields.") from error
 
 
 def _read(source: str) -> bytes:

@@ -1,0 +1,93 @@
+"""What is printed is safe and readable: control characters, passwords, durations."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowdsl.cli.cleaning import clean, clean_lines, masked
+from flowdsl.cli.problem import UsageProblem
+from flowdsl.cli.span import parse_moment, span_text
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("grüße 日本", "grüße 日本"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("two\nlines\t", "two\\nlines\\t"),
+        ("\x9b2J", "\\x9b2J"),
+        ("abc\u202edef", "abc\\u202edef"),
+        ("a\u2028b", "a\\u2028b"),
+        ("\ud800", "\\ud800"),
+        ("\U000e0001", "\\U000e0001"),
+    ],
+)
+def test_control_characters_are_shown_as_escapes(text: str, shown: str) -> None:
+    assert clean(text) == shown
+
+
+@given(st.text())
+def test_no_text_reaches_a_terminal_with_a_character_that_moves_the_cursor(text: str) -> None:
+    assert not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in clean(text))
+    assert clean_lines(text).count("\n") == text.count("\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql+psycopg://root:hunter2@db/x", "postgresql+psycopg://root:***@db/x"),
+        ("cannot reach mysql://u:hunter2@h:3306/d now", "cannot reach mysql://u:***@h:3306/d now"),
+        ("postgresql://u:hunt/er2@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://u:hunt@er2@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://h/d?user=u&password=hunter2&x=1", "postgresql://h/d?user=u&password=***&x=1"),
+        ("redis://:hunter2@h", "redis://:***@h"),
+        ("sqlite:///orders.db", "sqlite:///orders.db"),
+        ("at 10:30 write to a@b", "at 10:30 write to a@b"),
+    ],
+)
+def test_passwords_of_urls_are_never_shown(text: str, shown: str) -> None:
+    assert masked(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0ms"),
+        (0.34, "340ms"),
+        (1.25, "1.2s"),
+        (59.99, "59.9s"),
+        (184, "3m04s"),
+        (7500, "2h05m"),
+        (273600, "3d04h"),
+        (-2, "-2s"),
+    ],
+)
+def test_durations_have_at_most_two_units(seconds: float, shown: str) -> None:
+    assert span_text(timedelta(seconds=seconds)) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("90s", NOW - timedelta(seconds=90)),
+        ("1.5h", NOW - timedelta(minutes=90)),
+        ("1w", NOW - timedelta(days=7)),
+        ("2026-01-31", datetime(2026, 1, 31, tzinfo=UTC)),
+        ("2026-01-31T09:00:00+02:00", datetime(2026, 1, 31, 7, tzinfo=UTC)),
+    ],
+)
+def test_a_moment_is_a_time_or_a_span_before_now(text: str, moment: datetime) -> None:
+    assert parse_moment(text, NOW, "--since") == moment
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2 h", "10y", "99999999999999w", "٣s"])
+def test_a_moment_that_is_neither_is_refused_by_the_options_name(text: str) -> None:
+    with pytest.raises(UsageProblem, match="--since"):
+        parse_moment(text, NOW, "--since")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -56,7 +56,7 @@ def _execute(url: URL, *statements: str) -> None:
 
 
 @contextmanager
-def postgresql_schema() -> Iterator[str]:
+def postgresql_schema() -> Generator[str]:
     """The URL of a schema of its own, dropped at the end."""
     if why := _absence(POSTGRESQL):
         missing("PostgreSQL", why)
@@ -69,7 +69,7 @@ def postgresql_schema() -> Iterator[str]:
 
 
 @contextmanager
-def mariadb_database() -> Iterator[str]:
+def mariadb_database() -> Generator[str]:
     """The URL of a database of its own, dropped at the end."""
     if why := _absence(MYSQL):
         missing("MariaDB", why)
@@ -82,7 +82,7 @@ def mariadb_database() -> Iterator[str]:
 
 
 @contextmanager
-def sql_database(kind: str, folder: Path) -> Iterator[str]:
+def sql_database(kind: str, folder: Path) -> Generator[str]:
     """The URL of an empty database: one of SQL_DATABASES."""
     if kind == "sqlite":
         yield f"sqlite:///{folder / f'{uuid.uuid4().hex}.db'}"

@@ -6,7 +6,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -210,7 +210,7 @@ class Database:
             self._engine.dispose(close=self._pid == os.getpid())
 
     @contextmanager
-    def _session(self) -> Iterator[Session]:
+    def _session(self) -> Generator[Session]:
         engine = self.engine
         alone = self._alone
         if alone is not None:

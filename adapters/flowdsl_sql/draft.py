@@ -69,10 +69,13 @@ class Draft:
     ) -> None:
         """A pending row, in place of one of the same id. `suspended`: its run is paused, so a timeout waits with what remains."""
         now, delay, owner = self.now, row.delay, row.owner
-        due = None if delay is None else now if delay is NOW else after(now, delay)
+        due: int | None = None
+        if delay is not None:
+            due = now if delay is NOW else after(now, delay)
         remaining = None
         if suspended and row.kind is TIMEOUT and due is not None:
-            due, remaining, owner = None, max(0, due - now), None
+            remaining = max(0, due - now)
+            due = owner = None
         self._rows.append(
             (
                 row.row_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from enum import Enum, auto
 
@@ -143,7 +143,7 @@ def is_driver_error(error: BaseException) -> bool:
 
 
 @contextmanager
-def translated(where: str) -> Iterator[None]:
+def translated(where: str) -> Generator[None]:
     """Driver errors become flowdsl's; everything else passes."""
     try:
         yield

@@ -113,8 +113,8 @@ class Queries:
                     f" WHERE {WAITING} AND due IS NOT NULL",
                     (now, namespace, topic),
                 )
-                due, first, every = row or (0, None, 0)
-                oldest = timedelta(microseconds=max(0, now - first)) if due else timedelta(0)
+                due, first, every = row or (0, now, 0)
+                oldest = timedelta(microseconds=now - first) if due else timedelta(0)
                 depths[topic] = TopicDepth(due, oldest, every - due)
             return depths
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import select
+import socket
 import threading
 from typing import Any
 
@@ -17,8 +19,10 @@ from flowdsl_sql.postgresql_writer import CHANNEL
 log = logging.getLogger("flowdsl.sql.watchers")
 SQLITE_POLL = 0.05
 """Seconds between two looks at SQLite's change counter."""
-POSTGRESQL_POLL = 0.5
-"""Seconds after which the waiting thread sees that it is to stop."""
+ALIVE = 30.0
+"""Seconds of silence after which the listening connection is tried."""
+READY = 1.0
+"""Seconds that `listen` waits for the watcher to be able to hear."""
 RECONNECT = 1.0
 
 
@@ -35,15 +39,15 @@ class _Thread:
     """A daemon thread with a connection of its own, made again when it breaks."""
 
     def __init__(self, database: Database, listeners: Listeners) -> None:
-        self.database = database
         self.listeners = listeners
         self.stopping = threading.Event()
+        self._database = database
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"flowdsl-{type(self).__name__}", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
-        self._ready.wait(SQLITE_POLL * 20)  # what is committed after `listen` returned is heard, if the database can be reached
+        self._ready.wait(READY)  # what is committed after `listen` returned is heard, if the database can be reached
 
     def stop(self) -> None:
         self.stopping.set()
@@ -52,23 +56,24 @@ class _Thread:
 
     def _run(self) -> None:
         while not self.stopping.is_set():
-            connection: Any = None
             try:
-                connection = self.database.engine.raw_connection()
+                connection = self._database.engine.raw_connection()
+                driver: Any = connection.driver_connection
                 connection.detach()
-                self.watch(connection.dbapi_connection, self._ready)
+                try:
+                    self.watch(driver, self._ready)
+                finally:
+                    connection.close()
             except Exception as error:
                 if not is_driver_error(error):
-                    log.exception("the watcher of %s failed", self.database.where)
+                    log.exception("the watcher of %s failed", self._database.where)
                 else:
-                    log.warning("cannot hear other processes of %s: %s", self.database.where, text_of(error))
+                    log.warning("cannot hear other processes of %s: %s", self._database.where, text_of(error))
                 self.stopping.wait(RECONNECT)
                 self.listeners.wake_all()  # whatever was missed meanwhile
-            finally:
-                if connection is not None:
-                    connection.close()
 
     def watch(self, driver: Any, ready: threading.Event) -> None:
+        """Until `stopping`."""
         raise NotImplementedError
 
 
@@ -88,15 +93,27 @@ class ChangeWatcher(_Thread):
 class NotificationWatcher(_Thread):
     """PostgreSQL: LISTEN. A note is a JSON list: the namespace, then the topics."""
 
+    def __init__(self, database: Database, listeners: Listeners) -> None:
+        super().__init__(database, listeners)
+        self._bell, self._rope = socket.socketpair()
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self._rope.send(b"!")
+        super().stop()
+        self._bell.close()
+        self._rope.close()
+
     def watch(self, driver: Any, ready: threading.Event) -> None:
         driver.execute(f"LISTEN {CHANNEL}")
         ready.set()
         while not self.stopping.is_set():
-            for note in driver.notifies(timeout=POSTGRESQL_POLL):
+            heard, _, _ = select.select([driver, self._bell], [], [], ALIVE)
+            if not heard:
+                driver.execute("SELECT 1")  # a connection that broke in silence is found out
+            for note in driver.notifies(timeout=0):
                 namespace, *topics = msgspec.json.decode(note.payload, type=list[str])
                 if topics:
                     self.listeners.wake((namespace, topic) for topic in topics)
                 else:
                     self.listeners.wake_namespace(namespace)
-                if self.stopping.is_set():
-                    return

@@ -22,6 +22,7 @@ def tables(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with sql_database(request.param, tmp_path_factory.mktemp("sql")) as url:
         open_store(url, migrate=True).close()
         database = Database(parse(url), None)
+        database.prepare()
         yield database
         database.close()
 
@@ -32,7 +33,7 @@ def url(tables: Database) -> str:
 
     def empty(session: Session) -> None:
         for name in metadata.tables:
-            session.later(f"DELETE FROM {name}")
+            session.later(f"DELETE FROM {name}")  # noqa: S608 - a name of ours
 
     tables.write(empty)
     return tables.url.render_as_string(hide_password=False)

@@ -232,26 +232,28 @@ class Chaos:
         rng, namespace = self.rng, self.namespace
         self.both(lambda store: dict(store.lookup(self.runs)))
         self.both(lambda store: [row for row in store.rows(self.runs)])
-        for run_id in self.runs:
-            self.both(lambda store: list(store.history(run_id)))
-        for number in range(12):
-            self.both(lambda store: _undecided(store.latest(namespace, WORKFLOW, f"f{number}")))
+        self.both(lambda store: [list(store.history(run_id)) for run_id in self.runs])
+        self.both(lambda store: [_undecided(store.latest(namespace, WORKFLOW, f"f{number}")) for number in range(12)])
         self.both(lambda store: dict(store.depths(namespace, TOPICS)))
         self.both(lambda store: [i.owner for i in sorted(store.instances(namespace), key=lambda i: i.owner)])
         self.both(lambda store: list(store.unattended(namespace, WORKFLOW, STATUSES[:2], "", 1000)))
-        for kind in ("k", "l"):
-            self.both(lambda store: list(store.items(namespace, kind)))
-            self.both(lambda store: sorted(item.key for item in store.due_items(namespace, kind, 100)))
+        self.both(lambda store: [list(store.items(namespace, kind)) for kind in ("k", "l")])
+        self.both(lambda store: [sorted(item.key for item in store.due_items(namespace, kind, 100)) for kind in ("k", "l")])
         self.both(lambda store: store.next_due_item(namespace, ["k", "l"]))
         for order in Order:
             states = tuple(rng.sample(list(RunState), 4))
             query = RunQuery(namespace=namespace, order=order, limit=7, statuses=("a", "b"), states=states)
-            while True:
-                query_now = query
-                page = self.both(lambda store: store.runs(query_now))
-                if page.next is None:
-                    break
-                query = replace(query, after=page.next)
+            self.both(lambda store, query=query: _every_page(store, query))
+
+
+def _every_page(store: RecordStore, query: RunQuery) -> list[RunRecord]:
+    found: list[RunRecord] = []
+    while True:
+        page = store.runs(query)
+        found.extend(page.runs)
+        if page.next is None:
+            return found
+        query = replace(query, after=page.next)
 
 
 def _plain(result: CommitResult) -> Any:

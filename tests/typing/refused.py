@@ -1,0 +1,79 @@
+"""Read by the type checkers, never run: each line that ends with `# refused` is an error, and no other line is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from flowdsl import Engine, Run, Workflow
+
+
+class Status(StrEnum):
+    CREATED = "created"
+    PAID = "paid"
+
+
+class Other(StrEnum):
+    CREATED = "created"
+
+
+@dataclass
+class Order:
+    total: float
+
+
+orders = Workflow("orders", object_type=Order, status_type=Status)
+wrong_type = Workflow("orders", object_type=Order, status_type=str)  # refused
+
+
+orders.step(from_=Other.CREATED, to=Status.PAID)  # refused
+orders.step(from_=Status.CREATED, to=Other.CREATED)  # refused
+orders.step(from_=Status.CREATED, to=Status.PAID, parallel_count="two")  # refused
+orders.step(from_=Status.CREATED, to=Status.PAID, parallelism=2)  # refused
+orders.step(from_=Status.CREATED, to=Status.PAID, consume_lag=5)  # refused
+orders.step(Status.CREATED, Status.PAID)  # refused
+
+
+def wrong_object(run: Run[str, Status]) -> Status:
+    return Status.PAID
+
+
+def wrong_status(run: Run[Order, Other]) -> Status:
+    return Status.PAID
+
+
+def wrong_answer(run: Run[Order, Status]) -> int:
+    return 1
+
+
+def wrong_enum(run: Run[Order, Status]) -> Other:
+    return Other.CREATED
+
+
+async def wrong_async(run: Run[Order, Status]) -> Other:
+    return Other.CREATED
+
+
+def two_parameters(run: Run[Order, Status], more: int) -> Status:
+    return Status.PAID
+
+
+declare = orders.step(from_=Status.CREATED, to=Status.PAID)
+declare(wrong_object)  # refused
+declare(wrong_status)  # refused
+declare(wrong_answer)  # refused
+declare(wrong_enum)  # refused
+declare(wrong_async)  # refused
+declare(two_parameters)  # refused
+
+
+def use(engine: Engine) -> None:
+    engine.trigger(orders, "order-1", "not an order")  # refused
+    engine.trigger(orders, 7, Order(1.0))  # refused
+    engine.trigger(orders, "order-1", Order(1.0), start_status=Other.CREATED)  # refused
+    engine.trigger(orders, "order-1", Order(1.0), idempotency=True)  # refused
+    handle = engine.trigger(orders, "order-1", Order(1.0))
+    handle.wait(Other.CREATED)  # refused
+    handle.wait(Status.PAID, timeout=5)  # refused
+    handle.wait(Status.PAID, timeout=timedelta(seconds=5)).object.nothing  # refused

@@ -12,6 +12,7 @@ import sys
 from typing import Any, Generic, NamedTuple, TypeVar, get_args
 
 import msgspec
+import msgspec.inspect
 
 from flowdsl.errors import DefinitionError, PayloadError, PayloadTooLargeError
 from flowdsl.model.limits import MAX_PAYLOAD
@@ -45,14 +46,16 @@ class ObjectCodec(Generic[ObjectT]):
             self._encode_object: Any = _encode_pydantic
             self._check_type = object_type
         else:
+            remedy = "Use a dataclass, msgspec.Struct, attrs class, TypedDict, pydantic model or dict of such fields."
             try:
                 decoder = msgspec.json.Decoder(object_type)
-            except (TypeError, ValueError) as error:
+                strange = _custom(msgspec.inspect.type_info(object_type), set())
+            except (TypeError, ValueError, NameError) as error:
                 raise DefinitionError(
-                    f"object_type {object_type!r} cannot be stored as JSON: {error}",
-                    place=place,
-                    remedy="Use a dataclass, msgspec.Struct, attrs class, TypedDict, pydantic model or dict of such fields.",
+                    f"object_type {object_type!r} cannot be stored as JSON: {error}", place=place, remedy=remedy
                 ) from error
+            if strange is not None:
+                raise DefinitionError(f"{strange!r} in object_type cannot be stored as JSON.", place=place, remedy=remedy)
             self._decode_bytes = decoder.decode
             self._encode_object = msgspec.json.Encoder(enc_hook=_refuse).encode
             if isinstance(object_type, type) and (
@@ -201,6 +204,22 @@ def _field_names(kind: type) -> tuple[str, ...]:
     if hasattr(kind, "__attrs_attrs__"):
         return tuple(attribute.name for attribute in kind.__attrs_attrs__)
     return tuple(field.name for field in dataclasses.fields(kind))
+
+
+def _custom(info: Any, seen: set[Any]) -> Any:
+    """A class that JSON has no form for, anywhere in a type; None when there is none."""
+    if isinstance(info, msgspec.inspect.CustomType):
+        return info.cls
+    named = getattr(info, "cls", None)
+    if named is not None:
+        if named in seen:
+            return None
+        seen.add(named)
+    inner = [getattr(info, name, None) for name in ("item_type", "key_type", "value_type", "type")]
+    inner += [*getattr(info, "types", ()), *getattr(info, "item_types", ())]
+    inner += [field.type for field in getattr(info, "fields", ())]
+    found = (_custom(part, seen) for part in inner if isinstance(part, msgspec.inspect.Type))
+    return next((cls for cls in found if cls is not None), None)
 
 
 def _is_pydantic(object_type: Any) -> bool:

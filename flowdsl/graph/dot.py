@@ -34,4 +34,4 @@ def dot(diagram: Diagram) -> str:
 
 def _quoted(text: str) -> str:
     body = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(" " if char < " " else char for char in body) + '"'
+    return '"' + "".join(char if char.isprintable() else " " for char in body) + '"'

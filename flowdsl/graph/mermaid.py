@@ -43,10 +43,10 @@ def mermaid(diagram: Diagram, direction: Direction = Direction.LR) -> str:
 
 def _escaped(text: str) -> str:
     """Mermaid's entity codes for what its grammar would read; line breaks become spaces."""
-    return "".join(f"#{ord(char)};" if char in _SPECIAL else " " if char < " " else char for char in text)
+    return "".join(f"#{ord(char)};" if char in _SPECIAL else char if char.isprintable() else " " for char in text)
 
 
 def _quoted(text: str) -> str:
     """A YAML double-quoted scalar."""
     body = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(" " if char < " " else char for char in body) + '"'
+    return '"' + "".join(char if char.isprintable() else " " for char in body) + '"'

@@ -19,7 +19,7 @@ THIRD_PARTIES = {
     "graph": {"networkx", "pydot"},
     "dsl": {"pydantic", "attrs", "croniter"},
     "engine": {"prometheus_client", "croniter"},
-    "cli": {"typer", "click", "rich"},
+    "cli": {"typer", "click", "rich", "prometheus_client"},
     "testing": {"pytest", "hypothesis"},
     "flowdsl_sql": {"sqlalchemy", "alembic", "psycopg", "pymysql"},
 }

@@ -118,9 +118,11 @@ def test_declaring_the_same_function_again_replaces_it() -> None:
 def test_all_findings_come_at_once_with_file_line_and_remedy() -> None:
     workflow = fresh()
 
-    @workflow.step(from_=Status.PAID, to=Status.PAID)
-    def loops(run: Run[Order, Status], more: int) -> int:  # type: ignore[arg-type]
+    def loops(run: Run[Order, Status], more: int) -> int:
         return 1
+
+    wrong: Any = loops
+    workflow.step(from_=Status.PAID, to=Status.PAID)(wrong)
 
     with pytest.raises(WorkflowDefinitionError) as caught:
         workflow.definition()
@@ -167,7 +169,8 @@ def test_a_status_of_another_kind_is_refused_at_its_line(wrong: Any) -> None:
     class Other(StrEnum):
         CREATED = "created"
 
-    for value in (wrong, Other.CREATED):
+    strangers: list[Any] = [wrong, Other.CREATED]
+    for value in strangers:
         with pytest.raises(DefinitionError, match=r"test_workflow.py:\d+: .* is not a status of workflow 'orders'"):
             fresh().step(from_=value, to=Status.PAID)
 
@@ -218,9 +221,7 @@ class Twin(Enum):
     B = 1
 
 
-class Alias(Enum):
-    A = "a"
-    B = "a"
+Alias = Enum("Alias", {"A": "a", "B": "a"})
 
 
 class Odd(Enum):

@@ -1,0 +1,56 @@
+"""Steps that fail: attempts, waits, pausing and resuming by itself."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from flowdsl.engine.steps import AutoResume
+from flowdsl.model.history import Cause
+from flowdsl.model.run_state import RunState
+from tests.unit.engine.script import Order, Script, Status, order_of
+
+
+def test_a_failing_step_is_retried_with_growing_waits_and_its_object_changes_are_dropped() -> None:
+    script = Script(*[ValueError(f"no {n}") for n in range(3)], Status.PAID)
+    with script.engine() as engine:
+        handle = engine.trigger(script.workflow, "o", Order(1))
+        waits = []
+        for _ in range(3):
+            engine.run_until_idle()
+            (row,) = handle.pending()
+            assert row.due_at is not None
+            wait = row.due_at - engine.store.now()
+            waits.append(wait.total_seconds())
+            engine.advance(wait)
+        assert waits == [1, 2, 4]
+        assert script.attempts == [1, 2, 3, 4]
+        assert len(set(script.keys)) == 1, "the idempotency key is stable over repeated executions"
+        assert order_of(handle).log == ["charge 4", "ship"]
+        assert handle.history()[1].attempt == 4
+
+
+def test_a_failing_run_never_holds_back_the_others() -> None:
+    script = Script(
+        lambda run: (_ for _ in ()).throw(ValueError("bad")) if run.foreign_id == "bad" else Status.PAID, concurrency=1
+    )
+    with script.engine() as engine:
+        engine.trigger(script.workflow, "bad", Order(1))
+        good = engine.trigger_many(script.workflow, [(f"good-{n}", Order(n)) for n in range(20)])
+        engine.run_until_idle()
+        assert all(h.record().state is RunState.COMPLETED for h in good)
+
+
+def test_after_the_limit_of_failures_the_run_is_paused_with_the_error_and_resumes_by_itself_a_bounded_number_of_times() -> None:
+    script = Script(ValueError("card declined"), pause_after_err_count=3)
+    with script.engine(auto_resume=AutoResume(after=timedelta(hours=1), limit=2)) as engine:
+        handle = engine.trigger(script.workflow, "o", Order(1))
+        engine.advance(timedelta(minutes=1))
+        record = handle.record()
+        assert record.state is RunState.PAUSED
+        assert record.last_error == "ValueError: card declined"
+        assert "3 times" in (record.reason or "")
+        assert len(script.attempts) == 3
+        engine.advance(timedelta(days=2))
+        assert len(script.attempts) == 9, "three rounds of three: the first and two automatic resumes"
+        assert handle.record().state is RunState.PAUSED
+        assert [row.cause for row in handle.history()].count(Cause.AUTO_RESUME) == 2

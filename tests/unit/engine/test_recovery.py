@@ -1,0 +1,87 @@
+"""What happens when processes die or rows are missing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from flowdsl.dsl.run import Run
+from flowdsl.dsl.workflow import Workflow
+from flowdsl.model.change import MoveRun
+from flowdsl.model.history import Cause, Origin
+from flowdsl.model.run_state import RunState
+from flowdsl.testing.stepped import SteppedEngine
+from tests.unit.engine.script import Order, Script, Status
+
+
+def test_a_crashed_instance_loses_nothing_and_its_claims_are_taken_over_when_its_heartbeat_lapses() -> None:
+    script = Script()
+    with script.engine(handoff=False) as engine:
+        handle = engine.trigger(script.workflow, "o", Order(1))
+        engine.worker.dispatcher.step()  # claimed, and then the process is gone
+        engine.crash()
+        with SteppedEngine(script.workflow, clock=engine.clock, store=engine.store, roles=engine.roles, seed=1) as other:
+            other.run_until_idle()
+            assert script.attempts == []
+            other.advance(timedelta(seconds=45))
+            assert other.handle(handle.run_id).record().state is RunState.COMPLETED
+            assert script.attempts == [2], "the lapsed claim counts as an attempt"
+
+
+def test_a_step_that_kills_its_worker_every_time_is_paused_instead_of_killing_the_fleet() -> None:
+    script = Script(pause_after_err_count=3)
+    engine = script.engine(handoff=False)
+    engine.__enter__()
+    handle = engine.trigger(script.workflow, "o", Order(1))
+    for seed in range(1, 5):
+        engine.worker.dispatcher.step()
+        engine.crash()
+        engine = SteppedEngine(
+            script.workflow, clock=engine.clock, store=engine.store, roles=engine.roles, seed=seed, handoff=False
+        )
+        engine.__enter__()
+        engine.clock.advance(timedelta(seconds=45))
+        engine.worker.membership.step()
+        if seed >= 3:
+            engine.run_until_idle()
+    record = engine.handle(handle.run_id).record()
+    assert record.state is RunState.PAUSED
+    assert "worker was lost 3 times" in (record.last_error or "")
+    assert script.attempts == []
+
+
+def test_the_sweeper_makes_the_missing_row_and_counts_it() -> None:
+    older = Workflow("orders", object_type=Order, status_type=Status)
+
+    @older.step(from_=Status.CREATED, to=Status.PAID)
+    def charge(run: Run[Order, Status]) -> Status:
+        return Status.PAID
+
+    @older.step(from_=Status.SHIPPED, to=Status.PAID)
+    def unused(run: Run[Order, Status]) -> Status:
+        return Status.PAID
+
+    newer = Script()
+    with SteppedEngine(older) as old:
+        handle = old.trigger(older, "o", Order(1))
+        old.store.commit(
+            [
+                MoveRun(  # as a version that knew more would have left it: in a status that nothing here consumes, without a row
+                    change_id="c",
+                    namespace="default",
+                    workflow="orders",
+                    run_id=handle.run_id,
+                    version=1,
+                    from_status="created",
+                    from_state=RunState.INITIATED,
+                    to_status="paid",
+                    to_state=RunState.RUNNING,
+                    origin=Origin(Cause.MIGRATION),
+                )
+            ]
+        )
+        old.crash()
+        with SteppedEngine(newer.workflow, clock=old.clock, store=old.store, roles=old.roles, seed=3) as new:
+            new.advance(timedelta(minutes=5))
+            assert new.handle(handle.run_id).record().state is RunState.COMPLETED
+            assert Cause.SWEEP in [row.cause for row in handle.history()]
+            assert new.metrics.registry.get_sample_value("workflow_swept_rows_count", {"workflow_name": "orders"}) == 1

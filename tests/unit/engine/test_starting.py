@@ -1,0 +1,73 @@
+"""Starting runs and waiting for them."""
+
+from __future__ import annotations
+
+import pytest
+
+from flowdsl.errors import (
+    ConfigurationError,
+    DefinitionError,
+    PayloadError,
+    RunEndedError,
+    WorkflowInProgressError,
+)
+from flowdsl.model.run_state import RunState
+from tests.unit.engine.script import Order, Script, Status, order_of
+
+
+def test_one_unfinished_run_per_foreign_id() -> None:
+    script = Script()
+    with script.engine() as engine:
+        first = engine.trigger(script.workflow, "o", Order(1))
+        with pytest.raises(WorkflowInProgressError) as caught:
+            engine.trigger(script.workflow, "o", Order(2))
+        assert caught.value.run_id == first.run_id
+        engine.run_until_idle()
+        second = engine.trigger(script.workflow, "o", Order(2))
+        assert second.created
+        assert engine.latest(script.workflow, "o").run_id == second.run_id
+
+
+def test_an_idempotency_key_starts_one_run_for_ever() -> None:
+    script = Script()
+    with script.engine() as engine:
+        first = engine.trigger(script.workflow, "o", Order(1), idempotency_key="k")
+        engine.run_until_idle()
+        again = engine.trigger(script.workflow, "o", Order(1), idempotency_key="k")
+        assert (again.run_id, again.created, first.created) == (first.run_id, False, True)
+        many = engine.trigger_many(
+            script.workflow, [("o", Order(1)), ("p", Order(2))], key=lambda fid: "k" if fid == "o" else fid
+        )
+        assert [h.created for h in many] == [False, True]
+
+
+def test_a_run_may_start_in_any_status_that_something_leaves() -> None:
+    script = Script()
+    with script.engine() as engine:
+        handle = engine.trigger(script.workflow, "o", Order(1), start_status=Status.PAID)
+        engine.run_until_idle()
+        assert order_of(handle).log == ["ship"]
+        with pytest.raises(DefinitionError, match="nothing leaves it"):
+            engine.trigger(script.workflow, "p", Order(1), start_status=Status.SHIPPED)
+
+
+def test_a_trigger_without_object_is_refused_unless_the_type_allows_it() -> None:
+    script = Script()
+    with script.engine() as engine:
+        with pytest.raises(PayloadError):
+            engine.trigger(script.workflow, "o")
+        other = Script().workflow
+        with pytest.raises(ConfigurationError):
+            engine.trigger(other, "o", Order(1))
+
+
+def test_waiting_consults_history_first_and_says_when_a_status_cannot_be_reached_any_more() -> None:
+    script = Script(lambda run: run.cancel("no") if run.foreign_id == "bad" else Status.PAID)
+    with script.engine() as engine:
+        good, bad = engine.trigger(script.workflow, "good", Order(1)), engine.trigger(script.workflow, "bad", Order(1))
+        engine.run_until_idle()
+        assert good.wait(Status.PAID).status is Status.SHIPPED
+        assert good.wait().object.log == ["charge 1", "ship"]
+        assert bad.wait().state is RunState.CANCELLED
+        with pytest.raises(RunEndedError):
+            bad.wait(Status.PAID)

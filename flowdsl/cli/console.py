@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import msgspec
@@ -17,7 +18,7 @@ NO_TERMINAL_WIDTH = 200
 def out() -> Console:
     """Standard output. Colours on a terminal only; run data is never read as markup."""
     console = Console(markup=False, emoji=False, highlight=False)
-    if not console.is_terminal and "COLUMNS" not in console._environ:
+    if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(markup=False, emoji=False, highlight=False, width=NO_TERMINAL_WIDTH)
     return console
 

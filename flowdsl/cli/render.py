@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 from rich.box import SIMPLE_HEAD
@@ -20,6 +20,10 @@ from flowdsl.model.history import Cause
 
 WIDE = 110
 """Columns from which a list has room for run ids."""
+
+_GAP = 3
+"""Columns between two columns."""
+_SHORTEST_NOTE = 6
 
 _STATE_STYLES = {
     "initiated": "cyan",
@@ -43,31 +47,45 @@ def runs_table(runs: Sequence[RunView], now: datetime, width: int) -> Renderable
     """A list of runs. In: how many columns there are; narrow lists leave the run ids out."""
     if not runs:
         return Text("No runs match.", style="dim")
+    rows = [_run_cells(run, now) for run in runs]
+    names, statuses, states, ages, changes, notes, ids = ([row[column].cell_len for row in rows] for column in range(7))
+    with_ids = width >= WIDE
+    # Rich would take from every column alike what a long note asks for; here the note gets what is left.
+    name_width = min(max(*names, 3), width * 2 // 5)
+    status_width = min(max(*statuses, 6), width // 5)
+    taken = [name_width, status_width, max(*states, 5), max(*ages, 3), max(*changes, 7)]
+    taken += [max(ids)] if with_ids else []
+    note_width = min(max(notes), width - sum(taken) - _GAP * len(taken))
+    with_notes = note_width >= _SHORTEST_NOTE
     table = _table()
-    table.add_column("run", overflow="fold", ratio=4)
-    table.add_column("status", overflow="fold", ratio=2)
+    table.add_column("run", overflow="fold", width=name_width)
+    table.add_column("status", overflow="fold", width=status_width)
     table.add_column("state", no_wrap=True)
     table.add_column("age", no_wrap=True, justify="right")
     table.add_column("changed", no_wrap=True, justify="right")
-    table.add_column("note", no_wrap=True, overflow="ellipsis", ratio=4)
-    if width >= WIDE:
-        table.add_column("run id", no_wrap=True, min_width=36)
-    for run in runs:
-        state = state_text(run.state)
-        if run.requested is not None:
-            state.append("*", style="yellow")
-        cells = [
-            Text(clean(f"{run.workflow}/{run.foreign_id}")),
-            Text(clean(run.status)),
-            state,
-            Text(span_text(now - run.created_at), style="dim"),
-            Text(span_text(now - run.updated_at), style="dim"),
-            Text(clean(run.note), style="dim"),
-        ]
-        if width >= WIDE:
-            cells.append(Text(clean(run.run_id), style="dim"))
-        table.add_row(*cells)
+    if with_notes:
+        table.add_column("note", no_wrap=True, overflow="ellipsis", width=note_width)
+    if with_ids:
+        table.add_column("run id", no_wrap=True)
+    for row in rows:
+        table.add_row(*row[:5], *(row[5:6] if with_notes else ()), *(row[6:] if with_ids else ()))
     return table
+
+
+def _run_cells(run: RunView, now: datetime) -> list[Text]:
+    """Name, status, state (with * for a request that waits), age, time since the last change, note, id."""
+    state = state_text(run.state)
+    if run.requested is not None:
+        state.append("*", style="yellow")
+    return [
+        Text(clean(f"{run.workflow}/{run.foreign_id}")),
+        Text(clean(run.status)),
+        state,
+        Text(span_text(now - run.created_at), style="dim"),
+        Text(span_text(now - run.updated_at), style="dim"),
+        Text(clean(run.note), style="dim"),
+        Text(clean(run.run_id), style="dim"),
+    ]
 
 
 def timeline(view: TimelineView, now: datetime) -> RenderableType:
@@ -116,13 +134,12 @@ def _history(changes: Sequence[ChangeView]) -> RenderableType:
     table.add_column("after", justify="right", no_wrap=True)
     table.add_column("change", overflow="fold", ratio=5)
     table.add_column("by", overflow="fold", ratio=5)
-    day = None
+    one_day = len({change.at.astimezone(UTC).date() for change in changes}) == 1  # the head has the date
     for change in changes:
         moment = moment_text(change.at).removesuffix("Z")
-        at = moment.partition(" ")[2] if change.at.date() == day else moment
-        day = change.at.date()
+        at = moment.partition(" ")[2] if one_day else moment
         lasted = _EMPTY if change.lasted is None else Text(span_text(change.lasted))
-        table.add_row(str(change.version), Text(at, justify="right"), lasted, _change(change), _origin(change))
+        table.add_row(str(change.version), at, lasted, _change(change), _origin(change))
     return table
 
 

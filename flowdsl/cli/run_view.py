@@ -89,5 +89,5 @@ class RunView(Struct, frozen=True, kw_only=True):
     def note(self) -> str:
         """Why it stands where it stands, if there is a reason."""
         if self.requested is not None:
-            return f"{self.requested.state} requested: {self.requested.reason}"
+            return f"to be {self.requested.state}: {self.requested.reason}"
         return self.last_error or self.reason or ""

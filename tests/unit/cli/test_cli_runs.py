@@ -135,6 +135,18 @@ def test_run_ids_are_listed_where_there_is_room(shop: Shop, columns: int, with_i
     assert max(len(line) for line in done.stdout.splitlines()) <= columns
 
 
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_a_long_note_is_cut_and_takes_nothing_from_the_other_columns(shop: Shop, columns: int) -> None:
+    shop.trigger("o-1")
+    shop.ask("pause", "orders/o-1", "--reason", "a very long story " * 20)
+    done = shop.ask("runs", columns=columns)
+
+    assert len(done.stdout.splitlines()) == 3
+    for text in ("orders/o-1", "new", "paused", "changed", "a very", "…"):
+        assert text in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= columns
+
+
 def test_an_empty_list_says_so(shop: Shop) -> None:
     shop.trigger("o-1")
 

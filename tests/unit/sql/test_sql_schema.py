@@ -127,7 +127,7 @@ def test_the_statements_can_be_read_without_a_database(backend: str) -> None:
 
 def test_mysql_8_gets_the_statements_that_were_reviewed() -> None:
     """No MySQL server is at hand: what it would be sent is compared with a text that was read by people."""
-    dialect = mysql.dialect()  # type: ignore[no-untyped-call]
+    dialect = mysql.dialect()
     parts = [schema.upgrade_sql("mysql://").strip()]
     for table in metadata_for("mysql").sorted_tables:
         parts.append(str(CreateTable(table).compile(dialect=dialect)).strip())

@@ -81,5 +81,5 @@ def exit_code_of(error: BaseException) -> ExitCode:
 
 
 def epilog() -> str:
-    """The table of codes, for --help: Typer starts a new line at an empty one."""
-    return "\n".join(["Exit codes:", *(f"{code.value:3}  {meaning}" for code, meaning in MEANINGS.items())])
+    """The table of codes, for --help: a code per line, and readable where an older Typer makes one paragraph of it."""
+    return "Exit codes:\n" + ";\n".join(f"{code.value:3}  {meaning}" for code, meaning in MEANINGS.items()) + "."

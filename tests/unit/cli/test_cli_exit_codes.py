@@ -49,10 +49,10 @@ def test_an_error_has_its_exit_code(error: Exception, code: int) -> None:
 
 
 def test_every_code_has_a_meaning_in_the_help(shop: Shop) -> None:
-    text = shop.run("--help").stdout
+    text = " ".join(shop.run("--help").stdout.split())
 
     assert set(MEANINGS) == set(ExitCode)
-    assert all(f"{code.value}  {meaning}" in text for code, meaning in MEANINGS.items())
+    assert all(f"{code.value} {meaning}" in text for code, meaning in MEANINGS.items()), text
 
 
 def test_the_states_that_can_be_typed_are_all_but_unknown() -> None:

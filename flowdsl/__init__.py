@@ -1,5 +1,7 @@
 """Durable, event-driven workflows inside your own services."""
 
+import logging
+
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.engine import Engine
@@ -9,6 +11,9 @@ from flowdsl.errors import FlowError, RunEndedError, WaitTimeoutError, WorkflowI
 from flowdsl.model.outcome import Outcome
 from flowdsl.model.run_state import RunState
 from flowdsl.options import Retry, StepOptions
+
+# Without a handler of the application's, Python would print the library's warnings to stderr unasked.
+logging.getLogger("flowdsl").addHandler(logging.NullHandler())
 
 __version__ = "0.1.0"
 

@@ -47,8 +47,9 @@ class Dispatcher:
         self._woken.clear()
 
     def next_due(self) -> float | None:
-        """The monotonic time of the next look that no wake-up has to ask for."""
-        looks = (lane.next_look() for lane in self._lanes if lane.slots)
+        """The monotonic time of the next look that no wake-up has to ask for. A lane that is full is looked at when a place
+        becomes free, whatever its time."""
+        looks = (lane.next_look() for lane in self._lanes if lane.slots and lane.room() > 0)
         return min((look for look in looks if look is not None), default=None)
 
     def step(self) -> bool:

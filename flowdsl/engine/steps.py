@@ -202,14 +202,17 @@ class Steps:
         text = describe(error)
         limit = lane.options.pause_after_err_count
         lane.metrics.errors.inc()
-        log.warning(
-            "step %s failed: %s",
+        exhausted = bool(limit) and failures >= limit
+        log.log(
+            logging.WARNING if exhausted else logging.INFO,
+            "step %s failed, %s: %s",
             lane.spec.name,
+            "its run is paused" if exhausted else "it will be tried again",
             type(error).__name__,
             extra=fields(work, attempt=failures),
             exc_info=error if log.isEnabledFor(logging.DEBUG) else None,
         )
-        if limit and failures >= limit:
+        if exhausted:
             move = self._pause_move(work, failures, text)
             self._submit(work, move, partial(self._moved, work, move, None))
             return

@@ -1,0 +1,59 @@
+"""Makes the file of orders that ships with the example: `python -m examples.order_processor.make_orders > orders.jsonl`."""
+
+from __future__ import annotations
+
+import random
+import sys
+
+import msgspec
+
+from examples.order_processor.workflow import Line, Order
+
+GOODS = {
+    "kettle": 34.90,
+    "teapot": 27.50,
+    "mug-blue": 8.95,
+    "mug-white": 8.95,
+    "darjeeling-250g": 14.20,
+    "assam-500g": 17.80,
+    "sencha-100g": 12.60,
+    "strainer": 5.40,
+    "honey": 7.30,
+    "shortbread": 4.75,
+}
+NAMES = [
+    "Ada",
+    "Grace",
+    "Linus",
+    "Barbara",
+    "Edsger",
+    "Radia",
+    "Donald",
+    "Frances",
+    "Ken",
+    "Margaret",
+    "Dennis",
+    "Hedy",
+    "Tim",
+    "Adele",
+    "John",
+    "Shafi",
+]
+
+
+def make_orders(count: int, seed: int = 7) -> list[Order]:
+    """Orders that look like a day's: mostly fine, a few cancelled, a few that cannot be delivered."""
+    rng = random.Random(seed)
+    orders = []
+    for number in range(1, count + 1):
+        skus = rng.sample(sorted(GOODS), rng.choices([1, 2, 3, 4], [5, 4, 2, 1])[0])
+        lines = [Line(sku, rng.choices([1, 2, 3, 6], [8, 3, 1, 1])[0], GOODS[sku]) for sku in skus]
+        if rng.random() < 0.02:
+            lines = rng.choice([[], [Line(lines[0].sku, 0, lines[0].unit_price)]])
+        orders.append(Order(f"order-{number:05d}", rng.choice(NAMES), lines, cancel_requested=rng.random() < 0.03))
+    return orders
+
+
+if __name__ == "__main__":
+    for order in make_orders(1000):
+        sys.stdout.write(msgspec.json.encode(order).decode() + "\n")

@@ -1,0 +1,92 @@
+"""The order workflow: validate, charge, reserve, ship - or reject, decline, refund, cancel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+from examples.order_processor.services import PaymentDeclinedError, Services
+from flowdsl import Outcome, Retry, Run, Workflow
+
+
+class OrderStatus(StrEnum):
+    RECEIVED = "received"
+    VALIDATED = "validated"
+    PAID = "paid"
+    RESERVED = "reserved"
+    REFUNDING = "refunding"
+    SHIPPED = "shipped"
+    REJECTED = "rejected"
+    DECLINED = "declined"
+    REFUNDED = "refunded"
+
+
+@dataclass
+class Line:
+    sku: str
+    quantity: int
+    unit_price: float
+
+
+@dataclass
+class Order:
+    order_id: str
+    customer: str
+    lines: list[Line]
+    cancel_requested: bool = False
+    payment_id: str | None = None
+    refund_id: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> float:
+        return round(sum(line.quantity * line.unit_price for line in self.lines), 2)
+
+
+def build(services: Services) -> Workflow[Order, OrderStatus]:
+    """The workflow over the services it needs: the real ones in production, a test's own in a test."""
+    orders = Workflow("orders", object_type=Order, status_type=OrderStatus)
+    hurried = Retry(backoff=timedelta(milliseconds=20), cap=timedelta(milliseconds=200))
+
+    @orders.step(from_=OrderStatus.RECEIVED, to=[OrderStatus.VALIDATED, OrderStatus.REJECTED])
+    def validate(run: Run[Order, OrderStatus]) -> OrderStatus | Outcome:
+        """Refuse what cannot be delivered."""
+        order = run.object
+        if order.cancel_requested:
+            return run.cancel("the customer changed their mind")
+        if not order.lines or any(line.quantity <= 0 or line.unit_price < 0 for line in order.lines):
+            order.notes.append("nothing that can be delivered")
+            return OrderStatus.REJECTED
+        return OrderStatus.VALIDATED
+
+    @orders.step(from_=OrderStatus.VALIDATED, to=[OrderStatus.PAID, OrderStatus.DECLINED], retry=hurried)
+    def charge(run: Run[Order, OrderStatus]) -> OrderStatus:
+        """Take the money; a provider that is out of order is asked again."""
+        try:
+            run.object.payment_id = services.charge(run.idempotency_key, run.foreign_id, run.object.total, run.attempt)
+        except PaymentDeclinedError as error:
+            run.object.notes.append(str(error))
+            return OrderStatus.DECLINED
+        return OrderStatus.PAID
+
+    @orders.step(from_=OrderStatus.PAID, to=[OrderStatus.RESERVED, OrderStatus.REFUNDING])
+    def reserve(run: Run[Order, OrderStatus]) -> OrderStatus:
+        """Set the goods aside."""
+        missing = [line.sku for line in run.object.lines if not services.in_stock(line.sku, run.object.order_id)]
+        if missing:
+            run.object.notes.append(f"out of stock: {', '.join(missing)}")
+            return OrderStatus.REFUNDING
+        return OrderStatus.RESERVED
+
+    @orders.step(from_=OrderStatus.REFUNDING, to=OrderStatus.REFUNDED, retry=hurried)
+    def refund(run: Run[Order, OrderStatus]) -> None:
+        """Give the money back."""
+        run.object.refund_id = services.refund(run.idempotency_key, run.object.total)
+
+    @orders.step(from_=OrderStatus.RESERVED, to=OrderStatus.SHIPPED)
+    async def ship(run: Run[Order, OrderStatus]) -> None:
+        """Hand the parcel over."""
+        await services.ship(run.object.order_id)
+
+    return orders

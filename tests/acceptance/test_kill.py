@@ -19,7 +19,8 @@ import pytest
 from examples.order_processor.services import Services
 from examples.order_processor.workflow import build
 from flowdsl import Engine
-from flowdsl.model.query import Order, RunQuery
+from flowdsl.model.query import Cursor, Order, RunQuery
+from flowdsl.model.record import RunRecord
 from flowdsl_sql.record_store import open_store
 from tests.services import sql_database
 
@@ -81,7 +82,8 @@ def test_the_example_killed_five_times_ends_with_every_order_done_and_every_tran
     edges = {(edge.source, edge.target) for edge in workflow.graph.edges}
     store = open_store(url)
     try:
-        runs, after = [], None
+        runs: list[RunRecord] = []
+        after: Cursor | None = None
         while True:
             page = store.runs(RunQuery(order=Order.OLDEST_FIRST, limit=500, after=after))
             runs += page.runs

@@ -63,7 +63,7 @@ def test_a_line_that_is_no_order_is_named(tmp_path: Path, line: str, said: str, 
     file = few(tmp_path, 2)
     with file.open("a") as handle:
         handle.write(line + "\n")
-    with pytest.raises(OrderFileError, match="few.jsonl:3"):
+    with pytest.raises(OrderFileError, match=r"few\.jsonl:3"):
         list(read_orders(file))
     assert main(arguments(tmp_path, file)) == 2
     assert said in " ".join(capsys.readouterr().err.split())

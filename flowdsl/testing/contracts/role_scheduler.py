@@ -94,6 +94,7 @@ class RoleSchedulerContract:
         held = _settle(roles, ["a"], ["x", "y", "z"])
         assert len(held["a"]) == 3
         roles.campaign("b", ["x"], TTL)
+        got: dict[str, list[str]] = {}
         for _ in range(3):
             wanted = {"a": ["x", "y", "z"], "b": ["x"]}
             got = {member: [lease.role for lease in roles.campaign(member, names, TTL)] for member, names in wanted.items()}

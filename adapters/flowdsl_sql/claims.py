@@ -8,25 +8,21 @@ from collections.abc import Iterable, Sequence
 from flowdsl.model.pending import ClaimedRow, TopicQuota
 from flowdsl_sql.database import Database, Row, Session
 from flowdsl_sql.rows import PENDING, RUN, pending_row, run_record
+from flowdsl_sql.waiting import priorities, waiting_rows
 
-TOP_PRIORITY = "SELECT MAX(priority) FROM flowdsl_pending WHERE namespace = ? AND topic = ? AND owner IS NULL AND due IS NOT NULL"
-FIRST_DUE = "SELECT MIN(due) FROM flowdsl_pending WHERE namespace = ? AND topic = ? AND owner IS NULL AND priority = ?"
-DUE = (
-    "SELECT row_id FROM flowdsl_pending WHERE namespace = ? AND topic = ? AND owner IS NULL AND due <= ? AND priority = ?"
-    " ORDER BY due LIMIT ?"
-)
 TAKE = "UPDATE flowdsl_pending SET owner = ?, delivery = delivery + 1, mark = ? WHERE owner IS NULL AND row_id IN"
 PG_CLAIM = """
 WITH RECURSIVE level AS (
   SELECT q.topic, q.quota,
-    (SELECT MAX(p.priority) FROM flowdsl_pending p
-     WHERE p.namespace = %(namespace)s AND p.topic = q.topic AND p.owner IS NULL AND p.due IS NOT NULL) AS priority
+    (SELECT p.priority FROM flowdsl_pending p
+     WHERE p.namespace = %(namespace)s AND p.topic = q.topic AND p.owner IS NULL AND p.due IS NOT NULL
+     ORDER BY p.priority DESC LIMIT 1) AS priority
   FROM unnest(%(topics)s::text[], %(quotas)s::int[]) AS q(topic, quota)
 UNION ALL
   SELECT l.topic, l.quota,
-    (SELECT MAX(p.priority) FROM flowdsl_pending p
-     WHERE p.namespace = %(namespace)s AND p.topic = l.topic AND p.owner IS NULL AND p.due IS NOT NULL
-       AND p.priority < l.priority)
+    (SELECT p.priority FROM flowdsl_pending p
+     WHERE p.namespace = %(namespace)s AND p.topic = l.topic AND p.owner IS NULL AND p.due IS NOT NULL AND p.priority < l.priority
+     ORDER BY p.priority DESC LIMIT 1)
   FROM level l WHERE l.priority IS NOT NULL
 ), found AS MATERIALIZED (
   SELECT d.row_id, d.topic, d.priority, d.due, l.quota
@@ -150,11 +146,12 @@ class Claims:
         now = session.now()
         if not _live(session, namespace, owner, now):
             return ()
+        due = waiting_rows(session.dialect).due + session.dialect.skip_locked
         left = dict(limits)
         row_ids: list[str] = []
         for topic, priority in levels:
             if left[topic] > 0:
-                found = session.all(DUE + session.dialect.skip_locked, (namespace, topic, now, priority, left[topic]))
+                found = session.all(due, (namespace, topic, now, priority, left[topic]))
                 left[topic] -= len(found)
                 row_ids.extend(row[0] for row in found)
         rows = {row[0]: row for row in _take(session, owner, mark, row_ids)}
@@ -167,17 +164,6 @@ class Claims:
         found = session.among(f"SELECT {RUN} FROM flowdsl_run WHERE run_id IN", [row[6] for row in rows])
         runs = {row[0]: run_record(row) for row in found}
         return [ClaimedRow(pending_row(row), runs.get(row[6])) for row in rows]
-
-
-def priorities(session: Session, namespace: str, topic: str) -> Iterable[tuple[int, int]]:
-    """The priorities of a topic's unclaimed rows, highest first, each with the time when its first is due."""
-    row = session.one(TOP_PRIORITY, (namespace, topic))
-    while row is not None and row[0] is not None:
-        priority = row[0]
-        first = session.one(FIRST_DUE, (namespace, topic, priority))
-        if first is not None and first[0] is not None:
-            yield priority, first[0]
-        row = session.one(f"{TOP_PRIORITY} AND priority < ?", (namespace, topic, priority))
 
 
 def _live(session: Session, namespace: str, owner: str, now: int) -> bool:

@@ -21,6 +21,11 @@ class Dialect:
     pipelines = False
     """Whether statements without an answer can travel with the next one."""
 
+    due = "due"
+    """The column of waiting rows' due time, as their index has it."""
+    waits = "owner IS NULL AND due IS NOT NULL"
+    """What makes a row a waiting one; the predicate of the index where there are partial ones."""
+
     def cursor(self, connection: Any) -> Any:
         return connection.cursor()
 
@@ -63,6 +68,8 @@ class PostgreSQL(Dialect):
 
 class MySQL(Dialect):
     name = "mysql"
+    due = "waiting"
+    waits = "waiting IS NOT NULL"
     now = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
     begin = "START TRANSACTION"
     for_update = " FOR UPDATE"

@@ -13,11 +13,9 @@ from flowdsl.model.query import Cursor, Order, Page, RunQuery
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl_sql import rows
-from flowdsl_sql.claims import priorities
 from flowdsl_sql.database import Database, Session, to_datetime, to_micros
 from flowdsl_sql.rows import HISTORY, ITEM, PENDING, RUN, history_row, pending_row, run_record
-
-WAITING = "namespace = ? AND topic = ? AND owner IS NULL"
+from flowdsl_sql.waiting import priorities, waiting_rows
 
 
 class Queries:
@@ -39,9 +37,7 @@ class Queries:
         def work(session: Session) -> RunRecord | None:
             row = session.one(f"SELECT {RUN} FROM flowdsl_run WHERE {where} AND finished IS NULL", values)
             if row is None:
-                row = session.one(
-                    f"SELECT {RUN} FROM flowdsl_run WHERE {where} ORDER BY created DESC, run_id DESC LIMIT 1", values
-                )
+                row = session.one(f"SELECT {RUN} FROM flowdsl_run WHERE {where} ORDER BY created DESC LIMIT 1", values)
             return None if row is None else run_record(row)
 
         return self._database.read(work)
@@ -73,7 +69,9 @@ class Queries:
             conditions.append(f"created {sign}= ? AND (created {sign} ? OR run_id {sign} ?)")
             bounds.extend((at, at, query.after.run_id))
         way = "DESC" if newest else "ASC"
-        sql = f"SELECT {RUN} FROM flowdsl_run WHERE {' AND '.join(conditions)} ORDER BY created {way}, run_id {way} LIMIT ?"
+        # few runs share a foreign id: find them by it and sort, rather than walk the index of creation until enough are found
+        by = "created + 0" if query.foreign_ids and query.workflows else "created"
+        sql = f"SELECT {RUN} FROM flowdsl_run WHERE {' AND '.join(conditions)} ORDER BY {by} {way}, run_id {way} LIMIT ?"
         bounds.append(query.limit + 1)
         found = [run_record(row) for row in self._database.read(lambda session: session.all(sql, bounds))]
         page = found[: query.limit]
@@ -108,11 +106,7 @@ class Queries:
             now = session.now()
             depths: dict[str, TopicDepth] = {}
             for topic in topics:
-                row = session.one(
-                    "SELECT COUNT(CASE WHEN due <= ? THEN 1 END), MIN(due), COUNT(due) FROM flowdsl_pending"
-                    f" WHERE {WAITING} AND due IS NOT NULL",
-                    (now, namespace, topic),
-                )
+                row = session.one(waiting_rows(session.dialect).depth, (now, namespace, topic))
                 due, first, every = row or (0, now, 0)
                 oldest = timedelta(microseconds=now - first) if due else timedelta(0)
                 depths[topic] = TopicDepth(due, oldest, every - due)

@@ -187,17 +187,19 @@ _indexes()
 
 
 def metadata_for(dialect: str) -> MetaData:
-    """The tables as they are on one database. MySQL and MariaDB have no partial indexes: there a generated column, empty once the
-    run has finished, makes the unfinished run unique."""
+    """The tables as they are on one database. MySQL and MariaDB have no partial indexes: there generated columns, empty for
+    what the index is not about, do the same."""
     if dialect not in ("mysql", "mariadb"):
         return metadata
     own = MetaData()
     for table in metadata.sorted_tables:
         table.to_metadata(own)
     runs = own.tables[run.name]
-    for index in list(runs.indexes):
-        if index.unique:
-            runs.indexes.remove(index)
+    rows = own.tables[pending.name]
+    for table, name in ((runs, "flowdsl_run_unfinished"), (rows, "flowdsl_pending_due")):
+        table.indexes -= {index for index in table.indexes if index.name == name}
     runs.append_column(Column("unfinished", SmallInteger, Computed("CASE WHEN finished IS NULL THEN 1 END", persisted=True)))
     Index("flowdsl_run_unfinished", runs.c.namespace, runs.c.workflow, runs.c.foreign_id, runs.c.unfinished, unique=True)
+    rows.append_column(Column("waiting", BigInteger, Computed("CASE WHEN owner IS NULL THEN due END", persisted=True)))
+    Index("flowdsl_pending_due", rows.c.namespace, rows.c.topic, rows.c.priority, rows.c.waiting)
     return own

@@ -58,6 +58,7 @@ CREATE TABLE flowdsl_pending (
     last_error LONGTEXT,
     payload LONGBLOB,
     mark VARCHAR(255),
+    waiting BIGINT GENERATED ALWAYS AS (CASE WHEN owner IS NULL THEN due END) STORED,
     PRIMARY KEY (row_id)
 )ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_0900_bin;
 
@@ -122,7 +123,7 @@ CREATE INDEX flowdsl_run_foreign ON flowdsl_run (namespace, workflow, foreign_id
 
 CREATE INDEX flowdsl_run_created ON flowdsl_run (namespace, created, run_id);
 
-CREATE INDEX flowdsl_pending_due ON flowdsl_pending (namespace, topic, priority, due);
+CREATE INDEX flowdsl_pending_due ON flowdsl_pending (namespace, topic, priority, waiting);
 
 CREATE INDEX flowdsl_pending_owner ON flowdsl_pending (namespace, owner);
 
@@ -210,10 +211,11 @@ CREATE TABLE flowdsl_pending (
     last_error LONGTEXT,
     payload LONGBLOB,
     mark VARCHAR(255),
+    waiting BIGINT GENERATED ALWAYS AS (CASE WHEN owner IS NULL THEN due END) STORED,
     PRIMARY KEY (row_id)
 )ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_0900_bin
 
-CREATE INDEX flowdsl_pending_due ON flowdsl_pending (namespace, topic, priority, due)
+CREATE INDEX flowdsl_pending_due ON flowdsl_pending (namespace, topic, priority, waiting)
 
 CREATE INDEX flowdsl_pending_owner ON flowdsl_pending (namespace, owner)
 

@@ -37,10 +37,13 @@ def index(name: str, table: str, columns: list[str], where: str | None = None, *
 
 def upgrade() -> None:
     server = op.get_context().dialect.name
-    generated: list[sa.Column[Any]] = []
-    if server in ("mysql", "mariadb"):
+    unfinished: list[sa.Column[Any]] = []
+    waiting: list[sa.Column[Any]] = []
+    if server in ("mysql", "mariadb"):  # in place of partial indexes
         once = sa.Computed("CASE WHEN finished IS NULL THEN 1 END", persisted=True)
-        generated.append(sa.Column("unfinished", sa.SmallInteger, once))
+        unfinished.append(sa.Column("unfinished", sa.SmallInteger, once))
+        free = sa.Computed("CASE WHEN owner IS NULL THEN due END", persisted=True)
+        waiting.append(sa.Column("waiting", sa.BigInteger, free))
     op.create_table(
         "flowdsl_run",
         sa.Column("run_id", NAME, primary_key=True),
@@ -70,7 +73,7 @@ def upgrade() -> None:
         sa.Column("tags", LONG),
         sa.Column("parent_run_id", NAME),
         required("priority", sa.Integer),
-        *generated,
+        *unfinished,
         postgresql_with={"fillfactor": 70},
         **OPTIONS,
     )
@@ -96,6 +99,7 @@ def upgrade() -> None:
         sa.Column("last_error", LONG),
         sa.Column("payload", BYTES),
         sa.Column("mark", NAME),
+        *waiting,
         postgresql_with={"fillfactor": 70},
         **OPTIONS,
     )
@@ -154,13 +158,12 @@ def upgrade() -> None:
         required("expires", sa.BigInteger),
         **OPTIONS,
     )
-    unfinished = ["namespace", "workflow", "foreign_id", *(["unfinished"] if generated else [])]
-    index("flowdsl_run_unfinished", "flowdsl_run", unfinished, "finished IS NULL", unique=True)
+    once_each = ["namespace", "workflow", "foreign_id", *(column.name for column in unfinished)]
+    index("flowdsl_run_unfinished", "flowdsl_run", once_each, "finished IS NULL", unique=True)
     index("flowdsl_run_foreign", "flowdsl_run", ["namespace", "workflow", "foreign_id", "created"])
     index("flowdsl_run_created", "flowdsl_run", ["namespace", "created", "run_id"])
-    index(
-        "flowdsl_pending_due", "flowdsl_pending", ["namespace", "topic", "priority", "due"], "owner IS NULL AND due IS NOT NULL"
-    )
+    due = ["namespace", "topic", "priority", waiting[0].name if waiting else "due"]
+    index("flowdsl_pending_due", "flowdsl_pending", due, "owner IS NULL AND due IS NOT NULL")
     index("flowdsl_pending_owner", "flowdsl_pending", ["namespace", "owner"], "owner IS NOT NULL")
     index("flowdsl_pending_run", "flowdsl_pending", ["run_id"], "kind != 0")
     index("flowdsl_item_due", "flowdsl_item", ["namespace", "kind", "due"], "due IS NOT NULL")

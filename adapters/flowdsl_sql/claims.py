@@ -34,16 +34,13 @@ UNION ALL
   WHERE l.priority IS NOT NULL AND EXISTS (
     SELECT 1 FROM flowdsl_instance i WHERE i.namespace = %(namespace)s AND i.owner = %(owner)s AND i.gone IS NULL
       AND i.expires > {now})
-), chosen AS (
-  SELECT row_id, topic, priority, due, place FROM (
-    SELECT row_id, topic, priority, due, quota,
-      row_number() OVER (PARTITION BY topic ORDER BY priority DESC, due) AS place
-    FROM found
-  ) ranked WHERE place <= quota
 )
 UPDATE flowdsl_pending p SET owner = %(owner)s, delivery = p.delivery + 1, mark = %(mark)s
-FROM chosen c WHERE p.row_id = c.row_id
-RETURNING {columns}, c.place
+WHERE p.row_id = ANY(ARRAY(
+  SELECT row_id FROM (
+    SELECT row_id, quota, row_number() OVER (PARTITION BY topic ORDER BY priority DESC, due) AS place FROM found
+  ) ranked WHERE place <= quota))
+RETURNING {columns}
 """
 
 
@@ -128,7 +125,7 @@ class Claims:
         )
         rows: Sequence[Row] = found.fetchall()
         order = {topic: number for number, topic in enumerate(limits)}
-        return sorted(rows, key=lambda row: (order[row[3]], row[-1]))
+        return sorted(rows, key=lambda row: (order[row[3]], -row[11], row[9]))
 
     def _due_levels(self, session: Session, namespace: str, limits: dict[str, int]) -> list[tuple[str, int]]:
         """Topic and priority of what is due: a look at two ends of an index for each, without a lock."""

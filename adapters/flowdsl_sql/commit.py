@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from flowdsl.model.change import Change, CommitResult
 from flowdsl.model.limits import unfit
 from flowdsl_sql.database import Database, Session, Unstorable
+from flowdsl_sql.notes import notify
 from flowdsl_sql.results import LOST, bad_data
 from flowdsl_sql.wave import apply_wave, waves
 from flowdsl_sql.writers import writer_for
@@ -49,7 +50,7 @@ class Commits:
             for wave in waves(group):
                 answers.extend(apply_wave(writer, wave, mine))
             if mine:
-                writer.notify(mine)
+                notify(session, self._database.name, mine)
             return answers, mine
 
         try:

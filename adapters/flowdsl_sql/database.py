@@ -6,6 +6,7 @@ import os
 import random
 import threading
 import time
+import uuid
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -164,6 +165,8 @@ class Database:
         self.url = url
         self.where = shown(url)
         self.clock = clock
+        self.name = uuid.uuid4().hex
+        """Tells its notes to other processes from theirs to it."""
         self._guard = threading.Lock()
         self._closed = False
         self._start()

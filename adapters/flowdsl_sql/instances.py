@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from flowdsl.model.instance import Instance
 from flowdsl_sql.database import Database, Session, after
+from flowdsl_sql.notes import notify
 from flowdsl_sql.rows import INSTANCE, instance
 
 TOMBSTONE = timedelta(days=1)
@@ -52,7 +53,9 @@ class Instances:
             session.later("DELETE FROM flowdsl_instance WHERE namespace = ? AND owner = ? AND gone IS NULL", (namespace, owner))
             rows = session.all(f"{OWNED} AND owner = ? ORDER BY row_id{session.dialect.for_update}", (namespace, owner))
             session.later_among("UPDATE flowdsl_pending SET owner = NULL WHERE row_id IN", [row[0] for row in rows])
-            return {row[2] for row in rows}
+            topics = {row[2] for row in rows}
+            notify(session, self._database.name, {(namespace, topic) for topic in topics})
+            return topics
 
         return self._database.write(work)
 
@@ -103,7 +106,9 @@ class Instances:
                 [row[0] for row in rows],
                 (now,),
             )
-            return len(rows), {row[2] for row in rows}
+            topics = {row[2] for row in rows}
+            notify(session, self._database.name, {(namespace, topic) for topic in topics})
+            return len(rows), topics
 
         if self._database.read(nothing):
             return 0, set()

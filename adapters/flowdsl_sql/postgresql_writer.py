@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from flowdsl_sql.database import Row
 from flowdsl_sql.writer import (
     HISTORY_COLUMNS,
@@ -18,10 +16,6 @@ from flowdsl_sql.writer import (
     Writer,
     names,
 )
-
-CHANNEL = "flowdsl"
-MAX_NOTE = 7000
-"""Bytes of a notification; the server takes fewer than 8000."""
 
 
 def _arrays(columns: Columns) -> str:
@@ -89,14 +83,3 @@ class PostgreSQLWriter(Writer):
 
     def put_rows(self, rows: Sequence[Row]) -> None:
         self.session.later_as_written(UPSERT_ROWS, literals(rows, PENDING_COLUMNS))
-
-    def notify(self, wakes: set[tuple[str, str]]) -> None:
-        """One notification per namespace: its name, then the topics; too many topics: the name alone, for all."""
-        topics: dict[str, list[str]] = {}
-        for namespace, topic in wakes:
-            topics.setdefault(namespace, []).append(topic)
-        for namespace, some in topics.items():
-            note = msgspec.json.encode([namespace, *sorted(some)])
-            if len(note) > MAX_NOTE:
-                note = msgspec.json.encode([namespace])
-            self.session.later("SELECT pg_notify(?, ?)", (CHANNEL, note.decode()))

@@ -8,13 +8,11 @@ import socket
 import threading
 from typing import Any
 
-import msgspec
-
 from flowdsl_sql.connect import in_memory
 from flowdsl_sql.database import Database
 from flowdsl_sql.errors import is_driver_error, text_of
 from flowdsl_sql.listeners import Listeners, Watcher
-from flowdsl_sql.postgresql_writer import CHANNEL
+from flowdsl_sql.notes import CHANNEL, read_note
 
 log = logging.getLogger("flowdsl.sql.watchers")
 SQLITE_POLL = 0.05
@@ -91,7 +89,7 @@ class ChangeWatcher(_Thread):
 
 
 class NotificationWatcher(_Thread):
-    """PostgreSQL: LISTEN. A note is a JSON list: the namespace, then the topics."""
+    """PostgreSQL: LISTEN."""
 
     def __init__(self, database: Database, listeners: Listeners) -> None:
         super().__init__(database, listeners)
@@ -112,7 +110,9 @@ class NotificationWatcher(_Thread):
             if not heard:
                 driver.execute("SELECT 1")  # a connection that broke in silence is found out
             for note in driver.notifies(timeout=0):
-                namespace, *topics = msgspec.json.decode(note.payload, type=list[str])
+                sender, namespace, topics = read_note(note.payload)
+                if sender == self._database.name:
+                    continue  # its listeners were woken when the commit was answered
                 if topics:
                     self.listeners.wake((namespace, topic) for topic in topics)
                 else:

@@ -271,10 +271,5 @@ class Writer:
     def drop_item(self, namespace: str, kind: str, key: str) -> None:
         self.session.later("DELETE FROM flowdsl_item WHERE namespace = ? AND kind = ? AND item_key = ?", (namespace, kind, key))
 
-    # -- waking ---------------------------------------------------------------------------------------------------------------
-
-    def notify(self, wakes: set[tuple[str, str]]) -> None:
-        """Tell other processes' listeners, within the transaction. In: namespaces and topics."""
-
 
 INSERT_ITEM = "INSERT INTO flowdsl_item (namespace, kind, item_key, body, due, created, change_id) VALUES (?, ?, ?, ?, ?, ?, ?)"

@@ -1,0 +1,57 @@
+"""A database of its own for one measurement, with the library's own tables, dropped at the end."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy
+from sqlalchemy.pool import NullPool
+
+from flowdsl_sql.record_store import open_store
+
+DEFAULT_URLS = {
+    "postgresql": "postgresql+psycopg://root@127.0.0.1:5432/test",
+    "mysql": "mysql+pymysql://root@127.0.0.1:3306/test",
+}
+STORES = ("memory", "sqlite", "postgresql", "mysql")
+
+
+@contextmanager
+def scratch(kind: str, url: str | None = None) -> Iterator[str]:
+    """The URL of an empty store of this kind. `url`: the server to make it on, instead of the one on the standard port."""
+    name = f"bench_{uuid.uuid4().hex[:12]}"
+    if kind == "memory":
+        yield f"memory://{name}"
+        return
+    if kind == "sqlite":
+        with tempfile.TemporaryDirectory(prefix="flowdsl-bench-") as folder:
+            yield _migrated(f"sqlite:///{folder}/bench.db")
+        return
+    server = sqlalchemy.make_url(url or DEFAULT_URLS[kind])
+    if kind == "postgresql":
+        _execute(server, f"CREATE SCHEMA {name}")
+        own = server.update_query_dict({"options": f"-csearch_path={name}"})
+        drop = f"DROP SCHEMA {name} CASCADE"
+    else:
+        _execute(server, f"CREATE DATABASE {name}")
+        own = server.set(database=name)
+        drop = f"DROP DATABASE {name}"
+    try:
+        yield _migrated(own.render_as_string(hide_password=False))
+    finally:
+        _execute(server, drop)
+
+
+def _migrated(url: str) -> str:
+    open_store(url, migrate=True).close()
+    return url
+
+
+def _execute(url: sqlalchemy.URL, statement: str) -> None:
+    engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(statement)
+    engine.dispose()

@@ -23,7 +23,10 @@ RUN = (
     "auto_resumes, timers, priority"
 )
 HISTORY = "run_id, version, from_status, to_status, from_state, to_state, cause, name, actor, attempt, change_id, at"
-ROW = "row_id, namespace, workflow, topic, kind, receiver, run_id, version, visit, due, created, priority, delivery, attempts, lapses"
+ROW = (
+    "row_id, namespace, workflow, topic, kind, receiver, run_id, version, visit, due, created, priority, "
+    "delivery, attempts, lapses"
+)
 PAYLOAD = b"x" * 200
 
 

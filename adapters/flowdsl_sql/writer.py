@@ -137,7 +137,7 @@ LOOK = (
     "SELECT run_id, version, status, state, visit, timers, finished, requested_state, requested_reason, requested_actor"
     " FROM flowdsl_run WHERE run_id IN"
 )
-TIMERS = "kind = 1 AND run_id IN"
+TIMERS = "kind <> 0 AND kind = 1 AND run_id IN"  # the index is of kinds other than 0: SQLite wants to be told
 
 
 class Writer:

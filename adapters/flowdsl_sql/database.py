@@ -258,6 +258,7 @@ class Database:
             return work(session)
 
     def _write_once(self, work: Callable[[Session], T]) -> T:
+        self.check_open()  # in a forked child this makes a lock that no thread of the parent holds
         with self._writing, self._session() as session:
             session.begin()
             answer = work(session)

@@ -9,17 +9,17 @@ import msgspec
 
 from examples.order_processor.workflow import Line, Order
 
-GOODS = {
-    "kettle": 34.90,
-    "teapot": 27.50,
-    "mug-blue": 8.95,
-    "mug-white": 8.95,
-    "darjeeling-250g": 14.20,
-    "assam-500g": 17.80,
-    "sencha-100g": 12.60,
-    "strainer": 5.40,
-    "honey": 7.30,
-    "shortbread": 4.75,
+GOODS = {  # cents
+    "kettle": 3490,
+    "teapot": 2750,
+    "mug-blue": 895,
+    "mug-white": 895,
+    "darjeeling-250g": 1420,
+    "assam-500g": 1780,
+    "sencha-100g": 1260,
+    "strainer": 540,
+    "honey": 730,
+    "shortbread": 475,
 }
 NAMES = [
     "Ada",
@@ -49,11 +49,19 @@ def make_orders(count: int, seed: int = 7) -> list[Order]:
         skus = rng.sample(sorted(GOODS), rng.choices([1, 2, 3, 4], [5, 4, 2, 1])[0])
         lines = [Line(sku, rng.choices([1, 2, 3, 6], [8, 3, 1, 1])[0], GOODS[sku]) for sku in skus]
         if rng.random() < 0.02:
-            lines = rng.choice([[], [Line(lines[0].sku, 0, lines[0].unit_price)]])
+            lines = rng.choice([[], [Line(lines[0].sku, 0, lines[0].unit_cents)]])
         orders.append(Order(f"order-{number:05d}", rng.choice(NAMES), lines, cancel_requested=rng.random() < 0.03))
     return orders
 
 
+def as_line(order: Order) -> str:
+    """What a shop would send: without what the workflow adds."""
+    line: dict[str, object] = {"order_id": order.order_id, "customer": order.customer, "lines": order.lines}
+    if order.cancel_requested:
+        line["cancel_requested"] = True
+    return msgspec.json.encode(line).decode()
+
+
 if __name__ == "__main__":
     for order in make_orders(1000):
-        sys.stdout.write(msgspec.json.encode(order).decode() + "\n")
+        sys.stdout.write(f"{as_line(order)}\n")

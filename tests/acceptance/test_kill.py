@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from examples.order_processor.services import Services
-from examples.order_processor.workflow import build
-from flowdsl import Engine
+from examples.order_processor.workflow import OrderStatus, build
+from flowdsl.model.history import Cause
 from flowdsl.model.query import Cursor, Order, RunQuery
 from flowdsl.model.record import RunRecord
+from flowdsl.model.run_state import RunState
+from flowdsl.ports.record_store import RecordStore
 from flowdsl_sql.record_store import open_store
 from tests.services import sql_database
 
 ROOT = Path(__file__).parent.parent.parent
 KILLS = 5
+ORDERS = 1000
 SEED = int(os.environ.get("FLOWDSL_KILL_SEED", "20301"))
+ENDS = {OrderStatus.SHIPPED, OrderStatus.REJECTED, OrderStatus.DECLINED, OrderStatus.REFUNDED}
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
@@ -36,138 +43,128 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield where
 
 
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    path = tmp_path / "payments.db"
+    with Services(path) as services:
+        services.balance()  # so that it can be watched from the first moment
+    return path
+
+
 def example(url: str, ledger: Path) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "examples.order_processor",
-        "--store",
-        url,
-        "--ledger",
-        str(ledger),
-        "--call-ms",
-        "4",
-        "--json",
-    ]
+    where = ["--store", url, "--ledger", str(ledger)]
+    command = [sys.executable, "-m", "examples.order_processor", *where, "--call-ms", "4", "--json"]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for_progress(ledger: Path, lines: int, process: subprocess.Popen[str]) -> None:
-    """Until the payment provider has booked so many; the process is killed by what it did, not by how long it took."""
+def kill_when_booked(process: subprocess.Popen[str], ledger: Path, entries: int) -> None:
+    """Kill it once the payment provider has booked so much: by what it did, not by how long it took."""
     end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        if ledger.exists() and ledger.read_bytes().count(b"\n") >= lines:
-            return
-        time.sleep(0.005)
-    pytest.fail(f"no {lines} payments within 60 s (exit code {process.poll()}): {process.stderr and process.stderr.read()}")
+    with closing(sqlite3.connect(ledger, timeout=30)) as connection:
+        while connection.execute("SELECT count(*) FROM entry").fetchone()[0] < entries:
+            if process.poll() is not None or time.monotonic() > end:
+                process.kill()
+                pytest.fail(f"no {entries} payments (exit code {process.returncode}): {process.communicate()[1]}")
+            time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
 
 
-def test_the_example_killed_five_times_ends_with_every_order_done_and_every_transition_once(url: str, tmp_path: Path) -> None:
-    ledger = tmp_path / "payments.jsonl"
-    rng = random.Random(SEED)
-    moments = sorted(rng.sample(range(20, 800), KILLS))
-    print(f"seed {SEED}: killed after {moments} payments")
-    for moment in moments:
-        process = example(url, ledger)
-        wait_for_progress(ledger, moment, process)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-    process = example(url, ledger)
+def finished(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """What it printed at its end, which has to be a good one."""
     out, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
-    assert json.loads(out)["unfinished"] == 0
+    said: dict[str, Any] = json.loads(out)
+    assert said["unfinished"] == 0
+    return said
 
-    workflow = build(Services(tmp_path / "unused.jsonl"))
+
+def all_runs(store: RecordStore) -> list[RunRecord]:
+    runs: list[RunRecord] = []
+    after: Cursor | None = None
+    while True:
+        page = store.runs(RunQuery(order=Order.OLDEST_FIRST, limit=500, after=after))
+        runs += page.runs
+        if (after := page.next) is None:
+            return runs
+
+
+def assert_nothing_was_lost_or_done_twice(url: str, ledger: Path) -> None:
+    workflow = build(Services(ledger))
     edges = {(edge.source, edge.target) for edge in workflow.graph.edges}
-    store = open_store(url)
-    try:
-        runs: list[RunRecord] = []
-        after: Cursor | None = None
-        while True:
-            page = store.runs(RunQuery(order=Order.OLDEST_FIRST, limit=500, after=after))
-            runs += page.runs
-            if (after := page.next) is None:
-                break
-        assert Counter(run.foreign_id for run in runs) == Counter(f"order-{n:05d}" for n in range(1, 1001))
-        assert all(run.finished for run in runs)
+    with closing(open_store(url)) as store:
+        runs = all_runs(store)
+        assert Counter(run.foreign_id for run in runs) == Counter(f"order-{n:05d}" for n in range(1, ORDERS + 1))
         for run in runs:
             history = store.history(run.run_id)
-            assert [row.version for row in history] == list(range(1, run.version + 1))
-            moves = [(row.from_status, row.to_status) for row in history[1:] if row.from_status != row.to_status]
-            assert set(moves) <= edges
-            assert len(moves) == len(set(moves)), "each transition exactly once"
-            assert store.rows([run.run_id]) in ([], ())
-    finally:
-        store.close()
-    keys = Counter(json.loads(line)["key"] for line in ledger.read_text().splitlines() if line.endswith("}"))
-    assert max(keys.values()) == 1, "nobody was charged twice"
+            assert [row.version for row in history] == list(range(1, run.version + 1)), "gapless"
+            assert (history[0].cause, history[0].from_status, history[0].to_status) == (Cause.TRIGGER, None, OrderStatus.RECEIVED)
+            assert all(later.from_status == row.to_status for row, later in itertools.pairwise(history)), "one chain"
+            assert all(later.from_state == row.to_state for row, later in itertools.pairwise(history))
+            assert {row.cause for row in history[1:]} == {Cause.STEP}
+            moves = [(row.from_status, row.to_status) for row in history[1:]]
+            if run.state is RunState.CANCELLED:
+                assert moves == [(OrderStatus.RECEIVED, OrderStatus.RECEIVED)]
+            else:
+                assert run.state is RunState.COMPLETED
+                assert run.status in ENDS
+                assert set(moves) <= edges
+                assert len(moves) == len(set(moves)), "each transition exactly once"
+            assert (history[-1].to_status, history[-1].to_state) == (run.status, run.state)
+            assert len(store.rows([run.run_id])) == 0, "nothing waits for a run that has ended"
+        objects = [workflow.codec.decode(run.payload).object for run in runs]
+    with closing(sqlite3.connect(ledger)) as connection:
+        booked = connection.execute("SELECT what || '-' || id, order_id, what, cents FROM entry").fetchall()
+    in_ledger = {(order_id, what): (receipt, cents) for receipt, order_id, what, cents in booked}
+    assert len(in_ledger) == len(booked), "nobody was charged or refunded twice"
+    assert in_ledger == {
+        (order.order_id, what): (receipt, order.cents)
+        for order in objects
+        for what, receipt in (("charge", order.payment_id), ("refund", order.refund_id))
+        if receipt is not None
+    }, "what was booked is what the orders know of"
 
 
-WORKER = """
-import sys, time
-from datetime import timedelta
-from enum import StrEnum
-from pathlib import Path
-from flowdsl import Engine, Run, Workflow
+def test_the_example_killed_five_times_ends_with_every_order_done_and_every_transition_once(url: str, ledger: Path) -> None:
+    moments = sorted(random.Random(SEED).sample(range(20, 800), KILLS))
+    print(f"FLOWDSL_KILL_SEED={SEED}: killed after {moments} bookings")
+    for moment in moments:
+        kill_when_booked(example(url, ledger), ledger, moment)
 
-class S(StrEnum):
-    A = "a"
-    B = "b"
+    said = finished(example(url, ledger))
 
-flow = Workflow("kill", object_type=dict, status_type=S)
-
-@flow.step(from_=S.A, to=S.B)
-def step(run: Run[dict, S]) -> S:
-    Path(sys.argv[2]).open("a").write(f"{sys.argv[3]} {run.attempt}\\n")
-    if sys.argv[3] == "victim":
-        time.sleep(600)
-    return S.B
-
-settings = {"beat": timedelta(seconds=0.5), "lapse": timedelta(seconds=2)}
-with Engine.from_url(flow, store=sys.argv[1], **settings) as engine:
-    print("ready", flush=True)
-    sys.stdin.read()
-"""
+    assert (said["started"], said["found"]) == (0, ORDERS)
+    assert_nothing_was_lost_or_done_twice(url, ledger)
 
 
-def test_a_worker_killed_in_the_middle_of_a_step_is_replaced_by_another_within_the_lease(url: str, tmp_path: Path) -> None:
-    from enum import StrEnum
-
-    from flowdsl import Workflow
-
-    class S(StrEnum):
-        A = "a"
-        B = "b"
-
-    flow: Workflow[dict[str, int], S] = Workflow("kill", object_type=dict[str, int], status_type=S)
-    flow.step(from_=S.A, to=S.B)(lambda run: S.B)
-    trace = tmp_path / "trace"
-
-    def worker(name: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", WORKER, url, str(trace), name]
-        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        return process
-
-    victim = worker("victim")
-    client = Engine.client(flow, store=url)
+def test_of_two_processes_that_share_the_orders_one_is_killed_and_the_other_finishes(url: str, ledger: Path) -> None:
+    moment = random.Random(SEED).randrange(100, 500)
+    print(f"FLOWDSL_KILL_SEED={SEED}: one of two killed after {moment} bookings")
+    survivor = example(url, ledger)
     try:
-        handle = client.trigger(flow, "x", {"n": 1})
-        end = time.monotonic() + 30
-        while not trace.exists() and time.monotonic() < end:
-            time.sleep(0.01)
-        rescuer = worker("rescuer")
-        try:
-            victim.kill()
-            victim.wait()
-            handle.wait(timeout=timedelta(seconds=20))
-        finally:
-            rescuer.communicate()
-        assert trace.read_text().splitlines() == ["victim 1", "rescuer 2"]
-        assert [row.version for row in handle.history()] == [1, 2]
+        kill_when_booked(example(url, ledger), ledger, moment)
+        finished(survivor)
     finally:
-        client.stop()
-        victim.kill()
-        victim.communicate()
+        survivor.kill()
+        survivor.communicate()
+    assert_nothing_was_lost_or_done_twice(url, ledger)
+
+
+def test_sigterm_lets_running_steps_finish_and_the_next_start_goes_on(tmp_path: Path, ledger: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'orders.db'}"
+    process = example(url, ledger)
+    with closing(sqlite3.connect(ledger, timeout=30)) as connection:
+        while connection.execute("SELECT count(*) FROM entry").fetchone()[0] < 50 and process.poll() is None:
+            time.sleep(0.005)
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+
+    assert (process.returncode, "Start it again" in err) == (130, True), err
+    with closing(open_store(url)) as store:
+        ids = [run.run_id for run in all_runs(store)]
+        rows = store.rows(ids)
+    assert len(rows) > 0, "it was stopped in the middle"
+    assert [row for row in rows if row.owner is not None] == [], "and gave back what it had claimed"
+    finished(example(url, ledger))
+    assert_nothing_was_lost_or_done_twice(url, ledger)

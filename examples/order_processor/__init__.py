@@ -1,0 +1,1 @@
+"""A file of orders, processed durably."""

@@ -1,7 +1,7 @@
 """The limit: what one correct hand-written engine could do at most on one connection.
 
-Per transition it needs four row writes: a compare-and-set UPDATE of the run, an INSERT of history, an INSERT of the next row and
-a DELETE of the settled one; 100 transitions a transaction, on the library's own tables with their indexes, in the fastest form the
+Per transition it needs four row writes: a compare-and-set UPDATE of the run, an INSERT of history, an INSERT of the next row
+and a DELETE of the settled one; 100 transitions a transaction, on the library's own tables with their indexes, in the fastest form the
 driver has. Nothing else is done: no step, no encoding, no claim.
 """
 

@@ -7,7 +7,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Computed, Index, Integer, LargeBinary, MetaData, SmallInteger, String, Table, Text
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Column,
+    Computed,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    event,
+)
 from sqlalchemy.dialects.mysql import LONGBLOB, LONGTEXT
 from sqlalchemy.schema import SchemaItem
 
@@ -33,8 +47,11 @@ metadata = MetaData()
 
 
 def _table(name: str, *items: SchemaItem, fillfactor: int | None = None) -> Table:
-    storage: dict[str, Any] = {} if fillfactor is None else {"postgresql_with": {"fillfactor": fillfactor}}
-    return Table(PREFIX + name, metadata, *items, **OPTIONS, **storage)
+    table = Table(PREFIX + name, metadata, *items, **OPTIONS)
+    if fillfactor is not None:  # SQLAlchemy 2.0 cannot say it in CREATE TABLE
+        room = DDL(f"ALTER TABLE {table.name} SET (fillfactor = {fillfactor})")
+        event.listen(table, "after_create", room.execute_if(dialect="postgresql"))
+    return table
 
 
 run = _table(

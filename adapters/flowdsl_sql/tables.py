@@ -49,7 +49,7 @@ metadata = MetaData()
 def _table(name: str, *items: SchemaItem, fillfactor: int | None = None) -> Table:
     table = Table(PREFIX + name, metadata, *items, **OPTIONS)
     if fillfactor is not None:  # SQLAlchemy 2.0 cannot say it in CREATE TABLE
-        room = DDL(f"ALTER TABLE {table.name} SET (fillfactor = {fillfactor})")
+        room: DDL = DDL(f"ALTER TABLE {table.name} SET (fillfactor = {fillfactor})")  # type: ignore[no-untyped-call]
         event.listen(table, "after_create", room.execute_if(dialect="postgresql"))
     return table
 

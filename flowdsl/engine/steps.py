@@ -114,6 +114,7 @@ class Steps:
                 if not timer.expired():
                     raise
                 raise self._too_late(work) from None
+            self._check_time(work)  # a body that never yielded could not be interrupted
             self._finish(work, run, leftover, answer)
         except asyncio.CancelledError:
             task = asyncio.current_task()

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
+from flowdsl.memory.connector_source import MemoryConnectorSource
+from flowdsl.memory.event_streamer import MemoryEventStreamer
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.memory.role_scheduler import MemoryRoleScheduler
+from flowdsl.model.event import ConnectorEvent
 from flowdsl.testing.clock import ManualClock
-from flowdsl.testing.contracts import RecordStoreContract, RoleSchedulerContract
+from flowdsl.testing.contracts import (
+    ConnectorSourceContract,
+    EventStreamerContract,
+    RecordStoreContract,
+    RoleSchedulerContract,
+)
 
 
 class TestMemoryRecordStore(RecordStoreContract):
@@ -41,3 +49,16 @@ class TestMemoryRoleScheduler(RoleSchedulerContract):
             return handle
 
         return another
+
+
+class TestMemoryEventStreamer(EventStreamerContract):
+    @pytest.fixture
+    def streamer_factory(self) -> Callable[[], MemoryEventStreamer]:
+        streamer = MemoryEventStreamer()
+        return lambda: streamer
+
+
+class TestMemoryConnectorSource(ConnectorSourceContract):
+    @pytest.fixture
+    def seeded(self) -> Callable[[Sequence[ConnectorEvent]], MemoryConnectorSource]:
+        return MemoryConnectorSource

@@ -1,4 +1,4 @@
-"""`python -m benchmarks throughput|latency|backlog|idle --store memory|sqlite|postgresql|mysql`: one JSON object, or a table."""
+"""Measures the library on one store and prints a table, or with --json one JSON object. README.md tells what the words mean."""
 
 from __future__ import annotations
 
@@ -9,68 +9,75 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.exc import OperationalError
 
-from benchmarks import backlog, idle, limit, throughput
+from benchmarks import backlog, idle, latency, stages, throughput
 from benchmarks.scratch import STORES, scratch
+
+WHAT = ("throughput", "latency", "backlog", "idle", "profile")
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    if options.quick:
-        for kind in ("memory", "sqlite"):
-            show(throughput.measure(kind, runs=200, quick=True), options.json)
-        return 0
-    if options.what == "throughput":
-        figures = throughput.measure(
-            options.store,
-            runs=options.runs,
-            url=options.url,
-            processes=options.processes,
-            trigger=options.trigger,
-            handoff=options.handoff == "on",
-            step_ms=options.step_ms,
-        )
-    elif options.what == "latency":
-        figures = latency(options.store, options.runs, options.url)
-    elif options.what == "backlog":
-        figures = backlog.measure(options.store, options.runs, options.url)
-    else:
-        figures = idle.measure(options.store, options.seconds, options.url)
-    show(figures, options.json)
+    try:
+        if options.quick:
+            for kind in ("memory", "sqlite"):
+                show(throughput.measure(kind, runs=200, quick=True), options.json)
+        else:
+            show(measure(options), options.json)
+    except OperationalError as error:
+        print(f"no {options.store} to measure: {error.orig}. Name another server with --url.", file=sys.stderr)
+        return 1
     return 0
 
 
-def latency(kind: str, runs: int, url: str | None) -> dict[str, Any]:
-    with scratch(kind, url) as own:
-        commit = limit.bare_commit_ms(kind, own)
-        times = throughput.latencies(own, runs)
-    p50, p99 = times[len(times) // 2], times[int(len(times) * 0.99) - 1]
-    return {
-        "store": kind,
-        "runs": runs,
-        "p50_ms": round(p50, 2),
-        "p99_ms": round(p99, 2),
-        "p99_to_p50": round(p99 / p50, 2),
-        "commit_ms": round(commit, 3),
-        "p50_in_commits": round(p50 / commit, 1) if commit else None,
-    }
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """One measurement, as the command line asks for it."""
+    kind, url, handoff = options.store, options.url, options.handoff == "on"
+    if options.what == "throughput":
+        return throughput.measure(
+            kind,
+            runs=options.runs or 5000,
+            url=url,
+            processes=options.processes,
+            trigger=options.trigger,
+            handoff=handoff,
+            step_ms=options.step_ms,
+        )
+    if options.what == "latency":
+        with scratch(kind, url) as own:
+            return latency.measure(kind, own, options.runs or 500, handoff=handoff)
+    if options.what == "backlog":
+        sizes = [options.runs] if options.runs else [*backlog.SIZES, *([backlog.LARGE] if options.large else [])]
+        return backlog.measure(kind, sizes, url)
+    if options.what == "idle":
+        return idle.measure(kind, options.seconds, url)
+    return stages.measure(kind, options.runs or 3000, url, handoff=handoff)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     add = parser.add_argument
-    add("what", nargs="?", choices=["throughput", "latency", "backlog", "idle"], default="throughput")
+    add("what", nargs="?", choices=WHAT, default="throughput")
     add("--store", choices=STORES, default="sqlite")
-    add("--url", help="the database server to make the scratch database on (default: the one on the standard port)")
-    add("--runs", type=int, default=5000, help="runs to measure; for backlog: runs that wait (default: %(default)s)")
-    add("--processes", type=int, default=1, help="worker processes (default: %(default)s)")
+    add("--url", help="the server to make the scratch database on (default: the one on the standard port); for sqlite, a file")
+    add("--runs", type=positive, help="runs to measure (throughput 5000, latency 500, profile 3000); backlog: runs that wait")
+    add("--processes", type=int, default=0, help="worker processes beside a client that triggers; 0: one engine does both")
     add("--trigger", choices=["many", "one"], default="many", help="in batches, or one by one from 16 threads")
-    add("--handoff", choices=["on", "off"], default="on")
+    add("--handoff", choices=["on", "off"], default="on", help="off: every row goes through the store")
     add("--step-ms", type=float, default=0.0, help="how long each step waits (default: %(default)s)")
     add("--seconds", type=float, default=10.0, help="how long to watch an idle worker (default: %(default)s)")
-    add("--quick", action="store_true", help="a small run of everything, to see that it works; the figures mean nothing")
+    add("--large", action="store_true", help="backlog: 100,000 waiting runs as well")
+    add("--quick", action="store_true", help="a small throughput run of memory and sqlite; the figures mean nothing")
     add("--json", action="store_true", help="one JSON object instead of a table")
     return parser.parse_args(arguments)
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("1 or more")
+    return number
 
 
 def show(figures: dict[str, Any], as_json: bool) -> None:
@@ -79,8 +86,16 @@ def show(figures: dict[str, Any], as_json: bool) -> None:
         return
     table = Table(show_header=False, title=f"{figures['store']}", title_justify="left")
     for name, value in figures.items():
-        table.add_row(name, f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value))
+        if isinstance(value, dict):
+            for part, inner in value.items():
+                table.add_row(f"{name}: {part}", shown(inner))
+        else:
+            table.add_row(name, shown(value))
     Console().print(table)
+
+
+def shown(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 if __name__ == "__main__":

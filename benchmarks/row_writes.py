@@ -1,43 +1,42 @@
-"""How many rows the library writes per transition, counted by the database itself."""
+"""How many rows the library writes per transition, counted by triggers of the database itself."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import sqlalchemy
 
+from benchmarks.progress import completed, reach
 from benchmarks.workload import STEPS, build, sample
 from flowdsl import Engine
 
 RUNS = 200
 TABLES = ("run", "pending", "history", "item")
+EVENTS = ("INSERT", "UPDATE", "DELETE")
 
 
-def per_transition(kind: str, url: str) -> float | None:
-    """Rows inserted, updated and deleted per transition, triggers and claims included. None for memory."""
+def per_transition(kind: str, url: str, *, handoff: bool = True) -> float | None:
+    """Rows inserted, updated and deleted per transition, triggers and claims included. None for memory. In: the URL of a scratch
+    store, which keeps the triggers."""
     if kind == "memory":
         return None
     engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql("CREATE TABLE counted (n BIGINT NOT NULL)")
-        if kind == "postgresql":
-            connection.exec_driver_sql(
-                "CREATE FUNCTION count_row() RETURNS trigger LANGUAGE plpgsql AS "
-                "$$ BEGIN INSERT INTO counted VALUES (1); RETURN NULL; END $$"
-            )
-        for table in TABLES:
-            for event in ("INSERT", "UPDATE", "DELETE"):
-                connection.exec_driver_sql(_trigger(kind, table, event))
-        workflow = build()
-        with Engine.from_url(workflow, store=url) as flow:
-            for handle in flow.trigger_many(workflow, [(f"count-{number}", sample(number)) for number in range(RUNS)]):
-                handle.wait(timeout=timedelta(seconds=60))
-        count: int = connection.exec_driver_sql("SELECT COUNT(*) FROM counted").scalar_one()
-        for table in TABLES:
-            for event in ("INSERT", "UPDATE", "DELETE"):
-                on = f" ON flowdsl_{table}" if kind == "postgresql" else ""
-                connection.exec_driver_sql(f"DROP TRIGGER count_{table}_{event}{on}")
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("CREATE TABLE counted (n BIGINT NOT NULL)")
+            if kind == "postgresql":
+                connection.exec_driver_sql(
+                    "CREATE FUNCTION count_row() RETURNS trigger LANGUAGE plpgsql AS "
+                    "$$ BEGIN INSERT INTO counted VALUES (1); RETURN NULL; END $$"
+                )
+            for table in TABLES:
+                for event in EVENTS:
+                    connection.exec_driver_sql(_trigger(kind, table, event))
+            workflow = build()
+            with Engine.from_url(workflow, store=url, handoff=handoff) as flow:
+                flow.trigger_many(workflow, [(f"count-{number}", sample(number)) for number in range(RUNS)])
+                reach(RUNS, lambda: completed(flow))
+            count: int = connection.exec_driver_sql("SELECT COUNT(*) FROM counted").scalar_one()
+    finally:
+        engine.dispose()
     return round(count / (RUNS * STEPS), 2)
 
 

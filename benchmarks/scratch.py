@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import sqlalchemy
@@ -20,17 +21,22 @@ STORES = ("memory", "sqlite", "postgresql", "mysql")
 
 
 @contextmanager
-def scratch(kind: str, url: str | None = None) -> Iterator[str]:
-    """The URL of an empty store of this kind. `url`: the server to make it on, instead of the one on the standard port."""
+def scratch(kind: str, url: str | None = None) -> Generator[str]:
+    """The URL of an empty store of this kind. `url`: the server to make it on, instead of the one on the standard port; for
+    SQLite, the file beside which it is made, instead of the folder for temporary files. Raises SystemExit for the URL of another
+    kind."""
     name = f"bench_{uuid.uuid4().hex[:12]}"
+    server = sqlalchemy.make_url(url or DEFAULT_URLS.get(kind, f"{kind}://"))
+    if server.get_backend_name().replace("mariadb", "mysql") != kind:
+        raise SystemExit(f"--url is not of {kind}")
     if kind == "memory":
         yield f"memory://{name}"
         return
     if kind == "sqlite":
-        with tempfile.TemporaryDirectory(prefix="flowdsl-bench-") as folder:
+        beside = os.path.dirname(os.path.abspath(server.database)) if server.database else None
+        with tempfile.TemporaryDirectory(prefix="flowdsl-bench-", dir=beside) as folder:
             yield _migrated(f"sqlite:///{folder}/bench.db")
         return
-    server = sqlalchemy.make_url(url or DEFAULT_URLS[kind])
     if kind == "postgresql":
         _execute(server, f"CREATE SCHEMA {name}")
         own = server.update_query_dict({"options": f"-csearch_path={name}"})

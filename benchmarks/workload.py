@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -33,15 +34,20 @@ def sample(number: int) -> Object:
     return Object(f"customer-{number:08d}", f"customer-{number:08d}@example.org", number / 7, "x" * 90)
 
 
-def build(step_ms: float = 0.0) -> Workflow[Object, Status]:
-    """In: how long each step waits, in milliseconds."""
+Body = Callable[[Run[Object, Status]], None]
+
+
+def build(step_ms: float = 0.0, watch: Callable[[Body], Body] | None = None) -> Workflow[Object, Status]:
+    """In: how long each step waits, in milliseconds; `watch` puts something around what each step does."""
     workflow = Workflow("bench", object_type=Object, status_type=Status)
     seconds = step_ms / 1000
 
-    def body(run: Run[Object, Status]) -> None:
+    def work(run: Run[Object, Status]) -> None:
         if seconds:
             time.sleep(seconds)
         run.object.steps += 1
+
+    body = work if watch is None else watch(work)
 
     @workflow.step(from_=Status.ONE, to=Status.TWO)
     def one(run: Run[Object, Status]) -> Status:

@@ -177,7 +177,7 @@ def _memory(seconds: float) -> float:
     """The same four operations on dictionaries, under a lock."""
     lock = threading.Lock()
     ids = [str(number) for number in range(RUNS)]
-    runs: dict[str, tuple[int, bytes]] = {i: (1, PAYLOAD) for i in ids}
+    runs: dict[str, tuple[int, bytes]] = dict.fromkeys(ids, (1, PAYLOAD))
     rows = {f"{i}/1": i for i in ids}
     history: list[tuple[object, ...]] = []
     done, version, began = 0, 1, time.perf_counter()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks import limit
+from benchmarks.__main__ import main
 from benchmarks.latency import percentile
 from benchmarks.scratch import scratch
 
@@ -101,6 +102,14 @@ def test_the_stages_of_a_profile_add_up_to_the_whole() -> None:
     whole = sum(found[f"{name}_us"] for name in (*stages, "timing", "rest"))
     assert whole == pytest.approx(found["cpu_us_per_transition"], abs=1)
     assert found["commits"] > 0
+
+
+def test_a_quick_run_measures_memory_and_sqlite(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--quick", "--json"]) == 0
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["store"] for line in lines] == ["memory", "sqlite"]
+    assert all(set(line) >= THROUGHPUT for line in lines)
 
 
 @pytest.mark.slow

@@ -19,7 +19,9 @@ from flowdsl.errors import DefinitionError, WorkflowDefinitionError
 from flowdsl.graph.build import Edge, EdgeCause, FlowGraph
 from flowdsl.graph.finding import Finding
 from flowdsl.graph.validate import validate
+from flowdsl.model.limits import MAX_TOPIC
 from flowdsl.model.outcome import Outcome
+from flowdsl.naming import topic
 from flowdsl.options import StepOptions, check_options, resolve
 
 ObjectT = TypeVar("ObjectT")
@@ -112,6 +114,13 @@ class Workflow(Generic[ObjectT, StatusT]):
             raise DefinitionError(f"to={to!r} is neither a status nor several.", place=str(here)) from error
         except DefinitionError as error:
             raise DefinitionError(str(error), place=str(here)) from error
+        for key in (from_key, *to_keys):
+            if len(topic(self.name, key)) > MAX_TOPIC:
+                raise DefinitionError(
+                    f"status {key!r} of {self.name!r} makes a topic of more than {MAX_TOPIC} characters.",
+                    place=str(here),
+                    remedy="Shorten the names; a character outside ASCII counts up to nine times.",
+                )
         if not targets:
             raise DefinitionError("to=() leads nowhere.", place=str(here), remedy="Name at least one destination.")
         twice = sorted({key for key in to_keys if to_keys.count(key) > 1})

@@ -27,6 +27,12 @@ class Cause(StrEnum):
     """Given back the row that it should have had."""
     DELETION = "deletion"
     MIGRATION = "migration"
+    UNKNOWN = "unknown"
+    """Written by newer code under a name that this code does not know."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Cause:
+        return cls.UNKNOWN
 
 
 class Origin(Struct, frozen=True):

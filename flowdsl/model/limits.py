@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from flowdsl.model.change import Change, FailRow, MoveRun, PutItems, RequestControl, StartRun
 from flowdsl.model.item import NewItem
+from flowdsl.model.pending import NewRow
 from flowdsl.model.record import Payload
 
 MAX_TEXT = 255
-"""Characters of an identifier: namespace, workflow, status, foreign id, item kind and key, topic, tag, metadata key."""
+"""Characters of an identifier: namespace, workflow, status, foreign id, item kind and key, tag, metadata key, every id."""
+MAX_TOPIC = 480
+"""Characters of a topic: a workflow and a status, quoted."""
 MAX_NOTE = 4000
 """Characters of a reason, an error, an actor or a metadata value."""
 MAX_PAYLOAD = 1024 * 1024
@@ -24,8 +27,10 @@ def unfit(change: Change) -> str | None:
                 run_id=change.run_id,
                 foreign_id=change.foreign_id,
                 status=change.status,
+                change_id=change.change_id,
+                parent_run_id=change.parent_run_id or "",
             )
-            or (change.row is not None and _texts(topic=change.row.topic))
+            or _rows(change.row, change.side_rows)
             or _notes(actor=change.origin.actor, reason=change.origin.reason)
             or _payload(change.payload)
             or _items(change.items)
@@ -34,9 +39,9 @@ def unfit(change: Change) -> str | None:
         )
     if isinstance(change, MoveRun):
         return (
-            _texts(to_status=change.to_status)
-            or (change.row is not None and _texts(topic=change.row.topic))
-            or _notes(actor=change.origin.actor, reason=change.origin.reason, error=change.origin.error)
+            _texts(to_status=change.to_status, change_id=change.change_id)
+            or _rows(change.row, change.side_rows)
+            or _notes(actor=change.origin.actor, reason=change.origin.reason, error=change.origin.error, name=change.origin.name)
             or _payload(change.payload)
             or _items(change.items)
             or None
@@ -84,10 +89,24 @@ def _unstorable(text: str) -> str | None:
     return None
 
 
-def _payload(payload: Payload | None) -> str | None:
-    if payload is not None and len(payload.data) > MAX_PAYLOAD:
-        return f"the object has {len(payload.data)} bytes, at most {MAX_PAYLOAD} can be stored"
+def _rows(row: NewRow | None, side_rows: tuple[NewRow, ...]) -> str | None:
+    for one in (row, *side_rows) if row is not None else side_rows:
+        if len(one.topic) > MAX_TOPIC:
+            return f"the topic has {len(one.topic)} characters, at most {MAX_TOPIC} can be stored"
+        problem = _texts(row_id=one.row_id, receiver=one.receiver, owner=one.owner or "") or _unstorable(one.topic)
+        if problem:
+            return problem
+        if one.payload is not None and len(one.payload) > MAX_PAYLOAD:
+            return f"row {one.row_id!r} carries {len(one.payload)} bytes, at most {MAX_PAYLOAD} can be stored"
     return None
+
+
+def _payload(payload: Payload | None) -> str | None:
+    if payload is None:
+        return None
+    if len(payload.data) > MAX_PAYLOAD:
+        return f"the object has {len(payload.data)} bytes, at most {MAX_PAYLOAD} can be stored"
+    return _texts(content_type=payload.content_type)
 
 
 def _items(items: tuple[NewItem, ...]) -> str | None:

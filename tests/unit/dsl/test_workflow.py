@@ -255,6 +255,12 @@ def test_a_name_that_cannot_be_one_is_refused(name: Any) -> None:
         Workflow(name, object_type=Order, status_type=Status)
 
 
+def test_names_that_would_not_fit_into_the_tables_are_refused_where_they_are_declared() -> None:
+    workflow = Workflow("注文" * 40, object_type=Order, status_type=Status)
+    with pytest.raises(DefinitionError, match="Shorten the names"):
+        workflow.step(from_=Status.CREATED, to=Status.PAID)
+
+
 def test_workflow_defaults_hold_for_steps_that_say_nothing() -> None:
     workflow = fresh(defaults={"pause_after_err_count": 3, "consume_lag": timedelta(seconds=5)})
     workflow.step(from_=Status.CREATED, to=Status.PAID)(charge)

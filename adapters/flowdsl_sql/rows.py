@@ -108,7 +108,7 @@ def history_row(row: Row) -> HistoryRow:
         to_status=row[3],
         from_state=STATES[row[4]],
         to_state=STATES[row[5]],
-        cause=CAUSES.get(row[6, Cause.UNKNOWN)],
+        cause=CAUSES.get(row[6], Cause.UNKNOWN),
         name=row[7],
         actor=row[8],
         reason=row[9],

@@ -174,7 +174,7 @@ def test_a_charge_is_made_once_whatever_the_provider_answers(tmp_path: Path) -> 
 
 def test_two_processes_with_one_ledger_charge_once(tmp_path: Path) -> None:
     with Services(tmp_path / "pay.db", 0) as one, Services(tmp_path / "pay.db", 0) as other:
-        one.balance(), other.balance()  # both have opened the ledger before anything is in it
+        assert one.balance() == other.balance()  # both have opened the ledger before anything is in it
         receipts = {one.charge("run:2", CALM, 500, 1), other.charge("run:2", CALM, 500, 2)}
         with pytest.raises(DoubleBookingError):
             other.charge("run:4", CALM, 500, 1)

@@ -274,7 +274,7 @@ class Steps:
 
     def _moved(self, work: Work, change: MoveRun, payload: Payload | None, result: CommitResult) -> None:
         core, lane, record = self._core, work.lane, work.record
-        if work.began:
+        if work.began >= 0:
             lane.metrics.latency.observe(core.clock.monotonic() - work.began)
         if not result.applied:
             core.not_committed(change.row)

@@ -33,8 +33,8 @@ class Work:
         self.lapses = lapses
         self.waited = waited
         """Seconds between the event and its receipt."""
-        self.began = 0.0
-        """Monotonic time at which the body began."""
+        self.began = -1.0
+        """Monotonic time at which the body began; negative while it has not."""
 
     @property
     def failures(self) -> int:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.handle import RunHandle
+from flowdsl.errors import StoreUnavailableError
 from flowdsl.model.outcome import Outcome
 from flowdsl.options import StepOptions
 from flowdsl.ports.record_store import RecordStore
@@ -128,3 +129,26 @@ def sample(engine: SteppedEngine, name: str, **labels: str) -> float | None:
 
 
 CONSUMER = {"workflow_name": "jobs", "process_name": "new-consumer-1-of-1"}
+
+
+class Doctored:
+    """A store some of whose methods a test has replaced."""
+
+    def __init__(self, store: RecordStore, **methods: Callable[..., Any]) -> None:
+        self.store = store
+        self.methods = methods
+
+    def __getattr__(self, name: str) -> Any:
+        return self.methods.get(name) or getattr(self.store, name)
+
+
+def failing_commits(store: RecordStore, times: int) -> Any:
+    """A store whose next `times` commits cannot be answered."""
+    left = iter(range(times))
+
+    def commit(changes: Any) -> Any:
+        if next(left, None) is not None:
+            raise StoreUnavailableError("the database is away.")
+        return store.commit(changes)
+
+    return Doctored(store, commit=commit)

@@ -75,8 +75,10 @@ class TimedStore:
         self.claim = stages.timed("claim", store.claim)
 
     def __getattr__(self, name: str) -> Any:
-        function = getattr(self._store, name)
-        return function if name in ("listen", "close") else self._stages.timed("other store calls", function)
+        found = getattr(self._store, name)
+        if not callable(found) or name in ("listen", "close"):
+            return found
+        return self._stages.timed("other store calls", found)
 
 
 def measure(kind: str, runs: int, url: str | None = None, *, handoff: bool = True) -> dict[str, Any]:

@@ -45,6 +45,8 @@ class SqlRecordStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # SQLite has one writer; a server works on one group while this process prepares the next.
+        self.parallel_commits = 1 if database.dialect.name == "sqlite" else 2
         self._listeners = Listeners(lambda: watcher_for(database, self._listeners))
         self._commits = Commits(database)
         self._claims = Claims(database)

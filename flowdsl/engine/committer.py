@@ -15,6 +15,8 @@ from flowdsl.ports.record_store import RecordStore
 
 log = logging.getLogger("flowdsl.commit")
 MAX_GROUP = 256
+SECOND_FROM = 16
+"""A second group is only worth a transaction of its own when at least so many changes wait; fewer ride with the first leader's next."""
 
 Done = Callable[[CommitResult], None]
 Failed = Callable[[StoreError], None]
@@ -30,6 +32,7 @@ class Committer:
         self._metrics = metrics
         self._queue: deque[tuple[Change, Done, Failed]] = deque()
         self._leading = threading.Lock()
+        self._second = threading.Lock() if store.parallel_commits > 1 else None
 
     def submit(self, change: Change, done: Done, failed: Failed) -> None:
         """Queue a change. `done` gets its result, `failed` the error if the store could not answer for the whole group; both run
@@ -38,8 +41,10 @@ class Committer:
 
     @property
     def leading(self) -> bool:
-        """Somebody commits now and will look at the queue again before it stops."""
-        return self._leading.locked()
+        """What is queued will be taken along: somebody commits now and looks at the queue again before it stops."""
+        if not self._leading.locked():
+            return False
+        return self._second is None or self._second.locked() or len(self._queue) < SECOND_FROM
 
     @property
     def waiting(self) -> bool:
@@ -49,18 +54,22 @@ class Committer:
     @property
     def idle(self) -> bool:
         """Nothing is queued and no group is under way."""
-        return not self._queue and not self._leading.locked()
+        second = self._second
+        return not self._queue and not self._leading.locked() and (second is None or not second.locked())
 
     def flush(self, enough: Callable[[], bool] | None = None) -> None:
         """Lead until the queue is empty, unless another thread leads already (it will take ours along), or until `enough`."""
         while self._queue:
-            if not self._leading.acquire(blocking=False):
-                return  # the leader looks at the queue again after it has let go of the lock
+            lock, least = self._leading, 1
+            if not lock.acquire(blocking=False):
+                if self._second is None or len(self._queue) < SECOND_FROM or not self._second.acquire(blocking=False):
+                    return  # a leader looks at the queue again after it has let go of its lock
+                lock, least = self._second, SECOND_FROM
             try:
-                while self._queue and not (enough is not None and enough()):
+                while len(self._queue) >= least and not (enough is not None and enough()):
                     self._commit_group()
             finally:
-                self._leading.release()
+                lock.release()
             if enough is not None and enough():
                 return
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 from datetime import timedelta
+from enum import Enum
 from functools import partial
 from inspect import isawaitable
 from typing import Any
@@ -338,9 +339,14 @@ def judge(lane: Lane, run: Run[Any, Any], answer: object) -> tuple[str, Outcome 
         return lane.destinations[answer], None
     except (KeyError, TypeError):
         raise UndeclaredDestinationError(
-            f"step {spec.name} returned {answer!r}, which is not among its destinations.",
+            f"step {spec.name} returned {_shown(answer)}, which is not among its destinations.",
             remedy=f"Return one of {', '.join(map(str, spec.to))}, or add it to `to=`.",
         ) from None
+
+
+def _shown(answer: object) -> str:
+    """What a step returned, as an error may say it: errors are stored and logged, and the object must not be."""
+    return repr(answer) if isinstance(answer, Enum) else f"a value of type {type(answer).__name__}"
 
 
 def moved_record(record: RunRecord, change: MoveRun, payload: Payload | None, result: CommitResult) -> RunRecord:

@@ -23,6 +23,9 @@ class RecordStore(Protocol):
     Times are the store's own clock. What is returned are copies.
     """
 
+    parallel_commits: int = 1
+    """How many commits of one process the store can work on at once: 1 or 2. With 2, one is prepared while another is written."""
+
     @abstractmethod
     def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
         """Apply each change by its own condition, all that hold in one transaction; answer in order.

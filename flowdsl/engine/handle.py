@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import timedelta
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.control import Control
 from flowdsl.engine.core import Core
 from flowdsl.engine.loop_guard import refuse_on_loop
+from flowdsl.engine.waiter import Wait
 from flowdsl.errors import ConfigurationError, RunNotFoundError, WaitTimeoutError
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.pending import PendingRow
@@ -136,12 +136,12 @@ class AioRunHandle(Generic[ObjectT, StatusT]):
         """As RunHandle.wait; takes no thread while it waits."""
         handle = self._handle
         waiter = handle._core.waiter
-        wait = await asyncio.to_thread(waiter.wait, handle.run_id, handle._key(status))
-        answer: Future[Any] = wait.future
+        wait = Wait(handle.run_id, handle._key(status))
         timer = asyncio.timeout(None if timeout is None else timeout.total_seconds())
         try:
             async with timer:
-                record = await asyncio.wrap_future(answer)
+                await asyncio.to_thread(waiter.begin, wait)
+                record = await asyncio.wrap_future(wait.future)
         except TimeoutError as error:
             waiter.cancel(wait)
             if timer.expired():

@@ -82,13 +82,24 @@ class Waiter:
     def wait(self, run_id: str, status: str | None) -> Wait:
         """Begin to wait. The first look at the store happens at once, in the caller's thread."""
         wait = Wait(run_id, status)
+        self.begin(wait)
+        return wait
+
+    def begin(self, wait: Wait) -> None:
+        """The same for a wait that its maker may cancel meanwhile."""
         with self._lock:
-            self._waits.setdefault(run_id, []).append(wait)
-        self._look({run_id: [wait]})
-        self._forget([run_id])
+            if self._closed:
+                wait.abandon()
+                return
+            self._waits.setdefault(wait.run_id, []).append(wait)
+        try:
+            self._look({wait.run_id: [wait]})
+        except BaseException:
+            self.cancel(wait)
+            raise
+        self._forget([wait.run_id])
         if not wait.future.done() and self.threaded:
             self._ensure_thread()
-        return wait
 
     def cancel(self, wait: Wait) -> None:
         """Nobody waits for it any more."""
@@ -115,8 +126,8 @@ class Waiter:
 
     def close(self) -> None:
         """End every wait with an error."""
-        self._closed = True
         with self._lock:
+            self._closed = True
             waits, self._waits = [wait for entries in self._waits.values() for wait in entries], {}
         for wait in waits:
             wait.abandon()

@@ -87,6 +87,7 @@ def _move(draft: Draft, move: MoveRun, run: Look) -> RunState:
             move.to_status,
             int(state),
             visit,
+            version if move.new_task else None,
             None if payload is None else payload.data,
             None if payload is None else payload.content_type,
             None if payload is None else payload.schema_version,

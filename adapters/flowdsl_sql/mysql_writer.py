@@ -34,6 +34,7 @@ MOVE_RUNS = (
         for name, _ in MOVE_COLUMNS[:-2]
     )
 )
+CHANGE_ID = [name for name, _ in RUN_COLUMNS].index("change_id")
 MOVE_CHUNK = 100
 DUPLICATE_KEY = 1062
 
@@ -44,7 +45,7 @@ class MySQLWriter(Writer):
     def insert_runs(self, rows: Sequence[Row]) -> set[str]:
         session = self.session
         session.many(INSERT_RUNS, rows)
-        mine = {row[0]: row[14] for row in rows}
+        mine = {row[0]: row[CHANGE_ID] for row in rows}
         found = session.among("SELECT run_id, change_id FROM flowdsl_run WHERE run_id IN", list(mine))
         return {run_id for run_id, change_id in found if mine[run_id] == change_id}
 

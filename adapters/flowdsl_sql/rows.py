@@ -24,7 +24,7 @@ NOTHING: Mapping[str, str] = {}
 RUN = (
     "run_id, namespace, workflow, foreign_id, status, state, version, visit, payload, content_type, schema_version, created, "
     "updated, change_id, reason, actor, last_error, auto_resumes, requested_state, requested_reason, requested_actor, "
-    "metadata, tags, parent_run_id, priority"
+    "metadata, tags, parent_run_id, priority, task"
 )
 PENDING = (
     "row_id, namespace, workflow, topic, kind, receiver, run_id, version, visit, due, created, priority, owner, delivery, "
@@ -69,6 +69,7 @@ def run_record(row: Row) -> RunRecord:
         tags=() if row[22] is None else _text_tuple.decode(row[22]),
         parent_run_id=row[23],
         priority=row[24],
+        task_version=row[25],
     )
 
 

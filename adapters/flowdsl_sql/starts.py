@@ -77,6 +77,7 @@ def _row(start: StartRun, now: int) -> tuple[Any, ...]:
         int(INITIATED),
         1,
         1,
+        1,
         None if payload is None else payload.data,
         None if payload is None else payload.content_type,
         None if payload is None else payload.schema_version,

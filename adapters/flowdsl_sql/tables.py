@@ -64,6 +64,7 @@ run = _table(
     Column("state", SmallInteger, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("visit", BigInteger, nullable=False),
+    Column("task", BigInteger, nullable=False),
     Column("payload", Bytes),
     Column("content_type", Name),
     Column("schema_version", Integer),

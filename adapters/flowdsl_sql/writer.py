@@ -16,6 +16,7 @@ RUN_COLUMNS = (
     ("state", "smallint"),
     ("version", "bigint"),
     ("visit", "bigint"),
+    ("task", "bigint"),
     ("payload", "bytea"),
     ("content_type", "text"),
     ("schema_version", "integer"),
@@ -34,6 +35,7 @@ MOVE_COLUMNS = (
     ("status", "text"),
     ("state", "smallint"),
     ("visit", "bigint"),
+    ("task", "bigint"),
     ("payload", "bytea"),
     ("content_type", "text"),
     ("schema_version", "integer"),
@@ -48,7 +50,7 @@ MOVE_COLUMNS = (
     ("run_id", "text"),
     ("version", "bigint"),
 )
-KEPT_WHEN_NULL = frozenset({"payload", "content_type", "schema_version"})
+KEPT_WHEN_NULL = frozenset({"task", "payload", "content_type", "schema_version"})
 PENDING_COLUMNS = (
     ("row_id", "text"),
     ("namespace", "text"),

@@ -71,9 +71,9 @@ class Run(Generic[ObjectT, StatusT]):
 
     @property
     def idempotency_key(self) -> str:
-        """The same text for every execution of this step for this version of the run: hand it to whatever must not happen
-        twice (a payment, an e-mail)."""
-        return f"{self.record.run_id}:{self.record.version}"
+        """The same text for every execution of this piece of work, whatever failed, was paused or was resumed in between: hand
+        it to whatever must not happen twice (a payment, an e-mail). A transition and a repeat begin a new piece of work."""
+        return f"{self.record.run_id}:{self.record.task_version}"
 
     def pause(self, reason: str) -> Outcome:
         """Return it to store the object and pause the run in its status."""

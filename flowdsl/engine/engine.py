@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
@@ -90,6 +91,7 @@ class Engine:
         self._clock = clock or SystemClock()
         self._ids = ids or Uuid7Source(self._clock)
         self._rng = rng or random.Random()
+        self._changing = threading.RLock()  # start, stop and first use: one at a time
         self._pid: int | None = None
         self._core: Core | None = None
         self._starter: Starter | None = None
@@ -248,8 +250,15 @@ class Engine:
     def _the_core(self) -> Core:
         """The parts, made at first use and again in a forked child."""
         pid = os.getpid()
-        if self._core is not None and self._pid == pid:
-            return self._core
+        core = self._core
+        if core is not None and self._pid == pid:
+            return core
+        if self._pid is not None and self._pid != pid:
+            self._changing = threading.RLock()  # the parent's may have been held at the fork
+        with self._changing:
+            return self._core if self._core is not None and self._pid == pid else self._make_core(pid)
+
+    def _make_core(self, pid: int) -> Core:
         if self._closed:
             raise EngineClosedError("this engine was stopped.", remedy="Make a new one.")
         if self._pid is not None and self._pid != pid and self._runtime is not None:
@@ -274,6 +283,10 @@ class Engine:
         return core
 
     def _start(self, loop: Any) -> None:
+        with self._changing:
+            self._start_once(loop)
+
+    def _start_once(self, loop: Any) -> None:
         if not self.works:
             raise ConfigurationError("this engine is a client: it does not work on runs.", remedy="Use Engine.from_url(...).")
         core = self._the_core()
@@ -305,6 +318,10 @@ class Engine:
         log.info("engine started for %s", ", ".join(w.name for w in self.workflows))
 
     def _stop(self, drain: timedelta | None) -> bool:
+        with self._changing:
+            return self._stop_once(drain)
+
+    def _stop_once(self, drain: timedelta | None) -> bool:
         clean = True
         if self._runtime is not None and self._pid == os.getpid():
             clean = self._runtime.stop(drain if drain is not None else self._drain)

@@ -8,7 +8,7 @@ import threading
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Coroutine, Sequence
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from flowdsl.clock import Clock
@@ -213,8 +213,11 @@ class ThreadExecutor:
 
     def withdraw(self) -> Sequence[Work]:
         works: list[Work] = []
-        while not self._ready.empty():
-            work = self._ready.get()
+        while True:
+            try:
+                work = self._ready.get_nowait()  # a look before it would race with the step threads, and lose for ever
+            except Empty:
+                break
             if work is not None:
                 work.lane.retract()
                 works.append(work)

@@ -193,6 +193,7 @@ class Steps:
             payload=payload,
             row=row,
             new_visit=kind is None,
+            new_task=kind is None or kind is OutcomeKind.REPEAT,
             auto_resumes=0 if kind is None else record.auto_resumes,
         )
 
@@ -358,6 +359,7 @@ def moved_record(record: RunRecord, change: MoveRun, payload: Payload | None, re
         state=state,
         version=change.version + 1,
         visit=record.visit + (1 if change.new_visit else 0),
+        task_version=change.version + 1 if change.new_task else record.task_version,
         payload=payload if payload is not None else record.payload,
         updated_at=result.at if result.at is not None else record.updated_at,
         change_id=change.change_id,

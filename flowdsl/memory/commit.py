@@ -140,6 +140,7 @@ class Commit:
             state=state,
             version=record.version + 1,
             visit=record.visit + 1 if change.new_visit else record.visit,
+            task_version=record.version + 1 if change.new_task else record.task_version,
             payload=change.payload if change.payload is not None else record.payload,
             updated_at=now,
             change_id=change.change_id,

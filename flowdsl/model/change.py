@@ -68,6 +68,8 @@ class MoveRun(Struct, frozen=True, kw_only=True, tag=True):
     drop_items: tuple[ItemKey, ...] = ()
     new_visit: bool = False
     """The run enters a status: the visit is counted and timeouts of the earlier visit are removed."""
+    new_task: bool = False
+    """What follows is new work (a transition or a repeat), not another try of the same: it gets a new idempotency key."""
     auto_resumes: int = 0
     unless_claimed: bool = False
     """Refuse (CLAIMED) when an owner holds the run's step row: a pause must not fall between a step and its commit."""

@@ -40,6 +40,9 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     """1 when triggered, one more with every change. The compare-and-set is on this."""
     visit: int = 1
     """Counts the entries into a status (a repeat is no entry), so that a timer knows which stay it belongs to."""
+    task_version: int = 1
+    """The version that brought the step's present work: of the trigger, the last transition or the last repeat. A pause and a
+    resume leave it, so that idempotency keys outlive them."""
     payload: Payload | None
     created_at: datetime
     updated_at: datetime

@@ -140,6 +140,17 @@ class RunRules:
         world.commit(world.move(record))
         assert (world.run(record.run_id).version, world.run(record.run_id).visit) == (2, 1)
 
+    def test_the_piece_of_work_outlives_pause_and_resume_and_ends_with_a_transition_or_a_repeat(self, world: World) -> None:
+        record = world.started()
+        assert record.task_version == 1
+        world.commit(world.stop(record, RunState.PAUSED))
+        world.commit(world.move(world.run(record.run_id)))
+        assert (world.run(record.run_id).version, world.run(record.run_id).task_version) == (3, 1)
+        world.commit(world.move(world.run(record.run_id), new_task=True))
+        assert world.run(record.run_id).task_version == 4
+        world.commit(world.move(world.run(record.run_id), "paid", new_task=True))
+        assert world.run(record.run_id).task_version == 5
+
     def test_a_move_from_an_older_version_is_lost_and_leaves_nothing(self, world: World) -> None:
         record = world.started()
         world.commit(world.move(record, "paid"))

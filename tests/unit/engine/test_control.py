@@ -31,6 +31,20 @@ def test_a_run_paused_by_a_person_stays_paused() -> None:
         assert [(row.cause, row.actor) for row in handle.history()[1:3]] == [(Cause.CONTROL, "ada"), (Cause.CONTROL, "boss")]
 
 
+def test_the_idempotency_key_is_stable_over_failures_pauses_and_resumes() -> None:
+    script = Script(ValueError("booked, and then broke"), ValueError("again"), Run.save_and_repeat, Status.PAID)
+    with script.engine() as engine:
+        handle = engine.trigger(script.workflow, "o", Order(1))
+        for _ in range(2):
+            engine.run_until_idle()
+            handle.pause("look")
+            handle.resume()
+        engine.run_until_idle()
+        assert len(script.keys) == 4
+        assert len(set(script.keys[:3])) == 1
+        assert script.keys[3] != script.keys[2], "a repeat is new work"
+
+
 def test_a_run_can_be_cancelled_before_its_first_step() -> None:
     script = Script()
     with script.engine(handoff=False) as engine:

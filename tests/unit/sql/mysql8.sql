@@ -14,6 +14,7 @@ CREATE TABLE flowdsl_run (
     state SMALLINT NOT NULL,
     version BIGINT NOT NULL,
     visit BIGINT NOT NULL,
+    task BIGINT NOT NULL,
     payload LONGBLOB,
     content_type VARCHAR(255),
     schema_version INTEGER,
@@ -230,6 +231,7 @@ CREATE TABLE flowdsl_run (
     state SMALLINT NOT NULL,
     version BIGINT NOT NULL,
     visit BIGINT NOT NULL,
+    task BIGINT NOT NULL,
     payload LONGBLOB,
     content_type VARCHAR(255),
     schema_version INTEGER,
@@ -259,8 +261,8 @@ CREATE INDEX flowdsl_run_foreign ON flowdsl_run (namespace, workflow, foreign_id
 
 CREATE UNIQUE INDEX flowdsl_run_unfinished ON flowdsl_run (namespace, workflow, foreign_id, unfinished)
 
-INSERT INTO flowdsl_run (run_id, namespace, workflow, foreign_id, status, state, version, visit, payload, content_type, schema_version, created, updated, finished, change_id, auto_resumes, timers, metadata, tags, parent_run_id, priority) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE flowdsl_run.run_id = flowdsl_run.run_id
+INSERT INTO flowdsl_run (run_id, namespace, workflow, foreign_id, status, state, version, visit, task, payload, content_type, schema_version, created, updated, finished, change_id, auto_resumes, timers, metadata, tags, parent_run_id, priority) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE flowdsl_run.run_id = flowdsl_run.run_id
 
-UPDATE flowdsl_run r JOIN (SELECT ? AS status, ? AS state, ? AS visit, ? AS payload, ? AS content_type, ? AS schema_version, ? AS updated, ? AS finished, ? AS change_id, ? AS reason, ? AS actor, ? AS last_error, ? AS auto_resumes, ? AS timers, ? AS run_id, ? AS version UNION ALL SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) v ON r.run_id = v.run_id AND r.version = v.version SET r.version = r.version + 1, r.requested_state = NULL, r.requested_reason = NULL, r.requested_actor = NULL, r.status = v.status, r.state = v.state, r.visit = v.visit, r.payload = COALESCE(v.payload, r.payload), r.content_type = COALESCE(v.content_type, r.content_type), r.schema_version = COALESCE(v.schema_version, r.schema_version), r.updated = v.updated, r.finished = v.finished, r.change_id = v.change_id, r.reason = v.reason, r.actor = v.actor, r.last_error = v.last_error, r.auto_resumes = v.auto_resumes, r.timers = v.timers
+UPDATE flowdsl_run r JOIN (SELECT ? AS status, ? AS state, ? AS visit, ? AS task, ? AS payload, ? AS content_type, ? AS schema_version, ? AS updated, ? AS finished, ? AS change_id, ? AS reason, ? AS actor, ? AS last_error, ? AS auto_resumes, ? AS timers, ? AS run_id, ? AS version UNION ALL SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) v ON r.run_id = v.run_id AND r.version = v.version SET r.version = r.version + 1, r.requested_state = NULL, r.requested_reason = NULL, r.requested_actor = NULL, r.status = v.status, r.state = v.state, r.visit = v.visit, r.task = COALESCE(v.task, r.task), r.payload = COALESCE(v.payload, r.payload), r.content_type = COALESCE(v.content_type, r.content_type), r.schema_version = COALESCE(v.schema_version, r.schema_version), r.updated = v.updated, r.finished = v.finished, r.change_id = v.change_id, r.reason = v.reason, r.actor = v.actor, r.last_error = v.last_error, r.auto_resumes = v.auto_resumes, r.timers = v.timers
 
 INSERT INTO flowdsl_pending (row_id, namespace, workflow, topic, kind, receiver, run_id, version, visit, due, remaining, created, priority, owner, delivery, attempts, lapses, last_error, payload, mark) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE namespace = VALUES(namespace), workflow = VALUES(workflow), topic = VALUES(topic), kind = VALUES(kind), receiver = VALUES(receiver), run_id = VALUES(run_id), version = VALUES(version), visit = VALUES(visit), due = VALUES(due), remaining = VALUES(remaining), created = VALUES(created), priority = VALUES(priority), owner = VALUES(owner), delivery = VALUES(delivery), attempts = VALUES(attempts), lapses = VALUES(lapses), last_error = VALUES(last_error), payload = VALUES(payload), mark = VALUES(mark)

@@ -54,6 +54,7 @@ def upgrade() -> None:
         required("state", sa.SmallInteger),
         required("version", sa.BigInteger),
         required("visit", sa.BigInteger),
+        required("task", sa.BigInteger),
         sa.Column("payload", BYTES),
         sa.Column("content_type", NAME),
         sa.Column("schema_version", sa.Integer),

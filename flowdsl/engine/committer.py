@@ -16,7 +16,7 @@ from flowdsl.ports.record_store import RecordStore
 log = logging.getLogger("flowdsl.commit")
 MAX_GROUP = 256
 SECOND_FROM = 16
-"""A second group is only worth a transaction of its own when at least so many changes wait; fewer ride with the first leader's next."""
+"""A second group is only worth a transaction of its own when at least so many changes wait; fewer ride with the leader's next."""
 
 Done = Callable[[CommitResult], None]
 Failed = Callable[[StoreError], None]

@@ -91,7 +91,7 @@ class Engine:
         self._clock = clock or SystemClock()
         self._ids = ids or Uuid7Source(self._clock)
         self._rng = rng or random.Random()
-        self._changing = threading.RLock()  # start, stop and first use: one at a time
+        self._changing = (os.getpid(), threading.RLock())
         self._pid: int | None = None
         self._core: Core | None = None
         self._starter: Starter | None = None
@@ -253,10 +253,15 @@ class Engine:
         core = self._core
         if core is not None and self._pid == pid:
             return core
-        if self._pid is not None and self._pid != pid:
-            self._changing = threading.RLock()  # the parent's may have been held at the fork
-        with self._changing:
+        with self._one_at_a_time():
             return self._core if self._core is not None and self._pid == pid else self._make_core(pid)
+
+    def _one_at_a_time(self) -> threading.RLock:
+        """Held during start, stop and first use. A forked child gets a lock of its own: its parent's may have been held."""
+        pid, lock = self._changing
+        if pid != os.getpid():
+            self._changing = (os.getpid(), lock := threading.RLock())
+        return lock
 
     def _make_core(self, pid: int) -> Core:
         if self._closed:
@@ -283,7 +288,7 @@ class Engine:
         return core
 
     def _start(self, loop: Any) -> None:
-        with self._changing:
+        with self._one_at_a_time():
             self._start_once(loop)
 
     def _start_once(self, loop: Any) -> None:
@@ -318,7 +323,7 @@ class Engine:
         log.info("engine started for %s", ", ".join(w.name for w in self.workflows))
 
     def _stop(self, drain: timedelta | None) -> bool:
-        with self._changing:
+        with self._one_at_a_time():
             return self._stop_once(drain)
 
     def _stop_once(self, drain: timedelta | None) -> bool:

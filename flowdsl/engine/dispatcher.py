@@ -59,15 +59,21 @@ class Dispatcher:
             return False
         now = core.clock.monotonic()
         asked: list[tuple[Lane, int]] = []
+        others: list[Lane] = []
         for lane in self._lanes:
-            if lane.slots and lane.should_look(now):
-                room = lane.room()
-                if room > 0:
-                    asked.append((lane, room))
-                elif not lane.hungry:
-                    lane.hungry = True  # due, but full: whoever frees a place wakes us
+            if not lane.slots:
+                continue
+            if not lane.should_look(now):
+                others.append(lane)
+                continue
+            room = lane.room()
+            if room > 0:
+                asked.append((lane, room))
+            elif not lane.hungry:
+                lane.hungry = True  # due, but full: whoever frees a place wakes us
         if not asked:
             return False
+        asked += [(lane, room) for lane in others if lane.rides_along(now) and (room := lane.room()) > 0]
         owner = core.owner
         try:
             claimed = core.store.claim(core.namespace, owner, [TopicQuota(lane.topic, room) for lane, room in asked])

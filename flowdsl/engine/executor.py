@@ -141,9 +141,12 @@ class ThreadExecutor:
             self._enqueue(work)
 
     def _enqueue(self, work: Work) -> None:
+        """Every queued work has a thread that will come for it: an idle one is taken off the count here, not when it wakes, or two
+        works would reckon with the same thread and one of them wait behind a body."""
         with self._lock:
-            if self._idle <= self._ready.qsize() and not self._stopped:
-                self._idle += 1
+            if self._idle:
+                self._idle -= 1
+            elif not self._stopped:
                 thread = threading.Thread(target=self._serve, name=f"{self._name}-step-{len(self._threads) + 1}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
@@ -154,8 +157,6 @@ class ThreadExecutor:
             work = self._ready.get()
             if work is None:
                 return
-            with self._lock:
-                self._idle -= 1
             while work is not None:
                 work = self._run(work)
                 if self._committer.leading:
@@ -221,6 +222,8 @@ class ThreadExecutor:
             if work is not None:
                 work.lane.retract()
                 works.append(work)
+        with self._lock:
+            self._idle += len(works)  # their threads wait on
         lanes = {id(work.lane): work.lane for work in [*works, *self._active.values()]}
         for lane in lanes.values():
             works.extend(lane.withdraw())

@@ -135,6 +135,11 @@ class Lane:
         moment = self.next_look()
         return moment is not None and moment <= now
 
+    def rides_along(self, now: float) -> bool:
+        """Its own look is near enough to be made with another lane's: one claim serves both from then on."""
+        frequency = self.options.polling_frequency
+        return frequency is not None and self.next_poll - now <= frequency.total_seconds() / 2
+
     def looked(self, now: float, asked: int, got: int) -> None:
         """The store gave `got` of `asked` rows."""
         with self._lock:

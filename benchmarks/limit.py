@@ -12,7 +12,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sqlalchemy import String, Table
+
 from benchmarks.connection import open_driver
+from flowdsl_sql import tables
 
 BATCH = 100
 SECONDS = 1.5
@@ -30,6 +33,17 @@ ROW = (
 )
 PAYLOAD = b"x" * 200
 
+
+def _insert(table: Table, columns: str, values: str, behind: str = "") -> str:
+    """An INSERT of these columns, and of whatever else the library's table cannot do without: empty or 0."""
+    given = set(columns.split(", "))
+    rest = [column for column in table.columns if not column.nullable and column.name not in given]
+    names = ", ".join([columns, *(column.name for column in rest)])
+    blanks = ["''" if isinstance(column.type, String) else "0" for column in rest]
+    listed = ", ".join([values, *blanks])
+    return f"INSERT INTO {table.name} ({names}) " + (f"SELECT {listed} {behind}" if behind else f"VALUES ({listed})")
+
+
 Turn = Callable[[Any, int, Sequence[str]], int]
 """Writes the transitions of these runs from a version to the next; how many runs the compare-and-set met."""
 
@@ -46,8 +60,8 @@ def _sql(kind: str, url: str, turn: Turn, seconds: float) -> float:
         cursor = driver.cursor()
         ids = [f"limit-{number:032d}" for number in range(RUNS)]
         runs = [(i, "limit", "bench", i, "s", 1, 1, 1, PAYLOAD, 0, 0, "c", 0, 0, 0) for i in ids]
-        cursor.executemany(f"INSERT INTO flowdsl_run ({RUN}) VALUES ({_marks(kind, 15)})", runs)
-        cursor.executemany(f"INSERT INTO flowdsl_pending ({ROW}) VALUES ({_marks(kind, 15)})", [_row(i, 1) for i in ids])
+        cursor.executemany(_insert(tables.run, RUN, _marks(kind, 15)), runs)
+        cursor.executemany(_insert(tables.pending, ROW, _marks(kind, 15)), [_row(i, 1) for i in ids])
         driver.commit()
 
         def turn_all(version: int) -> int:
@@ -89,8 +103,8 @@ def _one_by_one(kind: str) -> Turn:
     """executemany: psycopg sends it as a pipeline, sqlite3 loops in C, PyMySQL makes one statement of the INSERTs."""
     mark = "?" if kind == "sqlite" else "%s"
     update = f"UPDATE flowdsl_run SET {SET.format(mark)} WHERE run_id = {mark} AND version = {mark}"
-    history = f"INSERT INTO flowdsl_history ({HISTORY}) VALUES ({_marks(kind, 12)})"
-    row = f"INSERT INTO flowdsl_pending ({ROW}) VALUES ({_marks(kind, 15)})"
+    history = _insert(tables.history, HISTORY, _marks(kind, 12))
+    row = _insert(tables.pending, ROW, _marks(kind, 15))
     settle = f"DELETE FROM flowdsl_pending WHERE row_id = {mark}"
 
     def turn(driver: Any, version: int, ids: Sequence[str]) -> int:
@@ -112,14 +126,9 @@ def _postgresql_sets(texts: bool) -> Turn:
         "UPDATE flowdsl_run r SET status = 't', state = 2, version = r.version + 1, payload = n.p, updated = %s, change_id = n.c "
         "FROM unnest(%s::text[], %s::bytea[], %s::text[]) AS n(i, p, c) WHERE r.run_id = n.i AND r.version = %s"
     )
-    history = (
-        f"INSERT INTO flowdsl_history ({HISTORY}) "
-        "SELECT i, %s, 's', 't', 2, 2, 'step', 'step', 'worker', 1, %s, 0 FROM unnest(%s::text[]) AS n(i)"
-    )
-    row = (
-        f"INSERT INTO flowdsl_pending ({ROW}) "
-        "SELECT i || %s, 'limit', 'bench', %s, 0, '', i, %s, 1, 0, 0, 0, 0, 0, 0 FROM unnest(%s::text[]) AS n(i)"
-    )
+    each = "FROM unnest(%s::text[]) AS n(i)"
+    history = _insert(tables.history, HISTORY, "i, %s, 's', 't', 2, 2, 'step', 'step', 'worker', 1, %s, 0", each)
+    row = _insert(tables.pending, ROW, "i || %s, 'limit', 'bench', %s, 0, '', i, %s, 1, 0, 0, 0, 0, 0, 0", each)
     settle = "DELETE FROM flowdsl_pending WHERE row_id = ANY(%s::text[])"
 
     def array(values: Sequence[str | bytes]) -> Any:
@@ -154,10 +163,8 @@ def _mysql_sets(driver: Any, version: int, ids: Sequence[str]) -> int:
         [*values, version, version],
     )
     met = int(cursor.rowcount)
-    cursor.executemany(
-        f"INSERT INTO flowdsl_history ({HISTORY}) VALUES ({_marks('mysql', 12)})", [_past(i, version) for i in ids]
-    )
-    cursor.executemany(f"INSERT INTO flowdsl_pending ({ROW}) VALUES ({_marks('mysql', 15)})", [_row(i, version + 1) for i in ids])
+    cursor.executemany(_insert(tables.history, HISTORY, _marks("mysql", 12)), [_past(i, version) for i in ids])
+    cursor.executemany(_insert(tables.pending, ROW, _marks("mysql", 15)), [_row(i, version + 1) for i in ids])
     cursor.execute(f"DELETE FROM flowdsl_pending WHERE row_id IN ({_marks('mysql', len(ids))})", [f"{i}/{version}" for i in ids])
     return met
 

@@ -165,7 +165,7 @@ def together(count: int, verb: Callable[[], Any]) -> list[Any]:
 
 def test_starts_and_stops_from_several_threads_at_once_are_one_start_and_one_stop() -> None:
     workflow = workflow_of(succeed)
-    opened: list[Any] = []
+    opened: list[MemoryRecordStore] = []
 
     def open_slowly() -> MemoryRecordStore:
         threading.Event().wait(0.05)  # long enough for every thread to be in the middle of it
@@ -181,7 +181,7 @@ def test_starts_and_stops_from_several_threads_at_once_are_one_start_and_one_sto
 
 
 def test_the_first_verbs_of_several_threads_share_one_store() -> None:
-    opened: list[Any] = []
+    opened: list[MemoryRecordStore] = []
 
     def open_slowly() -> MemoryRecordStore:
         threading.Event().wait(0.05)

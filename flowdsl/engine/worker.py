@@ -17,7 +17,7 @@ from flowdsl.engine.process import Process
 from flowdsl.engine.role_keeper import DEFAULT_LEASE, RoleKeeper
 from flowdsl.engine.steps import AutoResume, Steps
 from flowdsl.engine.sweeper import Sweeper
-from flowdsl.errors import StoreError
+from flowdsl.errors import RoleSchedulerError, StoreError
 from flowdsl.naming import role
 from flowdsl.ports.role_scheduler import RoleScheduler
 
@@ -101,7 +101,7 @@ class Worker:
     @property
     def drained(self) -> bool:
         """No body runs and nothing waits for its commit."""
-        return self.executor.running() == 0 and self._core.committer.idle
+        return self.executor.running() == 0 and self._core.committer.idle and not self.steps.unanswered
 
     def close(self) -> None:
         """Leave the fleet. With a body still running the claims stay until this process is gone."""
@@ -110,7 +110,7 @@ class Worker:
             self.roles.resign()
             if clean:
                 self.membership.leave()
-        except StoreError as error:
+        except (StoreError, RoleSchedulerError) as error:
             log.warning("leaving failed, the claims lapse by themselves: %s", error)
         self.executor.stop()
         self.publish_states()

@@ -97,7 +97,7 @@ class Engine:
         self._starter: Starter | None = None
         self._worker: Worker | None = None
         self._runtime: Runtime | None = None
-        self._closed = False
+        self._closed, self._clean = False, True
         self.aio = AioEngine(self)
         """The same verbs as coroutines."""
         for workflow in workflows:
@@ -128,7 +128,7 @@ class Engine:
         self._start(None)
 
     def stop(self, drain: timedelta | None = None) -> bool:
-        """Drain, then stop and close. True: every running step finished within the drain time."""
+        """Drain, then stop and close. True: every running step finished within the drain time. A second stop answers the same."""
         refuse_on_loop("engine.stop", "engine.aio.stop")
         return self._stop(drain)
 
@@ -327,6 +327,8 @@ class Engine:
             return self._stop_once(drain)
 
     def _stop_once(self, drain: timedelta | None) -> bool:
+        if self._closed:
+            return self._clean  # threads and connections are gone: there is nothing left to wait with
         clean = True
         if self._runtime is not None and self._pid == os.getpid():
             clean = self._runtime.stop(drain if drain is not None else self._drain)
@@ -335,7 +337,7 @@ class Engine:
         if self._core is not None and self._pid == os.getpid():
             self._core.waiter.close()
             self._core.store.close()
-        self._closed = True
+        self._closed, self._clean = True, clean
         self._core = None
         return clean
 

@@ -17,6 +17,9 @@ CONNECT_TIMEOUT = 5
 """Seconds."""
 STATEMENT_TIMEOUT = 30
 """Seconds: a server that does not answer is given up, and the connection with it."""
+IDLE_TRANSACTION_TIMEOUT = 5
+"""Seconds after which a server ends a transaction whose process has fallen silent (stopped, unplugged): until then it holds rows
+that others need to free its claims. Ours never pause for long."""
 LOCK_TIMEOUT = 5
 """Seconds to wait for a row that somebody else holds; then the group is tried again."""
 BUSY_TIMEOUT = 30
@@ -113,7 +116,7 @@ def _postgresql(url: URL) -> Engine:
         "lock_timeout": f"{LOCK_TIMEOUT}s",
         "statement_timeout": f"{STATEMENT_TIMEOUT}s",
         "plan_cache_mode": "force_generic_plan",
-        "idle_in_transaction_session_timeout": f"{2 * STATEMENT_TIMEOUT}s",
+        "idle_in_transaction_session_timeout": f"{IDLE_TRANSACTION_TIMEOUT}s",
     }
     given = url.query.get("options", "")
     options = " ".join(
@@ -138,6 +141,7 @@ def _mysql(url: URL) -> Engine:
     settings = (
         "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, "
         f"innodb_lock_wait_timeout = {LOCK_TIMEOUT}, time_zone = '+00:00', "
+        f"/*M! idle_transaction_timeout = {IDLE_TRANSACTION_TIMEOUT}, */ "  # MariaDB reads this, MySQL has no such setting
         "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
     )
     level, _, session = settings.partition(", ")

@@ -102,7 +102,18 @@ class ObjectCodec(Generic[ObjectT]):
         self._check_size(data, "object")
         if b"null" in data:
             self._check_finite(obj)
+        self._check_readable(data)
         return Payload(data)
+
+    def _check_readable(self, data: bytes) -> None:
+        """Encoding does not look at the types of fields; an object that could never be read again must not be stored."""
+        try:
+            self._decode_bytes(data)
+        except (ValueError, msgspec.MsgspecError, RecursionError) as error:
+            raise PayloadError(
+                f"a {_name(self.object_type)} holds a value that its type does not allow: {error}",
+                remedy="Assign values of the declared types.",
+            ) from error
 
     def _check_size(self, data: bytes, what: str) -> None:
         if len(data) > MAX_PAYLOAD:

@@ -142,7 +142,7 @@ class SteppedEngine(Engine):
             if moment is None or self.clock.now() + moment >= end:
                 break
             self._pass(moment)
-        self._pass(end - self.clock.now())
+        self._pass(max(timedelta(0), end - self.clock.now()))  # a body may have moved the clock itself
 
     def _pass(self, duration: timedelta) -> None:
         self.worker.membership.cover(duration)

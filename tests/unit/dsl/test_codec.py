@@ -198,6 +198,14 @@ def test_an_object_of_another_type_is_refused() -> None:
             codec.encode(wrong)
 
 
+def test_a_value_that_its_field_does_not_allow_is_refused_before_it_is_stored() -> None:
+    codec: ObjectCodec[Any] = ObjectCodec(Known)
+    broken = Known("a")
+    broken.name = {"x"}  # type: ignore[assignment]
+    with pytest.raises(PayloadError, match=r"does not allow.*\$\.name"):
+        codec.encode(broken)
+
+
 def test_something_that_cannot_be_json_is_refused() -> None:
     with pytest.raises(PayloadError, match="cannot be stored"):
         ObjectCodec(dict[str, Any]).encode({"a": object()})

@@ -141,8 +141,8 @@ class ThreadExecutor:
             self._enqueue(work)
 
     def _enqueue(self, work: Work) -> None:
-        """Every queued work has a thread that will come for it: an idle one is taken off the count here, not when it wakes, or two
-        works would reckon with the same thread and one of them wait behind a body."""
+        """Every queued work has a thread that will come for it. An idle one is taken off the count here, not when it wakes, or
+        two works would reckon with the same thread and one of them wait behind a body."""
         with self._lock:
             if self._idle:
                 self._idle -= 1

@@ -119,7 +119,9 @@ class Dispatcher:
                 lapses=row.lapses,
                 waited=age,
             )
-            if self._steps.admit(work, row.version):
+            if not core.accepting:
+                core.release(work)  # the engine began to stop while the store answered
+            elif self._steps.admit(work, row.version):
                 works.append(work)
         core.offer(works)
         if core.committer.waiting:

@@ -134,7 +134,8 @@ def test_the_example_killed_five_times_ends_with_every_order_done_and_every_tran
 
     said = finished(example(url, ledger))
 
-    assert (said["started"], said["found"]) == (0, ORDERS)
+    assert said["started"] + said["found"] == ORDERS  # a kill may come before the last batch is triggered
+    assert said["found"] > 0
     assert_nothing_was_lost_or_done_twice(url, ledger)
 
 

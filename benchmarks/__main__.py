@@ -43,10 +43,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             trigger=options.trigger,
             handoff=handoff,
             step_ms=options.step_ms,
+            streamer=options.streamer,
         )
     if options.what == "latency":
         with scratch(kind, url) as own:
-            return latency.measure(kind, own, options.runs or 500, handoff=handoff)
+            return latency.measure(kind, own, options.runs or 500, handoff=handoff, streamer=options.streamer)
     if options.what == "backlog":
         sizes = [options.runs] if options.runs else [*backlog.SIZES, *([backlog.LARGE] if options.large else [])]
         return backlog.measure(kind, sizes, url)
@@ -61,6 +62,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("what", nargs="?", choices=WHAT, default="throughput")
     add("--store", choices=STORES, default="sqlite")
     add("--url", help="the server to make the scratch database on (default: the one on the standard port); for sqlite, a file")
+    add("--streamer", help="a broker's URL, e.g. amqp://guest:guest@127.0.0.1:5672//?prefix=bench. (default: none)")
     add("--runs", type=positive, help="runs to measure (throughput 5000, latency 500, profile 3000); backlog: runs that wait")
     add("--processes", type=int, default=0, help="worker processes beside a client that triggers; 0: one engine does both")
     add("--trigger", choices=["many", "one"], default="many", help="in batches, or one by one from 16 threads")

@@ -16,10 +16,10 @@ WARM_UP = 10
 PATIENCE = timedelta(seconds=60)
 
 
-def measure(kind: str, url: str, runs: int, *, handoff: bool = True) -> dict[str, Any]:
+def measure(kind: str, url: str, runs: int, *, handoff: bool = True, streamer: str | None = None) -> dict[str, Any]:
     """In: the URL of a scratch store. Bare commits are measured before and after the runs."""
     commits = bare_commit.times_ms(kind, url)
-    times = _runs_ms(url, runs, handoff)
+    times = _runs_ms(url, runs, handoff, streamer)
     commits += bare_commit.times_ms(kind, url)
     p50, p99 = percentile(times, 0.5), percentile(times, 0.99)
     commit = percentile(commits, 0.5) if commits else 0.0
@@ -41,10 +41,10 @@ def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[max(0, math.ceil(len(values) * share) - 1)]
 
 
-def _runs_ms(url: str, runs: int, handoff: bool) -> list[float]:
+def _runs_ms(url: str, runs: int, handoff: bool, streamer: str | None) -> list[float]:
     workflow = build()
     times: list[float] = []
-    with Engine.from_url(workflow, store=url, handoff=handoff) as engine:
+    with Engine.from_url(workflow, store=url, streamer=streamer, handoff=handoff) as engine:
         for number in range(runs + WARM_UP):
             began = time.perf_counter()
             engine.trigger(workflow, f"latency-{number}", sample(number)).wait(timeout=PATIENCE)

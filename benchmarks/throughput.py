@@ -29,6 +29,7 @@ def measure(
     trigger: str = "many",
     handoff: bool = True,
     step_ms: float = 0.0,
+    streamer: str | None = None,
     quick: bool = False,
 ) -> dict[str, Any]:
     """One JSON-able object of figures. In: `processes` worker processes, and a client here that triggers; 0: one engine here
@@ -39,13 +40,13 @@ def measure(
     # The engine first: the highest memory use is then the engine's own.
     with scratch(kind, url) as own:
         if processes:
-            figures = _apart(own, runs, processes, trigger, handoff, step_ms)
+            figures = _apart(own, runs, processes, trigger, handoff, step_ms, streamer)
         else:
-            figures = _here(own, runs, trigger, handoff, step_ms)
+            figures = _here(own, runs, trigger, handoff, step_ms, streamer)
     with scratch(kind, url) as own:
         forms = limit.by_form(kind, own, 0.2 if quick else limit.SECONDS)
     with scratch(kind, url) as own:
-        times = latency.measure(kind, own, 20 if quick else LATENCY_RUNS, handoff=handoff)
+        times = latency.measure(kind, own, 20 if quick else LATENCY_RUNS, handoff=handoff, streamer=streamer)
         writes = row_writes.per_transition(kind, own, handoff=handoff)
     form, ceiling = max(forms.items(), key=lambda entry: entry[1])
     transitions = figures["runs_per_s"] * STEPS
@@ -55,6 +56,7 @@ def measure(
         "processes": processes,
         "trigger": trigger,
         "handoff": handoff,
+        "streamer": None if streamer is None else streamer.partition("://")[0],
         "step_ms": step_ms,
         "cores": os.cpu_count(),
         "load_before": None if load is None else round(load, 2),
@@ -83,9 +85,9 @@ def _trigger(engine: Engine, workflow: Any, runs: int, trigger: str) -> float:
     return time.perf_counter()
 
 
-def _here(url: str, runs: int, trigger: str, handoff: bool, step_ms: float) -> dict[str, Any]:
+def _here(url: str, runs: int, trigger: str, handoff: bool, step_ms: float, streamer: str | None) -> dict[str, Any]:
     workflow = build(step_ms)
-    with Engine.from_url(workflow, store=url, handoff=handoff) as engine:
+    with Engine.from_url(workflow, store=url, streamer=streamer, handoff=handoff) as engine:
         cpu, began = time.process_time(), time.perf_counter()
         triggered = _trigger(engine, workflow, runs, trigger)
         ended = reach(runs, lambda: completed(engine))
@@ -95,11 +97,13 @@ def _here(url: str, runs: int, trigger: str, handoff: bool, step_ms: float) -> d
     return _figures(runs, triggered - began, ended - began, used, used, peak)
 
 
-def _apart(url: str, runs: int, processes: int, trigger: str, handoff: bool, step_ms: float) -> dict[str, Any]:
+def _apart(
+    url: str, runs: int, processes: int, trigger: str, handoff: bool, step_ms: float, streamer: str | None
+) -> dict[str, Any]:
     workflow = build(step_ms)
-    client = Engine.client(workflow, store=url)
+    client = Engine.client(workflow, store=url, streamer=streamer)
     try:
-        with Workers(url, processes, step_ms, handoff) as workers:
+        with Workers(url, processes, step_ms, handoff, streamer) as workers:
             cpu, began = time.process_time(), time.perf_counter()
             triggered = _trigger(client, workflow, runs, trigger)
             ended = reach(runs, workers.completed, workers.alive)

@@ -19,7 +19,7 @@ TICK = 0.01
 class Workers:
     """With `with`: started and ready inside, drained and joined after. The figures of a process stay readable."""
 
-    def __init__(self, url: str, count: int, step_ms: float, handoff: bool) -> None:
+    def __init__(self, url: str, count: int, step_ms: float, handoff: bool, streamer: str | None = None) -> None:
         context = multiprocessing.get_context("spawn")
         self._ready, self._stop = context.Semaphore(0), context.Event()
         self._done: Any = context.Array("q", count)
@@ -27,7 +27,7 @@ class Workers:
         self._rss: Any = context.Array("q", count)
         shared = (self._ready, self._stop, self._done, self._cpu, self._rss)
         self._processes = [
-            context.Process(target=_work, args=(number, url, step_ms, handoff, *shared)) for number in range(count)
+            context.Process(target=_work, args=(number, url, step_ms, handoff, streamer, *shared)) for number in range(count)
         ]
 
     def __enter__(self) -> Self:
@@ -66,8 +66,19 @@ class Workers:
         return int(max(self._rss))
 
 
-def _work(number: int, url: str, step_ms: float, handoff: bool, ready: Any, stop: Any, done: Any, cpu: Any, rss: Any) -> None:
-    with Engine.from_url(build(step_ms), store=url, handoff=handoff) as engine:
+def _work(
+    number: int,
+    url: str,
+    step_ms: float,
+    handoff: bool,
+    streamer: str | None,
+    ready: Any,
+    stop: Any,
+    done: Any,
+    cpu: Any,
+    rss: Any,
+) -> None:
+    with Engine.from_url(build(step_ms), store=url, streamer=streamer, handoff=handoff) as engine:
         before = time.process_time()
         ready.release()
         while not stop.wait(TICK):

@@ -6,12 +6,14 @@ At home a missing server skips its tests; with FLOWDSL_REQUIRE_SERVICES=1, as in
 from __future__ import annotations
 
 import os
+import socket
 import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy
@@ -20,6 +22,8 @@ from sqlalchemy.pool import NullPool
 
 POSTGRESQL = os.environ.get("FLOWDSL_TEST_POSTGRESQL", "postgresql+psycopg://root@127.0.0.1:5432/test")
 MYSQL = os.environ.get("FLOWDSL_TEST_MYSQL", "mysql+pymysql://root@127.0.0.1:3306/test")
+RABBITMQ = os.environ.get("FLOWDSL_TEST_RABBITMQ", "amqp://guest:guest@127.0.0.1:5672//")
+REDIS = os.environ.get("FLOWDSL_TEST_REDIS", "redis://127.0.0.1:6379/5")
 SQL_DATABASES = ("sqlite", "postgresql", "mariadb")
 
 
@@ -89,3 +93,13 @@ def sql_database(kind: str, folder: Path) -> Generator[str]:
         return
     with postgresql_schema() if kind == "postgresql" else mariadb_database() as url:
         yield url
+
+
+def broker(url: str) -> str:
+    """A broker's URL, if something listens there."""
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 0), timeout=3).close()
+    except OSError as error:
+        missing(parts.scheme, error)
+    return url

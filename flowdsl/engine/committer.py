@@ -31,6 +31,8 @@ class Committer:
         self._clock = clock
         self._metrics = metrics
         self._queue: deque[tuple[Change, Done, Failed]] = deque()
+        self.grouped: Callable[[], None] = _nobody
+        """Told after each group, when all of its results have been followed up."""
         self._leading = threading.Lock()
         self._second = threading.Lock() if store.parallel_commits > 1 else None
 
@@ -99,6 +101,7 @@ class Committer:
         self._metrics.commit.observe(self._clock.monotonic() - began)
         for (_, done, _), result in zip(group, results, strict=True):
             self._call(done, result)
+        self.grouped()
         return True
 
     def _call(self, function: Callable[..., None], argument: object) -> None:
@@ -106,3 +109,7 @@ class Committer:
             function(argument)
         except Exception:  # one change's follow-up must not cost the others theirs
             log.exception("follow-up of a commit failed")
+
+
+def _nobody() -> None:
+    """Nothing follows a group."""

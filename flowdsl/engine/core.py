@@ -12,10 +12,11 @@ from flowdsl.engine.committer import Committer
 from flowdsl.engine.delayed import Delayed
 from flowdsl.engine.lane import Lane
 from flowdsl.engine.metrics import Metrics
+from flowdsl.engine.publisher import Publisher
 from flowdsl.engine.waiter import Waiter
 from flowdsl.engine.work import Work
 from flowdsl.errors import ConfigurationError
-from flowdsl.model.change import ReleaseRow
+from flowdsl.model.change import CommitOutcome, CommitResult, ReleaseRow
 from flowdsl.model.pending import NewRow
 from flowdsl.model.record import RunRecord
 from flowdsl.naming import process_name, topic
@@ -55,6 +56,10 @@ class Core:
         """Tells the dispatcher that rows wait in these topics."""
         self.commit_soon: Callable[[], None] = self.committer.flush
         """Makes sure that what was submitted is committed, without making the caller wait for it where somebody else can."""
+        self.publisher: Publisher | None = None
+        """Announces rows on the streamer; None: there is no streamer, and consumers look into the store."""
+        self.room: Callable[[], None] = _no_reader
+        """Tells the stream reader that a place has become free."""
         self.delayed = Delayed(clock)
         self.workflows: dict[str, Workflow[Any, Any]] = {}
         self.lanes: dict[tuple[str, str], Lane] = {}
@@ -89,6 +94,8 @@ class Core:
         """A change with this step row was applied and left the run as `record`: hand it over, or remember when it is due."""
         if row is None:
             return
+        if row.owner is None and row.delay == ZERO:
+            self.announce(row.topic, record)
         lane = self.topics.get(row.topic)
         if lane is None:
             return
@@ -113,7 +120,17 @@ class Core:
         """Give a row back whose body has not begun; to be followed by `commit_soon`."""
         self.close(work)
         change = ReleaseRow(change_id=self.ids(), row_id=work.row_id, owner=work.owner, delivery=work.delivery)
-        self.committer.submit(change, _ignore, _ignore)
+        # A row that could not be given back is freed when its owner's heartbeat ends.
+        self.committer.submit(change, lambda result: self._released(work, result), _ignore)
+
+    def _released(self, work: Work, result: CommitResult) -> None:
+        if result.outcome is CommitOutcome.APPLIED:
+            self.announce(work.lane.topic, work.record)
+
+    def announce(self, topic: str, record: RunRecord) -> None:
+        """A row of this run is due in the store, for whoever takes it."""
+        if self.publisher is not None and not record.state.stopped:
+            self.publisher.announce(topic, record, self.clock.now())
 
     def close(self, work: Work) -> None:
         """A row has left our hands; the next claim may have become worth while."""
@@ -122,10 +139,15 @@ class Core:
     def close_lane(self, lane: Lane) -> None:
         if lane.close():
             self.wake(())
+        self.room()
 
 
 def _ignore(_: object) -> None:
-    """A row that could not be given back is freed when its owner's heartbeat ends."""
+    """Nothing follows."""
+
+
+def _no_reader() -> None:
+    """No stream is read."""
 
 
 def _no_executor(_: Sequence[Work]) -> None:

@@ -8,11 +8,12 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from flowdsl.clock import Clock
-from flowdsl.errors import ConfigurationError
+from flowdsl.errors import ConfigurationError, MissingExtraError
+from flowdsl.ports.event_streamer import EventStreamer
 from flowdsl.ports.record_store import RecordStore
 from flowdsl.ports.role_scheduler import RoleScheduler
 
-STORES, ROLES = "flowdsl.stores", "flowdsl.roles"
+STORES, ROLES, STREAMERS = "flowdsl.stores", "flowdsl.roles", "flowdsl.streamers"
 
 
 def open_store(url: str, clock: Clock | None = None) -> RecordStore:
@@ -25,6 +26,12 @@ def open_roles(url: str, clock: Clock | None = None) -> RoleScheduler:
     """The role scheduler that a URL names."""
     roles: RoleScheduler = _opener(ROLES, url)(url, clock=clock)
     return roles
+
+
+def open_streamer(url: str, clock: Clock | None = None) -> EventStreamer:
+    """The event streamer that a URL names."""
+    streamer: EventStreamer = _opener(STREAMERS, url)(url, clock=clock)
+    return streamer
 
 
 def schemes(group: str) -> list[str]:
@@ -44,5 +51,9 @@ def _opener(group: str, url: str) -> Callable[..., Any]:
             remedy=f"{hint}Known: {', '.join(known)}. Example: sqlite:///orders.db",
         )
     (point,) = list(entry_points(group=group, name=name))[:1]
-    opener: Callable[..., Any] = point.load()
+    try:
+        opener: Callable[..., Any] = point.load()
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        raise MissingExtraError(f"{name} needs {missing}.", remedy=f"pip install 'flowdsl[{missing}]'") from error
     return opener

@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from flowdsl.engine.core import Core
+from flowdsl.engine.intake import Intake, seconds
 from flowdsl.engine.lane import Lane
-from flowdsl.engine.metrics import SkipReason
-from flowdsl.engine.steps import Steps
-from flowdsl.engine.work import Work
 from flowdsl.errors import StoreError
 from flowdsl.model.pending import ClaimedRow, TopicQuota
 
@@ -22,11 +20,13 @@ AFTER_ERROR = timedelta(seconds=1)
 class Dispatcher:
     """Claims rows and offers them to the executor."""
 
-    def __init__(self, core: Core, steps: Steps) -> None:
+    def __init__(self, core: Core, intake: Intake) -> None:
         self._core = core
-        self._steps = steps
+        self._intake = intake
         self._lanes = list(core.lanes.values())
         self._woken = threading.Event()
+        self.claiming = False
+        """A claim may be under way: what it brings is in no lane yet."""
 
     def wake(self, topics: Sequence[str]) -> None:
         """Rows wait in these topics; none named: look wherever a look is due or room has appeared."""
@@ -54,6 +54,13 @@ class Dispatcher:
 
     def step(self) -> bool:
         """One claim over all lanes that want one. True: it got something, so another may too."""
+        self.claiming = True  # before the look at `accepting`: a stop looks at them in the other order
+        try:
+            return self._claim()
+        finally:
+            self.claiming = False
+
+    def _claim(self) -> bool:
         core = self._core
         if not core.accepting or not core.owner:
             return False
@@ -84,49 +91,16 @@ class Dispatcher:
                 lane.metrics.errors.inc()
                 lane.looked(now, 1, 0)
             return False
-        self._receive(owner, asked, claimed, now)
+        self._note(asked, claimed, now)
+        self._intake.take(owner, claimed)
         return bool(claimed)
 
-    def _receive(self, owner: str, asked: list[tuple[Lane, int]], claimed: Sequence[ClaimedRow], now: float) -> None:
-        core = self._core
+    def _note(self, asked: list[tuple[Lane, int]], claimed: Sequence[ClaimedRow], now: float) -> None:
+        """What the answer says about each lane."""
         got = dict.fromkeys((lane.topic for lane, _ in asked), 0)
         for entry in claimed:
             got[entry.row.topic] += 1
         for lane, room in asked:
-            lane.take(got[lane.topic])
             lane.looked(now, room, got[lane.topic])
             if not got[lane.topic] and not lane.open:
-                lane.metrics.caught_up(_seconds(lane.options.lag_alert))
-        if not claimed:
-            return
-        moment = core.store.now()
-        works: list[Work] = []
-        for entry in claimed:
-            lane, row = core.topics[entry.row.topic], entry.row
-            age = max(0.0, (moment - row.created_at).total_seconds())
-            lane.metrics.received(age, _seconds(lane.options.lag_alert))
-            if entry.run is None:
-                lane.metrics.skipped(SkipReason.NOT_FOUND)
-                self._steps.drop_row(lane, row, owner)
-                continue
-            work = Work(
-                lane,
-                entry.run,
-                row_id=row.row_id,
-                owner=owner,
-                delivery=row.delivery,
-                attempts=row.attempts,
-                lapses=row.lapses,
-                waited=age,
-            )
-            if not core.accepting:
-                core.release(work)  # the engine began to stop while the store answered
-            elif self._steps.admit(work, row.version):
-                works.append(work)
-        core.offer(works)
-        if core.committer.waiting:
-            core.commit_soon()
-
-
-def _seconds(duration: timedelta | None) -> float | None:
-    return None if duration is None else duration.total_seconds()
+                lane.metrics.caught_up(seconds(lane.options.lag_alert))

@@ -18,12 +18,13 @@ from flowdsl.clock import Clock, IdSource, SystemClock, Uuid7Source
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.aio import AioEngine
 from flowdsl.engine.core import Core
-from flowdsl.engine.discovery import open_roles, open_store
+from flowdsl.engine.discovery import open_roles, open_store, open_streamer
 from flowdsl.engine.executor import ThreadExecutor
 from flowdsl.engine.handle import RunHandle
 from flowdsl.engine.loop_guard import refuse_on_loop
 from flowdsl.engine.membership import DEFAULT_BEAT, DEFAULT_LAPSE
 from flowdsl.engine.metrics import Metrics, ProcessState
+from flowdsl.engine.publisher import Publisher
 from flowdsl.engine.role_keeper import DEFAULT_LEASE
 from flowdsl.engine.runtime import Runtime
 from flowdsl.engine.starter import Started, Starter, TriggerOptions
@@ -33,6 +34,7 @@ from flowdsl.errors import ConfigurationError, EngineClosedError, EngineForkedEr
 from flowdsl.model.pending import TopicDepth
 from flowdsl.model.query import Cursor, Order, Page, RunQuery
 from flowdsl.model.run_state import RunState
+from flowdsl.ports.event_streamer import EventStreamer
 from flowdsl.ports.record_store import RecordStore
 from flowdsl.ports.role_scheduler import RoleScheduler
 
@@ -49,7 +51,8 @@ class Engine:
     `with engine:` (or `start` and `stop`) makes it work on runs; without that, and with `Engine.client`, it only triggers, lists
     and controls, and other processes do the work. Nothing is connected before the first use. Safe for any number of threads.
 
-    In: the workflows; `store` and `roles`, ready or as functions that open them at first use (`Engine.from_url` makes those);
+    In: the workflows; `store`, `roles` and `streamer`, ready or as functions that open them at first use (`Engine.from_url` makes
+    those); without a streamer consumers look into the store;
     `registry` for metrics (default: one of its own, at `engine.metrics.registry`); `namespace` to keep fleets on one database
     apart; `handoff=False` to send every row through the store; `auto_resume` for runs that errors paused; `drain`, how long a
     stop waits for running steps; `beat` and `lapse` of the heartbeat, `lease` of roles. `clock`, `ids` and `rng` are for tests.
@@ -60,6 +63,7 @@ class Engine:
         *workflows: Workflow[Any, Any],
         store: RecordStore | Callable[[], RecordStore],
         roles: RoleScheduler | Callable[[], RoleScheduler] | None = None,
+        streamer: EventStreamer | Callable[[], EventStreamer] | None = None,
         namespace: str = "default",
         registry: CollectorRegistry | None = None,
         handoff: bool = True,
@@ -84,6 +88,8 @@ class Engine:
         self.works = works
         self._store_source = store
         self._roles_source = roles
+        self._streamer_source = streamer
+        self._streamer: EventStreamer | None = None
         self._handoff = handoff
         self._auto_resume = auto_resume or AutoResume()
         self._drain = drain
@@ -104,14 +110,18 @@ class Engine:
             workflow.definition()  # an invalid workflow is refused here, not at its first event
 
     @classmethod
-    def from_url(cls, *workflows: Workflow[Any, Any], store: str, roles: str | None = None, **settings: Any) -> Self:
+    def from_url(
+        cls, *workflows: Workflow[Any, Any], store: str, streamer: str | None = None, roles: str | None = None, **settings: Any
+    ) -> Self:
         """An engine on the store that the URL names, e.g. sqlite:///orders.db, postgresql+psycopg://user@host/db, memory://.
-        `roles` names another system for the roles; left out, the store serves. `settings` as for Engine."""
+        `streamer` names what carries events between processes, e.g. amqp://user@host//; left out, consumers look into the
+        store. `roles` names another system for the roles; left out, the store serves. `settings` as for Engine."""
         clock: Clock | None = settings.get("clock")
         return cls(
             *workflows,
             store=lambda: open_store(store, clock),
             roles=lambda: open_roles(roles if roles is not None else store, clock),
+            streamer=None if streamer is None else lambda: open_streamer(streamer, clock),
             **settings,
         )
 
@@ -282,6 +292,10 @@ class Engine:
             namespace=self.namespace,
         )
         core.handoff = self._handoff
+        if self._streamer_source is not None:
+            self._streamer = self._streamer_source() if callable(self._streamer_source) else self._streamer_source
+            core.publisher = Publisher(self._streamer, self._clock, self._ids, self.metrics)
+            core.committer.grouped = core.publisher.flush
         if self._pid is None:
             self.metrics.observe_depths(self._depths)
         self._core, self._pid, self._starter = core, pid, None
@@ -311,7 +325,14 @@ class Engine:
             return threads
 
         worker = Worker(
-            core, roles, executor, auto_resume=self._auto_resume, beat=self._beat, lapse=self._lapse, lease=self._lease
+            core,
+            roles,
+            executor,
+            streamer=self._streamer,
+            auto_resume=self._auto_resume,
+            beat=self._beat,
+            lapse=self._lapse,
+            lease=self._lease,
         )
         runtime = Runtime(core, worker, "flowdsl")
         try:
@@ -336,6 +357,8 @@ class Engine:
             log.info("engine stopped%s", "" if clean else "; some steps still run")
         if self._core is not None and self._pid == os.getpid():
             self._core.waiter.close()
+            if self._streamer is not None:
+                self._streamer.close()
             self._core.store.close()
         self._closed, self._clean = True, clean
         self._core = None

@@ -46,10 +46,6 @@ class Executor(Protocol):
         """Take back what has not begun."""
 
     @abstractmethod
-    def running(self) -> int:
-        """Bodies that run now."""
-
-    @abstractmethod
     def stop(self) -> None:
         """Take no more. Bodies that still run are left to themselves."""
 
@@ -94,9 +90,6 @@ class InlineExecutor:
         for work in works:
             work.lane.retract()
         return [*works, *(w for lane in lanes.values() for w in lane.withdraw())]
-
-    def running(self) -> int:
-        return 0
 
     def stop(self) -> None:
         if self._loop is not None:
@@ -228,9 +221,6 @@ class ThreadExecutor:
         for lane in lanes.values():
             works.extend(lane.withdraw())
         return works
-
-    def running(self) -> int:
-        return len(self._active)
 
     def stop(self) -> None:
         self._stopped = True

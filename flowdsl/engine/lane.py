@@ -33,6 +33,10 @@ class Lane:
         self.slots = 1 if spec.options.parallel_count is None else 0
         self.hungry = True
         """There may be rows that were not taken for want of room, or that a wake-up announced."""
+        self.streamed = False
+        """Its rows are announced on a streamer; the store is only looked into now and then."""
+        self.more = False
+        """The streamer has more events for it than it asked for."""
         self.next_poll = 0.0
         self._lock = threading.Lock()
         self._open = 0
@@ -71,7 +75,7 @@ class Lane:
         to them."""
         with self._lock:
             capacity = self.limit + self._ahead()
-            if self._open >= (capacity + 1) // 2 if self.hungry else self._open >= capacity:
+            if self._open >= (capacity + 1) // 2 if self.hungry or self.more else self._open >= capacity:
                 return False
             self._open += 1
             return True
@@ -145,6 +149,6 @@ class Lane:
         with self._lock:
             while self._expected and self._expected[0] <= now:
                 heapq.heappop(self._expected)
-        self.hungry = got >= asked
+        self.hungry = got >= asked and not self.more
         if self.options.polling_frequency is not None:
             self.next_poll = now + self.options.polling_frequency.total_seconds()

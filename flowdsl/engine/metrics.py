@@ -101,6 +101,15 @@ class Metrics:
         self.retries = Rising("workflow_process_retries_count", "Attempts that will be made again", PROCESS, registry=r)
         self.batch = Histogram("workflow_commit_batch_size", "Changes per transaction", buckets=BATCH_BUCKETS, registry=r)
         self.commit = Histogram("workflow_commit_seconds", "Time of a transaction", buckets=LATENCY_BUCKETS, registry=r)
+        self.published = Rising("workflow_published_events_count", "Events that the broker confirmed", registry=r)
+        self.unpublished = Rising(
+            "workflow_unpublished_events_count",
+            "Events dropped while the broker was away; their rows wait in the store",
+            registry=r,
+        )
+        self.stale_events = Rising(
+            "workflow_stale_events_count", "Events received whose row was gone, taken or not due", registry=r
+        )
         self.swept = Rising(
             "workflow_swept_rows_count", "Rows that had to be made again; should stay 0", ("workflow_name",), registry=r
         )

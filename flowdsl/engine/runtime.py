@@ -1,4 +1,5 @@
-"""The threaded runtime: drives a worker's processes in production. Four threads beside the ones that run bodies."""
+"""The threaded runtime: drives a worker's processes in production. Four threads beside the ones that run bodies, and two more
+with a streamer."""
 
 from __future__ import annotations
 
@@ -16,10 +17,12 @@ AFTER_ERROR = 1.0
 LONGEST_SLEEP = 5.0
 SHORTEST_SLEEP = 0.01
 DRAIN_TICK = 0.02
+LONGEST_RECEIVE = timedelta(milliseconds=500)
 
 
 class Runtime:
-    """Threads: dispatch (claims), commit (for event loops, which must not wait), vital (heartbeat, leases), house (the rest)."""
+    """Threads: dispatch (claims), commit (for event loops, which must not wait), vital (heartbeat, leases), house (the rest);
+    with a streamer also stream (events to claims) and publish."""
 
     def __init__(self, core: Core, worker: Worker, name: str) -> None:
         self._core = core
@@ -28,10 +31,13 @@ class Runtime:
         self._stopping = threading.Event()
         self._commit_wanted = threading.Event()
         self._house_news = threading.Event()
+        self._announced = threading.Event()
         self._threads: list[threading.Thread] = []
         self._unhealthy: str | None = None
         core.commit_soon = self._commit_wanted.set
         core.delayed.changed = self._house_news.set
+        if core.publisher is not None:
+            core.committer.grouped = self._announced.set
 
     @property
     def unhealthy(self) -> str | None:
@@ -44,6 +50,10 @@ class Runtime:
         worker = self._worker
         self._spawn("commit", self._commit)
         self._spawn("dispatch", self._dispatch)
+        if worker.reader is not None:
+            self._spawn("stream", self._read)
+        if self._core.publisher is not None:
+            self._spawn("publish", self._publish)
         self._spawn("vital", lambda: self._turn(worker.vital_processes, self._stopping, self._watch))
         self._spawn("house", lambda: self._turn(worker.slow_processes, self._house_news, worker.publish_states))
 
@@ -59,11 +69,15 @@ class Runtime:
         self._stopping.set()
         self._commit_wanted.set()
         self._house_news.set()
+        self._announced.set()
         self._worker.dispatcher.wake(())
+        self._core.room()
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(timeout=10)
         self._core.committer.flush()
+        if self._core.publisher is not None:
+            self._core.publisher.flush()
         self._worker.close()
         return clean
 
@@ -89,6 +103,28 @@ class Runtime:
                 continue
             due = dispatcher.next_due()
             dispatcher.wait(LONGEST_SLEEP if due is None else max(0.0, min(LONGEST_SLEEP, due - clock.monotonic())))
+
+    def _read(self) -> None:
+        reader = self._worker.reader
+        if reader is None:
+            return
+        try:
+            while not self._stopping.is_set():
+                reader.step(LONGEST_RECEIVE)
+        finally:
+            reader.close()
+
+    def _publish(self) -> None:
+        publisher = self._core.publisher
+        if publisher is None:
+            return
+        while True:
+            due, now = publisher.next_due(), self._core.clock.monotonic()
+            self._announced.wait(None if due is None else max(0.0, due - now))
+            self._announced.clear()
+            publisher.flush()
+            if self._stopping.is_set():
+                return
 
     def _commit(self) -> None:
         while True:

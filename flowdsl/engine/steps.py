@@ -54,7 +54,6 @@ class Steps:
 
     def __init__(self, core: Core, auto_resume: AutoResume) -> None:
         self._core, self._auto_resume = core, auto_resume
-        self.unanswered: set[int] = set()  # works, by id, whose result the store could not take yet: a stop waits for them
 
     # -- before the body ------------------------------------------------------------------------------------------------------
 
@@ -266,19 +265,13 @@ class Steps:
         if work.owner != core.owner:
             if isinstance(change, MoveRun):
                 core.not_committed(change.row)
-            self.unanswered.discard(id(work))
             core.close(work)
             return
-        self.unanswered.add(id(work))
         core.delayed.call(STORE_RETRY, partial(self._again, work, change, done))
 
     def _again(self, work: Work, change: Change, done: Any) -> None:
-        self._core.committer.submit(change, partial(self._answered, work, done), partial(self._unanswered, work, change, done))
+        self._submit(work, change, done)
         self._core.commit_soon()
-
-    def _answered(self, work: Work, done: Any, result: CommitResult) -> None:
-        self.unanswered.discard(id(work))
-        done(result)
 
     def _moved(self, work: Work, change: MoveRun, payload: Payload | None, result: CommitResult) -> None:
         core, lane, record = self._core, work.lane, work.record

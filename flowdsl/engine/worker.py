@@ -11,14 +11,18 @@ from flowdsl.engine.auto_resumer import AutoResumer
 from flowdsl.engine.core import Core
 from flowdsl.engine.dispatcher import Dispatcher
 from flowdsl.engine.executor import Executor
+from flowdsl.engine.intake import Intake
 from flowdsl.engine.membership import DEFAULT_BEAT, DEFAULT_LAPSE, Membership
 from flowdsl.engine.metrics import ProcessState
 from flowdsl.engine.process import Process
 from flowdsl.engine.role_keeper import DEFAULT_LEASE, RoleKeeper
 from flowdsl.engine.steps import AutoResume, Steps
+from flowdsl.engine.stream_reader import StreamReader
 from flowdsl.engine.sweeper import Sweeper
+from flowdsl.engine.work import Work
 from flowdsl.errors import RoleSchedulerError, StoreError
 from flowdsl.naming import role
+from flowdsl.ports.event_streamer import EventStreamer
 from flowdsl.ports.role_scheduler import RoleScheduler
 
 log = logging.getLogger("flowdsl.worker")
@@ -35,6 +39,7 @@ class Worker:
         roles: RoleScheduler,
         executor: Callable[[Steps], Executor],
         *,
+        streamer: EventStreamer | None = None,
         auto_resume: AutoResume,
         beat: timedelta = DEFAULT_BEAT,
         lapse: timedelta = DEFAULT_LAPSE,
@@ -43,7 +48,9 @@ class Worker:
         self._core = core
         self.steps = Steps(core, auto_resume)
         self.executor = executor(self.steps)
-        self.dispatcher = Dispatcher(core, self.steps)
+        intake = Intake(core, self.steps)
+        self.dispatcher = Dispatcher(core, intake)
+        self.reader = StreamReader(core, intake, streamer) if streamer is not None else None
         self.membership = Membership(core, beat=beat, lapse=lapse, changed=self._disowned)
         names = {name: role(core.namespace, "", name) for name in (SWEEPER, AUTO_RESUMER)}
         self.roles = RoleKeeper(core, roles, list(names.values()), lease)
@@ -71,7 +78,10 @@ class Worker:
         core.offer = self.executor.offer
         core.wake = self.dispatcher.wake
         core.accepting = True
-        self._unlisten = core.store.listen(core.namespace, self._heard)
+        if self.reader is None:
+            self._unlisten = core.store.listen(core.namespace, self._heard)
+        else:
+            core.room = self.reader.room
         self.membership.step()
         self.roles.step()
         self.publish_states()
@@ -84,8 +94,12 @@ class Worker:
 
     def _disowned(self) -> None:
         """The owner's name changed: rows in hand that have not begun belong to whoever claims them next."""
-        for work in self.executor.withdraw():
+        for work in self._not_begun():
             self._core.close(work)
+
+    def _not_begun(self) -> list[Work]:
+        works = list(self.executor.withdraw())
+        return [*works, *(work for lane in self._core.lanes.values() for work in lane.withdraw())]
 
     def stop_taking(self) -> None:
         """Begin to drain: no claim, no handoff, and what has not begun is given back."""
@@ -94,14 +108,19 @@ class Worker:
         if self._unlisten is not None:
             self._unlisten()
             self._unlisten = None
-        for work in self.executor.withdraw():
+        for work in self._not_begun():
             core.release(work)
         core.committer.flush()
+        if core.publisher is not None:
+            core.publisher.flush()
 
     @property
     def drained(self) -> bool:
-        """No body runs and nothing waits for its commit."""
-        return self.executor.running() == 0 and self._core.committer.idle and not self.steps.unanswered
+        """No claim is under way, no row is in hand (ready, running, or waiting for the store's answer), nothing waits for its
+        commit."""
+        claiming = self.dispatcher.claiming or (self.reader is not None and self.reader.claiming)
+        in_hand = any(lane.open for lane in self._core.lanes.values())
+        return not claiming and not in_hand and self._core.committer.idle
 
     def close(self) -> None:
         """Leave the fleet. With a body still running the claims stay until this process is gone."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 
 from flowdsl.clock import Clock, SystemClock
 from flowdsl.errors import StreamerError
 from flowdsl.model.event import Event
+from flowdsl.model.pending import TopicQuota
 from flowdsl.ports.event_streamer import EventReceiver, EventStreamer, StartFrom
 
 
@@ -48,7 +49,7 @@ class MemoryEventStreamer(EventStreamer):
             place = self._names.setdefault(name, _Name())
             for topic in topics:
                 place.next.setdefault(topic, 0 if start is StartFrom.OLDEST else len(self._logs.get(topic, ())))
-        return _MemoryReceiver(self, place, tuple(dict.fromkeys(topics)))
+        return _MemoryReceiver(self, place, topics)
 
     def close(self) -> None:
         with self._news:
@@ -61,22 +62,25 @@ class MemoryEventStreamer(EventStreamer):
 
 
 class _MemoryReceiver(EventReceiver):
-    def __init__(self, streamer: MemoryEventStreamer, place: _Name, topics: tuple[str, ...]) -> None:
+    def __init__(self, streamer: MemoryEventStreamer, place: _Name, topics: Sequence[str]) -> None:
         self._streamer = streamer
         self._place = place
-        self._topics = topics
+        self._topics = frozenset(topics)
         self._out: dict[str, list[tuple[str, int]]] = {}
         self._closed = False
 
-    def receive(self, limit: int, timeout: timedelta) -> Sequence[Event]:
+    def receive(self, quotas: Sequence[TopicQuota], timeout: timedelta) -> Sequence[Event]:
         streamer = self._streamer
+        limits = {quota.topic: quota.limit for quota in quotas if quota.limit > 0}
+        if unknown := limits.keys() - self._topics:
+            raise StreamerError(f"this receiver does not read {', '.join(sorted(unknown))}.", remedy="Name it in receiver(...).")
         with streamer._news:
             self._check()
-            found = self._take(limit)
+            found = self._take(limits)
             if not found and timeout > timedelta(0):
-                streamer._news.wait_for(self._something, timeout.total_seconds())
+                streamer._news.wait_for(lambda: self._something(limits), timeout.total_seconds())
                 self._check()
-                found = self._take(limit)
+                found = self._take(limits)
             return found
 
     def acknowledge(self, events: Sequence[Event]) -> None:
@@ -99,25 +103,26 @@ class _MemoryReceiver(EventReceiver):
         if self._closed:
             raise StreamerError("the receiver is closed.")
 
-    def _something(self) -> bool:
+    def _something(self, topics: Collection[str]) -> bool:
         place, logs = self._place, self._streamer._logs
         return (
             self._closed
             or self._streamer._closed
-            or any(topic in self._topics for topic, _ in place.returned)
-            or any(place.next[topic] < len(logs.get(topic, ())) for topic in self._topics)
+            or any(topic in topics for topic, _ in place.returned)
+            or any(place.next[topic] < len(logs.get(topic, ())) for topic in topics)
         )
 
-    def _take(self, limit: int) -> list[Event]:
+    def _take(self, limits: Mapping[str, int]) -> list[Event]:
         place, logs = self._place, self._streamer._logs
-        positions = [spot for spot in place.returned if spot[0] in self._topics][:limit]
-        for spot in positions:
-            del place.returned[spot]
-        for topic in self._topics:
+        positions: list[tuple[str, int]] = []
+        for topic, limit in limits.items():
+            again = [spot for spot in place.returned if spot[0] == topic][:limit]
+            for spot in again:
+                del place.returned[spot]
             begin = place.next[topic]
-            end = min(len(logs.get(topic, ())), begin + limit - len(positions))
-            positions += [(topic, position) for position in range(begin, end)]
-            place.next[topic] = max(begin, end)
+            end = max(begin, min(len(logs.get(topic, ())), begin + limit - len(again)))
+            positions += [*again, *((topic, position) for position in range(begin, end))]
+            place.next[topic] = end
         events = []
         for topic, position in positions:
             event = logs[topic][position]

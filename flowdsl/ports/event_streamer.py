@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Protocol
 
 from flowdsl.model.event import Event
+from flowdsl.model.pending import TopicQuota
 
 
 class StartFrom(Enum):
@@ -23,9 +24,14 @@ class EventReceiver(Protocol):
     """One reader under a name. Readers of one name share its events. Used by one thread."""
 
     @abstractmethod
-    def receive(self, limit: int, timeout: timedelta) -> Sequence[Event]:
-        """Up to `limit` events, waiting at most `timeout` for the first. Unacknowledged events of a reader that is gone are
-        delivered again, to whoever reads under the name."""
+    def receive(self, quotas: Sequence[TopicQuota], timeout: timedelta) -> Sequence[Event]:
+        """Events of the topics named in `quotas`, at most the quota of each, waiting at most `timeout` for the first.
+
+        A topic that is not named keeps its events, however many of them the reader has fetched ahead; a quota of 0 is as good
+        as none. Unacknowledged events of a reader that is gone are delivered again, to whoever reads under the name. What cannot
+        be read as an event is put aside: logged, not delivered, and it does not come again. Raises StreamerError for a topic
+        that the receiver was not made for, and while the broker cannot be reached; a later call reconnects by itself.
+        """
 
     @abstractmethod
     def acknowledge(self, events: Sequence[Event]) -> None:
@@ -44,7 +50,8 @@ class EventStreamer(Protocol):
 
     @abstractmethod
     def publish(self, events: Sequence[Event]) -> Sequence[bool]:
-        """Send a batch, wait once; True for each event that the broker confirmed."""
+        """Send a batch, wait once; True for each event that the broker confirmed, or that no receiver name is interested in.
+        Used by any thread. Raises StreamerError when the broker cannot be reached: then nothing is known of any of them."""
 
     @abstractmethod
     def receiver(self, name: str, topics: Sequence[str], start: StartFrom = StartFrom.OLDEST) -> EventReceiver:

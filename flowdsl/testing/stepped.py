@@ -65,10 +65,13 @@ class SteppedEngine(Engine):
         core = self._the_core()
         core.waiter.threaded = False
         core.commit_soon = _later  # commits are steps of their own here
+        if core.publisher is not None:
+            core.committer.grouped = _later
         self._stepped = Worker(
             core,
             self.roles,
             lambda steps: InlineExecutor(steps, core.clock),
+            streamer=self._streamer,
             auto_resume=self._resume_policy,
             beat=self._beat,
             lapse=self._lapse,
@@ -80,6 +83,8 @@ class SteppedEngine(Engine):
     def _stop(self, drain: timedelta | None) -> bool:
         if self._stepped is not None:
             self._stepped.stop_taking()
+            if self._stepped.reader is not None:
+                self._stepped.reader.close()
             self._stepped.close()
             self._stepped = None
         return True
@@ -117,11 +122,15 @@ class SteppedEngine(Engine):
         for process in (*worker.vital_processes, *worker.slow_processes):
             did = process.step() or did
         did = worker.dispatcher.step() or did
+        if worker.reader is not None:
+            did = worker.reader.step() or did
         executor = worker.executor
         ready: Callable[[], bool] = executor.step if isinstance(executor, InlineExecutor) else bool
         while ready():
             did = True
         while core.committer.step():
+            did = True
+        while core.publisher is not None and core.publisher.step():
             did = True
         return did
 

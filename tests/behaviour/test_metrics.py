@@ -65,6 +65,9 @@ def test_every_metric_has_its_name_and_labels_from_code_alone(memory_world: Worl
         "workflow_run_state_changes": {"workflow_name", "previous_run_state", "current_run_state"},
         "workflow_commit_batch_size": set(),
         "workflow_commit_seconds": set(),
+        "workflow_published_events_count": set(),
+        "workflow_unpublished_events_count": set(),
+        "workflow_stale_events_count": set(),
         "workflow_swept_rows_count": set(),  # a series appears when a row has to be made again
         "workflow_queue_depth": {"workflow_name", "status"},
         "workflow_queue_waiting": {"workflow_name", "status"},

@@ -31,7 +31,7 @@ def section(heading: str) -> str:
     return README.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
 
 
-FIRST, CLIENT, TESTS = blocks("python")
+FIRST, CLIENT, BROKER, TESTS = blocks("python")
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("flowdsl ")]
 
 
@@ -55,6 +55,17 @@ def shop(tmp_path: Path) -> Path:
     out = call(tmp_path, "shop.py")
     assert re.fullmatch(r"shipping order-1\nshipped paid-\S+:1\n", out)
     return tmp_path
+
+
+def test_the_engine_with_a_broker_works(shop: Path) -> None:
+    use = """
+from shop import Order
+
+with engine:
+    print(engine.trigger(orders, "order-9", Order(total=10)).wait().state.label)
+"""
+    (shop / "broker.py").write_text(BROKER + use)
+    assert "Completed" in call(shop, "broker.py")
 
 
 def test_the_commands_after_the_first_workflow_do_what_they_say(shop: Path) -> None:

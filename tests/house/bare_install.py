@@ -11,8 +11,9 @@ import sys
 from importlib.metadata import distribution
 from pathlib import Path
 
-PACKAGES = ("flowdsl", "flowdsl_sql")
-OF_THE_TESTING_EXTRA = {"pytest", "_pytest", "hypothesis"}
+PACKAGES = ("flowdsl", "flowdsl_sql", "flowdsl_kombu")
+OF_EXTRAS = {"flowdsl.testing": {"pytest", "_pytest", "hypothesis"}, "flowdsl_kombu": {"kombu"}}
+"""What may be missing in a bare install, and the package that needs it."""
 
 
 def public_modules() -> list[str]:
@@ -24,6 +25,12 @@ def public_modules() -> list[str]:
     return [name for name in names if not any(part in name for part in run_by_others)]
 
 
+def of_an_extra(module: str, error: ModuleNotFoundError) -> bool:
+    """Whether the module may miss what it did not find."""
+    missing = (error.name or "").partition(".")[0]
+    return any(module.startswith(package) and missing in names for package, names in OF_EXTRAS.items())
+
+
 def main() -> int:
     checkout, environment = Path(sys.argv[1]).resolve(), Path(sys.prefix).resolve()
     wrong: list[str] = []
@@ -32,7 +39,7 @@ def main() -> int:
         try:
             module = importlib.import_module(name)
         except ModuleNotFoundError as error:
-            if not (name.startswith("flowdsl.testing") and error.name in OF_THE_TESTING_EXTRA):
+            if not of_an_extra(name, error):
                 wrong.append(f"{name}: {error}")
             continue
         imported += 1
@@ -46,6 +53,8 @@ def main() -> int:
             try:
                 point.load()
             except (ImportError, AttributeError) as error:
+                if isinstance(error, ModuleNotFoundError) and of_an_extra(point.module, error):
+                    continue
                 wrong.append(f"the entry point {point.group}:{point.name}: {error}")
     shipped = {str(file) for file in found.files or ()}
     wrong += [f"{package}/py.typed is not shipped" for package in PACKAGES if f"{package}/py.typed" not in shipped]

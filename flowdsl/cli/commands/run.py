@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
-import signal
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from datetime import timedelta
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -21,50 +16,20 @@ from rich.text import Text
 from flowdsl.cli.cleaning import clean, clean_lines, masked
 from flowdsl.cli.console import err, fail, note
 from flowdsl.cli.exit_code import ExitCode
+from flowdsl.cli.leash import leashed
 from flowdsl.cli.problem import UsageProblem
+from flowdsl.cli.signals import Signals
+from flowdsl.cli.supervisor import Supervisor
 from flowdsl.cli.target import load_engine
+from flowdsl.cli.telemetry import Health, serving
 from flowdsl.engine.engine import Engine
 from flowdsl.engine.metrics import ProcessState
 
 LOOK = 1.0
 """Seconds between two looks at the engine's health."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
-ENDINGS = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
 
 log = logging.getLogger("flowdsl.cli")
-
-
-class Signals:
-    """SIGTERM and SIGINT as a queue. The second one ends the process at once: what was running is given to others when this
-    instance's heartbeat lapses."""
-
-    def __init__(self) -> None:
-        # A handler interrupts the main thread anywhere; of all queues and events only this one's put may be interrupted itself.
-        self._received: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._count = 0
-
-    def wait(self, seconds: float) -> bool:
-        """Whether a signal came within this time."""
-        try:
-            self._received.get(timeout=seconds)
-        except queue.Empty:
-            return False
-        return True
-
-    @contextmanager
-    def handled(self) -> Generator[None]:
-        before = {number: signal.signal(number, self._on) for number in ENDINGS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _on(self, number: int, _: FrameType | None) -> None:
-        self._count += 1
-        if self._count > 1:
-            os._exit(ENDINGS[signal.Signals(number)])
-        self._received.put(number)
 
 
 class ConsoleHandler(logging.Handler):
@@ -89,12 +54,18 @@ def run(
         typer.Option("--drain", metavar="SECONDS", min=0, help="How long running steps may finish. Default: the engine's."),
     ] = None,
     metrics_port: Annotated[
-        int | None, typer.Option("--metrics-port", min=0, max=65535, help="Serve Prometheus metrics at this port. 0: a free one.")
+        int | None,
+        typer.Option("--metrics-port", min=0, max=65535, help="Serve /metrics, /livez and /readyz at this port. 0: a free one."),
     ] = None,
-    metrics_host: Annotated[str, typer.Option("--metrics-host", help="The address to serve metrics at.")] = "127.0.0.1",
+    metrics_host: Annotated[str, typer.Option("--metrics-host", help="The address to serve them at.")] = "127.0.0.1",
+    processes: Annotated[
+        int,
+        typer.Option("--processes", metavar="N", min=1, help="Worker processes; of several, a parent restarts those that die."),
+    ] = 1,
     log_level: Annotated[
         str, typer.Option("--log-level", help="debug, info, warning or error; unless the module sets up logging itself.")
     ] = "info",
+    leash: Annotated[int | None, typer.Option("--leash", hidden=True, help="The descriptor of the supervisor's socket.")] = None,
 ) -> None:
     """Work on runs until SIGTERM or Ctrl-C, then drain: take nothing new, let running steps finish, give the rest back.
 
@@ -102,17 +73,26 @@ def run(
     """
     if log_level not in LOG_LEVELS:
         raise UsageProblem(f"--log-level {log_level!r} is unknown.", remedy=f"One of {', '.join(LOG_LEVELS)}.")
-    engine = load_engine(target)
     console = err()
-    root = logging.getLogger()
-    if not root.handlers:
-        root.addHandler(ConsoleHandler(console))
-        root.setLevel(log_level.upper())
+    if processes > 1:
+        _log_to(console, log_level)
+        _supervise(target, processes, drain, metrics_host, metrics_port, log_level)
+        return
+    engine = load_engine(target)
+    _log_to(console, log_level)
     signals = Signals()
-    with signals.handled(), _metrics(engine, metrics_host, metrics_port):
+    draining = False
+
+    def health() -> Health:
+        sick = engine.unhealthy
+        return Health(alive=sick is None, ready=sick is None and not draining and bool(engine.states()), detail=sick or "")
+
+    with signals.handled(), serving(metrics_host, metrics_port, engine.metrics.registry, health):
         engine.start()
         note(f"{target} works on {', '.join(flow.name for flow in engine.workflows)}. Ctrl-C or SIGTERM drains.")
-        unhealthy = _work(engine, signals, console)
+        with leashed(leash, engine.metrics.registry, health, signals.raise_one):
+            unhealthy = _work(engine, signals, console)
+        draining = True
         note("Draining: running steps finish, the rest is given back. A second signal ends at once.")
         clean_stop = engine.stop(None if drain is None else timedelta(seconds=drain))
     note(f"Stopped: {_progress(engine)}.")
@@ -127,6 +107,25 @@ def run(
         sys.stdout.flush()
         os._exit(code)  # the threads of those steps may never return
     if code is not ExitCode.OK:
+        raise typer.Exit(code)
+
+
+def _log_to(console: Console, level: str) -> None:
+    root = logging.getLogger()
+    if not root.handlers:
+        root.addHandler(ConsoleHandler(console))
+        root.setLevel(level.upper())
+
+
+def _supervise(target: str, count: int, drain: float | None, host: str, port: int | None, log_level: str) -> None:
+    arguments = ["run", target, "--log-level", log_level, *([] if drain is None else ["--drain", str(drain)])]
+    supervisor = Supervisor(count, arguments)
+    signals = Signals(supervisor.kill)
+    with signals.handled(), serving(host, port, supervisor.registry, supervisor.health):
+        note(f"{count} workers for {target}. Ctrl-C or SIGTERM drains them.")
+        code = supervisor.run(signals)
+    note(f"All {count} workers have ended.")
+    if code:
         raise typer.Exit(code)
 
 
@@ -170,26 +169,3 @@ def _progress(engine: Engine) -> str:
     return ", ".join(
         [*(f"{count} {name.lower()}" for name, count in ends.items()), f"{errors} error{'' if errors == 1 else 's'}"]
     )
-
-
-@contextmanager
-def _metrics(engine: Engine, host: str, port: int | None) -> Generator[None]:
-    """Serve the engine's metrics while the block runs; nothing is opened without a port."""
-    if port is None:
-        yield
-        return
-    from prometheus_client import start_http_server
-
-    try:
-        server, thread = start_http_server(port, addr=host, registry=engine.metrics.registry)
-    except OSError as error:
-        raise UsageProblem(
-            f"metrics cannot be served at {host}:{port}: {error.strerror}.", remedy="Choose another --metrics-port."
-        ) from error
-    note(f"Metrics at http://{host}:{server.server_port}/metrics")
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

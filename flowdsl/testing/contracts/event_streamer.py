@@ -12,6 +12,7 @@ import pytest
 
 from flowdsl.errors import StreamerError
 from flowdsl.model.event import Event
+from flowdsl.model.pending import TopicQuota
 from flowdsl.ports.event_streamer import EventReceiver, EventStreamer, StartFrom
 
 NOTHING = timedelta(milliseconds=50)
@@ -33,11 +34,11 @@ class EventStreamerContract:
     def topic(self) -> str:
         return f"topic-{uuid.uuid4().hex}"
 
-    def drain(self, receiver: EventReceiver, count: int) -> list[Event]:
-        """Exactly `count` events, unacknowledged."""
+    def drain(self, receiver: EventReceiver, count: int, *topics: str) -> list[Event]:
+        """Exactly `count` events of these topics, unacknowledged."""
         found: list[Event] = []
         while len(found) < count:
-            got = receiver.receive(count - len(found), self.patience)
+            got = receiver.receive(ask(count - len(found), *topics), self.patience)
             assert got, f"{len(found)} of {count} events came"
             found += got
         return found
@@ -46,14 +47,14 @@ class EventStreamerContract:
         receiver = streamer.receiver("a", [topic])
         event = make(topic, headers={"trace": "ü"}, body=bytes(range(256)), workflow="w", foreign_id="f", run_id="r", version=7)
         assert list(streamer.publish([event])) == [True]
-        assert self.drain(receiver, 1) == [event]
+        assert self.drain(receiver, 1, topic) == [event]
         receiver.close()
 
     def test_a_batch_is_confirmed_event_by_event(self, streamer: EventStreamer, topic: str) -> None:
         receiver = streamer.receiver("a", [topic])
         events = [make(topic) for _ in range(300)]
         assert list(streamer.publish(events)) == [True] * 300
-        assert ids(self.drain(receiver, 300)) == set(ids(events))
+        assert ids(self.drain(receiver, 300, topic)) == set(ids(events))
         assert list(streamer.publish([])) == []
         receiver.close()
 
@@ -61,10 +62,10 @@ class EventStreamerContract:
         one, two, other = (streamer.receiver(name, [topic]) for name in ("shared", "shared", "other"))
         events = [make(topic) for _ in range(40)]
         streamer.publish(events)
-        assert ids(self.drain(other, 40)) == ids(events)
+        assert ids(self.drain(other, 40, topic)) == ids(events)
         shared: list[Event] = []
         while len(shared) < 40:
-            got = [*one.receive(5, NOTHING), *two.receive(5, NOTHING)]
+            got = [*one.receive(ask(5, topic), NOTHING), *two.receive(ask(5, topic), NOTHING)]
             shared += got
         assert sorted(event.event_id for event in shared) == sorted(ids(events))
         for receiver in (one, two, other):
@@ -73,7 +74,7 @@ class EventStreamerContract:
     def test_other_topics_are_not_received(self, streamer: EventStreamer, topic: str) -> None:
         receiver = streamer.receiver("a", [topic])
         streamer.publish([make(f"{topic}-other")])
-        assert list(receiver.receive(10, NOTHING)) == []
+        assert list(receiver.receive(ask(10, topic), NOTHING)) == []
         receiver.close()
 
     def test_a_receiver_may_read_several_topics(self, streamer: EventStreamer, topic: str) -> None:
@@ -81,22 +82,22 @@ class EventStreamerContract:
         receiver = streamer.receiver("a", topics)
         events = [make(one) for one in topics]
         streamer.publish(events)
-        assert ids(self.drain(receiver, 3)) == ids(events)
+        assert ids(self.drain(receiver, 3, *topics)) == ids(events)
         receiver.close()
 
     def test_what_was_not_acknowledged_comes_again_and_what_was_does_not(self, streamer: EventStreamer, topic: str) -> None:
         first = streamer.receiver("a", [topic])
         events = [make(topic) for _ in range(4)]
         streamer.publish(events)
-        got = self.drain(first, 4)
+        got = self.drain(first, 4, topic)
         first.acknowledge(got[:2])
         first.acknowledge(got[:1])  # twice is harmless
         first.close()
         second = streamer.receiver("a", [topic])
-        again = self.drain(second, 2)
+        again = self.drain(second, 2, topic)
         assert ids(again) == ids(got[2:])
         second.acknowledge(again)
-        assert list(second.receive(10, NOTHING)) == []
+        assert list(second.receive(ask(10, topic), NOTHING)) == []
         second.close()
 
     def test_a_name_keeps_its_place_while_nobody_reads(self, streamer: EventStreamer, topic: str) -> None:
@@ -105,7 +106,7 @@ class EventStreamerContract:
         event = make(topic)
         streamer.publish([event])
         again = streamer.receiver("a", [topic], StartFrom.NOW)
-        assert self.drain(again, 1) == [event]
+        assert self.drain(again, 1, topic) == [event]
         again.close()
 
     def test_a_new_name_begins_where_the_kind_of_streamer_says(self, streamer: EventStreamer, topic: str) -> None:
@@ -117,8 +118,8 @@ class EventStreamerContract:
         new = make(topic)
         streamer.publish([new])
         expected = {old.event_id, new.event_id} if streamer.retains_history else {new.event_id}
-        assert ids(self.drain(oldest, len(expected))) == expected
-        assert self.drain(now, 1) == [new], "also what was sent before the first receive"
+        assert ids(self.drain(oldest, len(expected), topic)) == expected
+        assert self.drain(now, 1, topic) == [new], "also what was sent before the first receive"
         oldest.close()
         now.close()
 
@@ -126,19 +127,38 @@ class EventStreamerContract:
         self, streamer: EventStreamer, streamer_factory: Callable[[], EventStreamer], topic: str
     ) -> None:
         receiver = streamer.receiver("a", [topic])
-        assert list(receiver.receive(1, timedelta(0))) == []
+        assert list(receiver.receive(ask(1, topic), timedelta(0))) == []
         other = streamer_factory()
         event = make(topic)
         sender = threading.Timer(0.05, other.publish, [[event]])
         sender.start()
-        assert list(receiver.receive(1, self.patience)) == [event]
+        assert list(receiver.receive(ask(1, topic), self.patience)) == [event]
         sender.join()
         receiver.close()
 
     def test_no_more_than_asked_for_is_received(self, streamer: EventStreamer, topic: str) -> None:
+        full, free = f"{topic}-full", f"{topic}-free"
+        receiver = streamer.receiver("a", [full, free])
+        events = [make(name) for name in (full, free) for _ in range(5)]
+        streamer.publish(events)
+        first = receiver.receive([TopicQuota(free, 2), TopicQuota(full, 0)], self.patience)
+        assert 1 <= len(first) <= 2
+        rest = self.drain(receiver, 5 - len(first), free)
+        assert {event.topic for event in [*first, *rest]} == {free}, "a topic that was not asked for holds nobody up"
+        assert list(receiver.receive([], NOTHING)) == []
+        assert ids(self.drain(receiver, 5, full)) == ids(events[:5])
+        receiver.close()
+
+    def test_a_topic_that_the_receiver_was_not_made_for_is_refused(self, streamer: EventStreamer, topic: str) -> None:
         receiver = streamer.receiver("a", [topic])
-        streamer.publish([make(topic) for _ in range(5)])
-        assert len(receiver.receive(2, self.patience)) <= 2
+        with pytest.raises(StreamerError, match="receiver"):
+            receiver.receive(ask(1, f"{topic}-other"), NOTHING)
+        receiver.close()
+
+    def test_an_event_that_nobody_reads_is_no_failure(self, streamer: EventStreamer, topic: str) -> None:
+        receiver = streamer.receiver("a", [topic])
+        assert list(streamer.publish([make(topic), make(f"{topic}-unread")])) == [True, True]
+        assert len(self.drain(receiver, 1, topic)) == 1
         receiver.close()
 
     def test_a_closed_streamer_and_a_closed_receiver_say_so(
@@ -149,7 +169,7 @@ class EventStreamerContract:
         receiver.close()
         receiver.close()
         with pytest.raises(StreamerError):
-            receiver.receive(1, NOTHING)
+            receiver.receive(ask(1, topic), NOTHING)
         streamer.close()
         with pytest.raises(StreamerError):
             streamer.publish([make(topic)])
@@ -159,6 +179,11 @@ def make(topic: str, **fields: object) -> Event:
     """An event of its own."""
     defaults: dict[str, object] = {"event_id": uuid.uuid4().hex, "topic": topic, "created_at": datetime(2030, 1, 1, tzinfo=UTC)}
     return Event(**{**defaults, **fields})  # type: ignore[arg-type]
+
+
+def ask(limit: int, *topics: str) -> list[TopicQuota]:
+    """A quota of `limit` for each topic."""
+    return [TopicQuota(topic, limit) for topic in topics]
 
 
 def ids(events: Sequence[Event]) -> set[str]:

@@ -1,0 +1,196 @@
+"""The supervisor: one parent that starts worker processes, restarts those that die, and speaks for all of them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+from flowdsl.cli.exit_code import ExitCode
+from flowdsl.cli.leash import ASK, READY, Report
+from flowdsl.cli.signals import Signals
+from flowdsl.cli.telemetry import Health
+from flowdsl.clock import Clock, SystemClock
+
+log = logging.getLogger("flowdsl.supervisor")
+LOOK = 0.2
+"""Seconds between two looks at the workers; their deaths are noticed at the next."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+STEADY = 60.0
+"""A worker that lived so long starts over with the shortest pause."""
+ANSWER = 5.0
+"""Seconds that a worker has to answer."""
+SHARED = "workflow_queue_"
+"""Series that every worker reads from the one store: shown once."""
+COMMAND = "from flowdsl.cli.main import main; main()"
+
+
+class Child:
+    """One place among the workers, and the process that fills it now."""
+
+    def __init__(self, number: int, arguments: Sequence[str], clock: Clock) -> None:
+        self._clock = clock
+        self.number = number
+        self.ready = False
+        self.pause = FIRST_PAUSE
+        self.process: subprocess.Popen[bytes] | None = None
+        self.not_before = 0.0
+        self._arguments = list(arguments)
+        self._link: socket.socket | None = None
+        self._asking = threading.Lock()
+        self._started = 0.0
+
+    def start(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # A session of its own: Ctrl-C in a terminal reaches the supervisor alone, which then tells each worker once.
+            python = [sys.executable, *(f"-W{option}" for option in sys.warnoptions), "-c", COMMAND]
+            self.process = subprocess.Popen(
+                [*python, *self._arguments, "--leash", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._link, self._started, self.ready = ours, self._clock.monotonic(), False
+        threading.Thread(target=self._await_ready, args=(ours,), name="flowdsl-ready", daemon=True).start()
+
+    def ended(self) -> int | None:
+        """The exit code of a process that has just ended; its place is then to be filled at `not_before`."""
+        if self.process is None or (code := self.process.poll()) is None:
+            return None
+        self.ready, self.process = False, None
+        self.let_go()
+        lived = self._clock.monotonic() - self._started
+        self.pause = FIRST_PAUSE if lived >= STEADY else min(self.pause * 2, LONGEST_PAUSE)
+        self.not_before = self._clock.monotonic() + self.pause / 2
+        return code
+
+    def let_go(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
+
+    def report(self) -> Report | None:
+        """What the worker says of itself; None: it does not answer."""
+        link = self._link
+        if link is None or not self.ready:
+            return None
+        with self._asking, contextlib.suppress(OSError, msgspec.DecodeError):
+            link.settimeout(ANSWER)
+            link.sendall(ASK)
+            return msgspec.json.decode(_line(link), type=Report)
+        return None
+
+    def _await_ready(self, link: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            if _line(link) == READY and link is self._link:
+                self.ready = True
+
+
+def _line(link: socket.socket) -> bytes:
+    """Bytes up to the end of a line. Raises ConnectionError when the other end is gone."""
+    parts: list[bytes] = []
+    while not parts or not parts[-1].endswith(b"\n"):
+        part = link.recv(65536)
+        if not part:
+            raise ConnectionError("the other end is gone")
+        parts.append(part)
+    return b"".join(parts)
+
+
+class Supervisor(Collector):
+    """In: how many workers, and the arguments of `flowdsl` that start one."""
+
+    def __init__(self, count: int, arguments: Sequence[str]) -> None:
+        self._clock = SystemClock()
+        self._children = [Child(number, arguments, self._clock) for number in range(1, count + 1)]
+        self._draining = False
+        self._restarts = 0
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+
+    def run(self, signals: Signals) -> ExitCode | int:
+        """Until a signal comes; then drain all. Out: the worst exit code. Workers that end before any was ever ready are not
+        started again: what is wrong with them is in their command."""
+        try:
+            for child in self._children:
+                child.start()
+            proven = False
+            while not signals.wait(LOOK):
+                proven = proven or any(child.ready for child in self._children)
+                for child in self._children:
+                    code = child.ended()
+                    if code is not None and not proven:
+                        self._stop_all()
+                        return code
+                    if code is not None:
+                        self._restarts += 1
+                        log.warning("worker %d ended with %s and is started again", child.number, _meaning(code))
+                    if child.process is None and self._clock.monotonic() >= child.not_before:
+                        child.start()
+            return self._stop_all()
+        finally:
+            self.kill()
+
+    def _stop_all(self) -> int:
+        self._draining = True
+        running = [child.process for child in self._children if child.process is not None]
+        for process in running:
+            process.terminate()
+        codes = [process.wait() for process in running]
+        return max((128 - code if code < 0 else code for code in codes), default=0)
+
+    def kill(self) -> None:
+        """End what is still there at once."""
+        for child in self._children:
+            if child.process is not None and child.process.poll() is None:
+                child.process.kill()
+                child.process.wait()
+            child.let_go()
+
+    def health(self) -> Health:
+        """Alive while the supervisor is: it replaces sick workers itself. Ready while a worker takes work."""
+        ready = sum(report.health.ready for report in self._reports().values())
+        return Health(
+            alive=True, ready=ready > 0 and not self._draining, detail=f"{ready} of {len(self._children)} workers are ready"
+        )
+
+    def _reports(self) -> dict[int, Report]:
+        found = {child.number: child.report() for child in self._children}
+        return {number: report for number, report in found.items() if report is not None}
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """The workers' series, each with the label `worker`, and the supervisor's own."""
+        families: dict[str, Metric] = {}
+        reports = self._reports()
+        for number, report in reports.items():
+            for family in text_string_to_metric_families(report.metrics):
+                shared = family.name.startswith(SHARED)
+                if shared and family.name in families:
+                    continue
+                merged = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+                for sample in family.samples:
+                    labels = sample.labels if shared else {"worker": str(number), **sample.labels}
+                    merged.add_sample(sample.name, labels, sample.value)
+        workers = Metric("workflow_workers", "Worker processes that are ready", "gauge")
+        workers.add_sample("workflow_workers", {}, len(reports))
+        restarts = Metric("workflow_worker_restarts", "Worker processes that ended and were started again", "gauge")
+        restarts.add_sample("workflow_worker_restarts", {}, self._restarts)
+        return [*families.values(), workers, restarts]
+
+
+def _meaning(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,58 @@
+"""The intake: what was claimed, from the store or after an event, becomes work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from flowdsl.engine.core import Core
+from flowdsl.engine.metrics import SkipReason
+from flowdsl.engine.steps import Steps
+from flowdsl.engine.work import Work
+from flowdsl.model.pending import ClaimedRow
+
+
+class Intake:
+    """Counts claimed rows into their lanes, lets stale ones go and offers the rest to the executor."""
+
+    def __init__(self, core: Core, steps: Steps) -> None:
+        self._core = core
+        self._steps = steps
+
+    def take(self, owner: str, claimed: Sequence[ClaimedRow]) -> None:
+        """These rows are ours now, claimed under `owner`."""
+        if not claimed:
+            return
+        core = self._core
+        moment = core.store.now()
+        works: list[Work] = []
+        for entry in claimed:
+            lane, row = core.topics[entry.row.topic], entry.row
+            lane.take(1)
+            age = max(0.0, (moment - row.created_at).total_seconds())
+            lane.metrics.received(age, seconds(lane.options.lag_alert))
+            if entry.run is None:
+                lane.metrics.skipped(SkipReason.NOT_FOUND)
+                self._steps.drop_row(lane, row, owner)
+                continue
+            work = Work(
+                lane,
+                entry.run,
+                row_id=row.row_id,
+                owner=owner,
+                delivery=row.delivery,
+                attempts=row.attempts,
+                lapses=row.lapses,
+                waited=age,
+            )
+            if not core.accepting:
+                core.release(work)  # the engine began to stop while the store answered
+            elif self._steps.admit(work, row.version):
+                works.append(work)
+        core.offer(works)
+        if core.committer.waiting:
+            core.commit_soon()
+
+
+def seconds(duration: timedelta | None) -> float | None:
+    return None if duration is None else duration.total_seconds()

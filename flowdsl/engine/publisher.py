@@ -1,0 +1,118 @@
+"""The publisher: sends the events of rows that this process has committed and not kept for itself."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from datetime import datetime
+
+from flowdsl.clock import Clock, IdSource
+from flowdsl.engine.metrics import Metrics
+from flowdsl.errors import FlowError
+from flowdsl.model.event import Event
+from flowdsl.model.record import RunRecord
+from flowdsl.ports.event_streamer import EventStreamer
+
+log = logging.getLogger("flowdsl.publisher")
+BATCH = 256
+MOST_WAITING = 20_000
+"""Events kept while the broker is away. To drop what is beyond costs time, never a run: consumers look into the store too."""
+AFTER_ERROR = 1.0
+
+
+class Publisher:
+    """Collects events from any thread and publishes them in batches, one wait for the broker's confirms each.
+
+    An event is a hint: its row is in the store already, so an event that never leaves is found there by a consumer.
+    """
+
+    def __init__(self, streamer: EventStreamer, clock: Clock, ids: IdSource, metrics: Metrics) -> None:
+        self._streamer = streamer
+        self._clock = clock
+        self._ids = ids
+        self._metrics = metrics
+        self._queue: deque[Event] = deque(maxlen=MOST_WAITING)
+        self._leading = threading.Lock()
+        self._not_before = 0.0
+        self._failing = False
+
+    def announce(self, topic: str, record: RunRecord, at: datetime) -> None:
+        """A row of this run waits in `topic`. To be sent by the next `flush` or `step`."""
+        if len(self._queue) == MOST_WAITING:
+            self._metrics.unpublished.inc()
+        self._queue.append(
+            Event(
+                event_id=self._ids(),
+                topic=stream_topic(record.namespace, topic),
+                namespace=record.namespace,
+                workflow=record.workflow,
+                foreign_id=record.foreign_id,
+                run_id=record.run_id,
+                row_id=record.run_id,
+                version=record.version,
+                created_at=at,
+            )
+        )
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._queue)
+
+    def step(self) -> bool:
+        """Publish one batch. True: there may be more right away."""
+        if not self._queue or self._clock.monotonic() < self._not_before:
+            return False
+        with self._leading:
+            return self._publish()
+
+    def flush(self) -> None:
+        """Publish what waits, unless another thread is at it."""
+        while self._queue and self._clock.monotonic() >= self._not_before:
+            if not self._leading.acquire(blocking=False):
+                return  # whoever leads looks at the queue again after it has let go of its lock
+            try:
+                while self._publish():
+                    pass
+            finally:
+                self._leading.release()
+
+    def next_due(self) -> float | None:
+        return self._not_before if self._queue else None
+
+    def _publish(self) -> bool:
+        batch: list[Event] = []
+        while self._queue and len(batch) < BATCH:
+            batch.append(self._queue.popleft())
+        if not batch:
+            return False
+        try:
+            confirmed = self._streamer.publish(batch)
+        except FlowError as error:
+            if not self._failing:
+                log.warning("publishing failed, consumers find the rows in the store meanwhile: %s", error)
+            self._failing = True
+            self._not_before = self._clock.monotonic() + AFTER_ERROR
+            self._put_back(batch)
+            return False
+        if self._failing:
+            log.info("publishing works again")
+            self._failing = False
+        refused = [event for event, fine in zip(batch, confirmed, strict=True) if not fine]
+        self._metrics.published.inc(len(batch) - len(refused))
+        if refused:
+            self._put_back(refused)
+            self._not_before = self._clock.monotonic() + AFTER_ERROR
+            return False
+        return bool(self._queue)
+
+    def _put_back(self, events: list[Event]) -> None:
+        """Oldest first again, as far as there is room."""
+        room = MOST_WAITING - len(self._queue)
+        self._metrics.unpublished.inc(max(0, len(events) - room))
+        self._queue.extendleft(reversed(events[:room]))
+
+
+def stream_topic(namespace: str, topic: str) -> str:
+    """The topic's name on a streamer, which fleets of several namespaces may share."""
+    return f"{namespace}/{topic}"

@@ -1,0 +1,149 @@
+"""Workers of a fleet are killed at random moments, again and again: every run arrives, every transition happens once.
+
+FLOWDSL_KILL_RUNS and FLOWDSL_KILLS make it larger; FLOWDSL_KILL_SEED repeats a run's moments.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from examples.fleet import app
+from flowdsl import Engine, RunState
+from flowdsl.ports.record_store import RecordStore
+from flowdsl_sql.record_store import open_store
+from tests.services import RABBITMQ, REDIS, broker, sql_database
+
+ROOT = Path(__file__).parent.parent.parent
+RUNS = int(os.environ.get("FLOWDSL_KILL_RUNS", "120"))
+KILLS = int(os.environ.get("FLOWDSL_KILLS", "3"))
+SEED = int(os.environ.get("FLOWDSL_KILL_SEED", "1"))
+WORKERS = 3
+STEP_MS = KILLS * 75_000 / (RUNS * 3)
+"""So long that three workers with ten places a step are busy for a second a kill: most of them die with claims."""
+PATIENCE = timedelta(seconds=60 + RUNS / 20)
+PAIRS = [("sqlite", ""), ("postgresql", ""), ("postgresql", "rabbitmq"), ("postgresql", "redis"), ("mariadb", "rabbitmq")]
+
+WORKER = """
+from datetime import timedelta
+from flowdsl import Engine
+from examples.fleet.app import parcels
+import os, sys
+
+store, streamer, handoff = sys.argv[1:]
+with Engine.from_url(
+    parcels, store=store, streamer=streamer or None, handoff=handoff == "on",
+    beat=timedelta(milliseconds=500), lapse=timedelta(seconds=2), lease=timedelta(seconds=2),
+) as engine:
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+@dataclass
+class Place:
+    store: str
+    streamer: str
+
+
+@pytest.fixture(params=PAIRS, ids=["-".join(part for part in pair if part) for pair in PAIRS])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    kind, stream = request.param
+    query = f"?prefix=t{uuid.uuid4().hex[:12]}."
+    urls = {"": "", "rabbitmq": f"{RABBITMQ}{query}&expires=300", "redis": f"kombu+{REDIS}{query}"}
+    if stream:
+        broker(RABBITMQ if stream == "rabbitmq" else REDIS)
+    with sql_database(kind, tmp_path) as url:
+        open_store(url, migrate=True).close()
+        yield Place(url, urls[stream])
+
+
+class Fleet:
+    """Worker processes, each replaced as soon as it was killed."""
+
+    def __init__(self, place: Place, handoff: str) -> None:
+        self._command = [sys.executable, "-c", WORKER, place.store, place.streamer, handoff]
+        self.workers = [self._start() for _ in range(WORKERS)]
+        for worker in self.workers:
+            self._await(worker)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, app.STEP_MS: str(STEP_MS)}
+        return subprocess.Popen(self._command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def _await(self, worker: subprocess.Popen[bytes]) -> None:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"ready\n"
+
+    def kill(self, number: int) -> int:
+        """Kill one with the signal that nobody can catch, and put another in its place; its process id."""
+        victim = self.workers[number]
+        victim.kill()
+        victim.communicate()
+        self.workers[number] = self._start()
+        self._await(self.workers[number])
+        return victim.pid
+
+    def end(self) -> None:
+        for worker in self.workers:
+            worker.kill()
+            worker.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("handoff", ["on", "off"])
+def test_nothing_is_lost_and_nothing_happens_twice(place: Place, handoff: str) -> None:
+    moments = random.Random(SEED)
+    client = Engine.client(app.parcels, store=place.store, streamer=place.streamer or None)
+    store = open_store(place.store)
+    fleet = Fleet(place, handoff)
+    began = time.monotonic()
+    try:
+        entries = [(f"p-{number}", app.Parcel(weight_g=number)) for number in range(RUNS)]
+        handles = client.trigger_many(app.parcels, entries)
+        held = 0
+        for _ in range(KILLS):
+            time.sleep(moments.uniform(0.05, 0.5))
+            number = moments.randrange(WORKERS)
+            held += claims(place.store, store, fleet.workers[number].pid) > 0
+            fleet.kill(number)
+        for handle in handles:
+            handle.wait(timeout=PATIENCE)
+        records = [handle.record() for handle in handles]
+        seconds = time.monotonic() - began
+        histories = [handle.history() for handle in handles]
+    finally:
+        fleet.end()
+        client.stop()
+        store.close()
+    figures = {"runs": RUNS, "kills": KILLS, "of a worker with claims": held, "seconds": round(seconds, 1)}
+    print(json.dumps(figures))
+    assert len(records) == RUNS
+    assert {record.state for record in records} == {RunState.COMPLETED}
+    expected = [(1, "announced"), (2, "labelled"), (3, "loaded"), (4, "delivered")]
+    assert [rows for rows in histories if [(row.version, row.to_status) for row in rows] != expected] == []
+
+
+def claims(url: str, store: RecordStore, pid: int) -> int:
+    """Rows that the process holds."""
+    owner = next((instance.owner for instance in store.instances("default") if instance.pid == pid), None)
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    try:
+        with engine.connect() as connection:
+            query = sqlalchemy.text("SELECT COUNT(*) FROM flowdsl_pending WHERE owner = :owner")
+            return int(connection.execute(query, {"owner": owner}).scalar_one())
+    finally:
+        engine.dispose()

@@ -1,0 +1,159 @@
+"""An engine with a streamer: events bring the rows, and nothing depends on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from flowdsl.errors import StreamerError
+from flowdsl.memory.event_streamer import MemoryEventStreamer
+from flowdsl.memory.record_store import MemoryRecordStore
+from flowdsl.memory.role_scheduler import MemoryRoleScheduler
+from flowdsl.model.event import Event
+from flowdsl.model.run_state import RunState
+from flowdsl.testing.clock import ManualClock
+from flowdsl.testing.stepped import SteppedEngine
+from tests.unit.engine.script import Order, Script
+
+SECOND = timedelta(seconds=1)
+
+
+class Recording(MemoryEventStreamer):
+    """Remembers what was published, and can be told to fail, to lose or to double."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.published: list[Event] = []
+        self.copies = 1
+        self.away = False
+
+    def publish(self, events: Sequence[Event]) -> Sequence[bool]:
+        if self.away:
+            raise StreamerError("the broker is away.")
+        self.published += events
+        return super().publish([event for event in events for _ in range(self.copies)])[: len(events)] or [True] * len(events)
+
+
+class Fleet:
+    """Instances that share a store and a streamer."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.clock = ManualClock()
+        self.store = MemoryRecordStore(self.clock)
+        self.roles = MemoryRoleScheduler(self.clock)
+        self.streamer = Recording()
+
+    def instance(self, **settings: object) -> SteppedEngine:
+        return self.script.engine(
+            clock=self.clock, store=self.store, roles=self.roles, streamer=self.streamer, seed=id(settings) % 1000, **settings
+        )
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return Fleet(Script())
+
+
+def test_each_transition_that_is_not_handed_over_is_announced_once(fleet: Fleet) -> None:
+    with fleet.instance(handoff=False) as engine:
+        handle = engine.trigger(fleet.script.workflow, "o-1", Order(1))
+        engine.run_until_idle()
+        assert handle.record().state is RunState.COMPLETED
+    assert [(event.topic, event.row_id, event.version) for event in fleet.streamer.published] == [
+        ("default/orders/created", handle.run_id, 1),
+        ("default/orders/paid", handle.run_id, 2),
+    ]
+    assert all(event.body == b"" and event.foreign_id == "o-1" for event in fleet.streamer.published)
+
+
+def test_what_stays_in_the_process_is_not_announced(fleet: Fleet) -> None:
+    with fleet.instance() as engine:
+        handle = engine.trigger(fleet.script.workflow, "o-1", Order(1))
+        engine.run_until_idle()
+        assert handle.record().state is RunState.COMPLETED
+    assert fleet.streamer.published == []
+
+
+@pytest.mark.parametrize("handoff", [True, False])
+def test_handoff_changes_speed_and_nothing_else(fleet: Fleet, handoff: bool) -> None:
+    with fleet.instance(handoff=handoff) as engine:
+        handles = engine.trigger_many(fleet.script.workflow, [(f"o-{number}", Order(number)) for number in range(50)])
+        engine.run_until_idle()
+        rows = [[(row.version, row.from_status, row.to_status) for row in handle.history()] for handle in handles]
+    assert rows == [[(1, None, "created"), (2, "created", "paid"), (3, "paid", "shipped")]] * 50
+    assert len(fleet.script.keys) == 50
+
+
+def test_an_event_brings_a_client_s_run_to_a_worker_without_a_look_at_the_store(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fleet.instance() as worker:
+        worker.run_until_idle()
+        client = fleet.instance(works=False)
+        handle = client.trigger(fleet.script.workflow, "o-1", Order(1))
+        monkeypatch.setattr(fleet.store, "claim", lambda *_: pytest.fail("the store was asked"))
+        for _ in range(5):
+            worker.step()
+        assert handle.record().state is RunState.COMPLETED
+
+
+def test_an_event_that_comes_twice_runs_nothing_twice(fleet: Fleet) -> None:
+    fleet.streamer.copies = 3
+    with fleet.instance(handoff=False) as engine:
+        engine.trigger(fleet.script.workflow, "o-1", Order(1))
+        engine.run_until_idle()
+        assert len(fleet.script.keys) == 1
+        assert engine.metrics.registry.get_sample_value("workflow_stale_events_count") or 0 >= 2
+
+
+def test_an_event_that_is_lost_costs_one_poll(fleet: Fleet) -> None:
+    fleet.streamer.copies = 0
+    with fleet.instance(handoff=False) as engine:
+        handle = engine.trigger(fleet.script.workflow, "o-1", Order(1))
+        engine.advance(2 * SECOND)
+        assert handle.record().state is RunState.COMPLETED
+
+
+def test_a_broker_that_is_away_holds_nothing_up_and_gets_its_events_when_it_is_back(fleet: Fleet) -> None:
+    fleet.streamer.away = True
+    with fleet.instance(handoff=False) as engine:
+        handle = engine.trigger(fleet.script.workflow, "o-1", Order(1))
+        engine.advance(3 * SECOND)
+        assert handle.record().state is RunState.COMPLETED
+        fleet.streamer.away = False
+        engine.advance(2 * SECOND)
+        assert [event.version for event in fleet.streamer.published] == [1, 2]
+
+
+def test_an_instance_without_the_role_fetches_nothing_ahead() -> None:
+    fleet = Fleet(Script(parallel_count=1))
+    with fleet.instance() as first, fleet.instance() as second:
+        for engine in (first, second):
+            engine.run_until_idle()
+        idle = [engine for engine in (first, second) if not any(lane.slots for lane in engine._the_core().lanes.values())]
+        for engine in idle:
+            reader = engine.worker.reader
+            assert reader is not None
+            assert not reader._read
+        client = fleet.instance(works=False)
+        handles = client.trigger_many(fleet.script.workflow, [(f"o-{number}", Order(number)) for number in range(20)])
+        for _ in range(200):
+            first.step()
+            second.step()
+        assert {handle.record().state for handle in handles} == {RunState.COMPLETED}
+
+
+def test_rows_given_back_by_a_drain_are_announced_to_the_others(fleet: Fleet) -> None:
+    first = fleet.instance(handoff=False)
+    first.start()
+    client = fleet.instance(works=False)
+    client.trigger_many(fleet.script.workflow, [(f"o-{number}", Order(number)) for number in range(5)])
+    reader = first.worker.reader
+    assert reader is not None
+    assert reader.step()
+    before = len(fleet.streamer.published)
+    first.stop()
+    assert len(fleet.streamer.published) == before + 5

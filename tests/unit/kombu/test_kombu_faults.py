@@ -1,0 +1,265 @@
+"""The streamer over kombu when connections, consumers and messages fail. On the RabbitMQ of this machine."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from kombu.connection import Connection
+
+from flowdsl.engine import discovery
+from flowdsl.errors import ConfigurationError, MissingExtraError, StreamerError
+from flowdsl.model.event import Event
+from flowdsl.model.pending import TopicQuota
+from flowdsl.ports.event_streamer import EventReceiver
+from flowdsl_kombu import sender
+from flowdsl_kombu.event_streamer import KombuEventStreamer, open_streamer
+from flowdsl_kombu.traits import TRAITS
+from tests.services import RABBITMQ, broker
+
+PATIENCE = timedelta(seconds=15)
+TOPIC = "default/orders/created"
+
+
+class Proxy:
+    """A TCP proxy before the broker, that can cut every connection or swallow what the broker says."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._target = (parts.hostname or "127.0.0.1", parts.port or 5672)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._silent = threading.Event()
+        port = self._server.getsockname()[1]
+        self.url = url.replace(f"{parts.hostname}:{parts.port}", f"127.0.0.1:{port}")
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def cut(self) -> None:
+        for pair in self._pairs:
+            for end in pair:
+                shut(end)
+        self._pairs.clear()
+
+    def silence(self) -> None:
+        self._silent.set()
+
+    def close(self) -> None:
+        shut(self._server)
+        self._server.close()
+        self.cut()
+        for thread in self._threads:
+            thread.join()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                return
+            remote = socket.create_connection(self._target)
+            self._pairs.append((client, remote))
+            for ends in ((client, remote, False), (remote, client, True)):
+                thread = threading.Thread(target=self._copy, args=ends)
+                self._threads.append(thread)
+                thread.start()
+
+    def _copy(self, source: socket.socket, target: socket.socket, answers: bool) -> None:
+        with source:
+            try:
+                while data := source.recv(65536):
+                    if not (answers and self._silent.is_set()):
+                        target.sendall(data)
+            except OSError:
+                pass
+            finally:
+                shut(target)
+
+
+def shut(end: socket.socket) -> None:
+    try:
+        end.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+
+
+@pytest.fixture
+def prefix() -> str:
+    return f"t{uuid.uuid4().hex[:12]}."
+
+
+@pytest.fixture
+def options(prefix: str) -> str:
+    return f"?prefix={prefix}&expires=60"
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    made = Proxy(broker(RABBITMQ))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def streamer(options: str) -> Iterator[KombuEventStreamer]:
+    made = open_streamer(broker(RABBITMQ) + options)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def through(proxy: Proxy, options: str) -> Iterator[KombuEventStreamer]:
+    """The same names, by way of the proxy."""
+    made = open_streamer(proxy.url + options)
+    yield made
+    made.close()
+
+
+def make() -> Event:
+    return Event(event_id=uuid.uuid4().hex, topic=TOPIC, created_at=datetime.now(UTC))
+
+
+def receive(receiver: EventReceiver, count: int) -> list[Event]:
+    """`count` events, whatever fails meanwhile."""
+    found: list[Event] = []
+    for _ in range(50):
+        try:
+            got = receiver.receive([TopicQuota(TOPIC, count - len(found))], PATIENCE)
+        except StreamerError:
+            continue
+        assert got, f"{len(found)} of {count} came"
+        found += got
+        if len(found) == count:
+            return found
+    raise AssertionError("it never came to rest")
+
+
+def test_publishing_goes_on_after_its_connection_was_cut(through: KombuEventStreamer, proxy: Proxy, streamer: Any) -> None:
+    receiver = streamer.receiver("a", [TOPIC])
+    first, second = make(), make()
+    assert list(through.publish([first])) == [True]
+    proxy.cut()
+    assert list(through.publish([second])) == [True]
+    assert {event.event_id for event in receive(receiver, 2)} == {first.event_id, second.event_id}
+
+
+def test_a_receiver_whose_connection_was_cut_hears_again(through: KombuEventStreamer, proxy: Proxy, streamer: Any) -> None:
+    receiver = through.receiver("a", [TOPIC])
+    streamer.publish([make()])
+    (held,) = receive(receiver, 1)
+    proxy.cut()
+    with pytest.raises(StreamerError, match="tried again"):
+        receiver.receive([TopicQuota(TOPIC, 1)], timedelta(seconds=1))
+    (again,) = receive(receiver, 1)
+    assert again == held, "it was not acknowledged"
+    receiver.acknowledge([again])
+    later = make()
+    streamer.publish([later])
+    assert receive(receiver, 1) == [later]
+
+
+def test_an_acknowledgement_of_an_earlier_connection_is_dropped(
+    through: KombuEventStreamer, proxy: Proxy, streamer: KombuEventStreamer
+) -> None:
+    receiver = through.receiver("a", [TOPIC])
+    streamer.publish([make()])
+    (held,) = receive(receiver, 1)
+    proxy.cut()
+    receiver.acknowledge([held])  # harmless, and without effect
+    assert receive(receiver, 1) == [held]
+
+
+def test_a_broker_that_never_confirms_is_an_error_within_the_time(
+    through: KombuEventStreamer, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "CONFIRM_TIMEOUT", 0.3)
+    through.publish([make()])
+    proxy.silence()
+    with pytest.raises(StreamerError, match="did not confirm 2 of 2 events"):
+        through.publish([make(), make()])
+
+
+def test_what_a_killed_reader_held_comes_to_another(streamer: KombuEventStreamer, options: str) -> None:
+    other = streamer.receiver("a", [TOPIC])
+    other.close()
+    events = [make() for _ in range(3)]
+    code = f"""
+import sys
+from datetime import timedelta
+from flowdsl.model.pending import TopicQuota
+from flowdsl_kombu.event_streamer import open_streamer
+receiver = open_streamer({broker(RABBITMQ) + options!r}).receiver("a", [{TOPIC!r}])
+found = []
+while len(found) < 3:
+    found += receiver.receive([TopicQuota({TOPIC!r}, 3)], timedelta(seconds=15))
+print("held", flush=True)
+sys.stdin.read()
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with process:
+        streamer.publish(events)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        process.kill()
+    again = receive(streamer.receiver("a", [TOPIC]), 3)
+    assert {event.event_id for event in again} == {event.event_id for event in events}
+
+
+def test_what_is_no_event_is_put_aside_and_its_content_is_not_logged(
+    streamer: KombuEventStreamer, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver = streamer.receiver("a", [TOPIC])
+    with Connection(RABBITMQ) as connection, connection.channel() as channel:
+        for body in (b"not json: hunter2", b'{"event_id": 7, "secret": "hunter2"}', b"[" * 100_000):
+            channel.basic_publish(channel.prepare_message(body), exchange=f"{prefix}events", routing_key=TOPIC)
+    good = make()
+    streamer.publish([good])
+    with caplog.at_level(logging.DEBUG):
+        assert receive(receiver, 1) == [good]
+    assert sum("put aside" in record.message for record in caplog.records) == 3
+    assert "hunter2" not in caplog.text
+    receiver.acknowledge([good])
+    receiver.close()
+    assert list(streamer.receiver("a", [TOPIC]).receive([TopicQuota(TOPIC, 9)], timedelta(milliseconds=200))) == []
+
+
+def test_an_unreachable_broker_is_an_error_with_a_remedy_and_without_the_password() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    streamer = open_streamer(f"amqp://ada:hunter2@127.0.0.1:{port}//")
+    with pytest.raises(StreamerError, match="Check that the broker runs") as caught:
+        streamer.publish([make()])
+    assert "hunter2" not in str(caught.value)
+    streamer.close()
+
+
+def test_a_transport_that_is_not_in_the_table_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="amqp, amqps, memory"):
+        open_streamer("kombu+qpid://host")
+
+
+def test_a_missing_kombu_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "flowdsl_kombu"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "kombu", None)
+    monkeypatch.setitem(sys.modules, "kombu.connection", None)
+    with pytest.raises(MissingExtraError, match=r"flowdsl\[kombu\]"):
+        discovery.open_streamer("amqp://127.0.0.1//")
+
+
+@pytest.mark.parametrize("transport", sorted(TRAITS))
+def test_names_fit_the_transport_and_different_ones_stay_different(transport: str) -> None:
+    traits = TRAITS[transport]
+    topics = ["a/b", "a/b ", "ü/ü", "x" * 300, "x" * 301]
+    queues = [traits.queue("p.", "name", topic) for topic in topics]
+    assert len(set(queues)) == len(topics)
+    assert all(len(queue) <= traits.longest_name for queue in queues)

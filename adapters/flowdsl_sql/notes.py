@@ -11,7 +11,8 @@ import msgspec
 
 from flowdsl_sql.database import Session
 
-CHANNEL = "flowdsl"
+CHANNEL = "'flowdsl_' || md5(coalesce(current_schema(), ''))"
+"""SQL: notifications go through the whole database, so each schema's tables have a channel of their own."""
 MAX_NOTE = 7000
 """Bytes; the server takes fewer than 8000."""
 
@@ -27,7 +28,7 @@ def notify(session: Session, sender: str, wakes: Iterable[tuple[str, str]]) -> N
         note = msgspec.json.encode([sender, namespace, *sorted(some)])
         if len(note) > MAX_NOTE:
             note = msgspec.json.encode([sender, namespace])
-        session.later("SELECT pg_notify(?, ?)", (CHANNEL, note.decode()))
+        session.later(f"SELECT pg_notify({CHANNEL}, ?)", (note.decode(),))
 
 
 def read_note(payload: str) -> tuple[str, str, list[str]]:

@@ -103,7 +103,8 @@ class NotificationWatcher(_Thread):
         self._rope.close()
 
     def watch(self, driver: Any, ready: threading.Event) -> None:
-        driver.execute(f"LISTEN {CHANNEL}")
+        (channel,) = driver.execute(f"SELECT {CHANNEL}").fetchone()
+        driver.execute(f"LISTEN {channel}")
         ready.set()
         while not self.stopping.is_set():
             heard, _, _ = select.select([driver, self._bell], [], [], ALIVE)

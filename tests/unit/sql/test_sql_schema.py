@@ -138,5 +138,7 @@ def test_mysql_8_gets_the_statements_that_were_reviewed() -> None:
     parts.append(mysql_writer.MOVE_RUNS.format(values=f"{mysql_writer.FIRST} UNION ALL {mysql_writer.NEXT}"))
     parts.append(mysql_writer.UPSERT_ROWS)
     text = "\n\n".join("\n".join(line.rstrip() for line in part.expandtabs(4).splitlines()) for part in parts) + "\n"
+    # The oldest SQLAlchemy that is allowed writes these two in either order, by the hash seed.
+    text = text.replace(")CHARSET=utf8mb4 ENGINE=InnoDB", ")ENGINE=InnoDB CHARSET=utf8mb4")
 
     assert text == MYSQL8.read_text()

@@ -116,6 +116,9 @@ def _postgresql(url: URL) -> Engine:
         "lock_timeout": f"{LOCK_TIMEOUT}s",
         "statement_timeout": f"{STATEMENT_TIMEOUT}s",
         "plan_cache_mode": "force_generic_plan",
+        "enable_seqscan": "off",  # every statement has its index, and a plan made for an empty table would not use it
+        "jit": "off",
+        "default_transaction_isolation": "read\\ committed",
         "idle_in_transaction_session_timeout": f"{IDLE_TRANSACTION_TIMEOUT}s",
     }
     given = url.query.get("options", "")

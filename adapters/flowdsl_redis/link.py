@@ -57,7 +57,7 @@ def connect(address: Address) -> Any:
     """A client with a pool of connections; nothing is connected yet, and a forked child gets connections of its own. What fails
     is not tried again in secret: a command that was sent may have been done. Raises ConfigurationError."""
     try:
-        return redis.Redis.from_url(
+        client: Any = redis.Redis.from_url(
             address.url,
             socket_connect_timeout=CONNECT_TIMEOUT,
             socket_timeout=ANSWER_TIMEOUT,
@@ -66,6 +66,8 @@ def connect(address: Address) -> Any:
             retry=Retry(NoBackoff(), 0),
             client_name="flowdsl",
         )
+        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)  # an option that it does not know
+        return client
     except (ValueError, TypeError) as error:
         raise ConfigurationError(
             f"the URL {address.shown} cannot be read: {error}", remedy="Write e.g. redis://user:password@host:6379/0."

@@ -59,6 +59,13 @@ def test_edges_are_kept_in_the_order_in_which_they_are_declared() -> None:
     assert edges == [("meet", "end"), ("right", "meet"), ("left", "meet")]
 
 
+def test_statuses_are_listed_in_the_order_of_their_first_mention() -> None:
+    graph = two_starts().graph
+
+    assert graph.nodes == ("meet", "end", "right", "left")
+    assert (graph.starts, graph.terminal) == (("right", "left"), ("end",))
+
+
 def test_zero_and_negative_numbers_are_statuses_like_others() -> None:
     workflow = Workflow("levels", object_type=Thing, status_type=Level)
 

@@ -19,6 +19,7 @@ TABLE = ROOT / "tests" / "behaviours"
 
 SECTIONS: dict[str, tuple[int, int]] = {
     "a": (1, 29),
+    "b": (30, 43),
 }
 """File: the first and the last number of its entries, none left out."""
 

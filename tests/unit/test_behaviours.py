@@ -20,6 +20,8 @@ TABLE = ROOT / "tests" / "behaviours"
 SECTIONS: dict[str, tuple[int, int]] = {
     "a": (1, 29),
     "b": (30, 43),
+    "c": (44, 75),
+    "d": (76, 97),
 }
 """File: the first and the last number of its entries, none left out."""
 

@@ -22,6 +22,11 @@ SECTIONS: dict[str, tuple[int, int]] = {
     "b": (30, 43),
     "c": (44, 75),
     "d": (76, 97),
+    "l": (186, 200),
+    "o": (211, 233),
+    "p": (234, 241),
+    "q": (242, 251),
+    "u": (301, 305),
 }
 """File: the first and the last number of its entries, none left out."""
 

@@ -27,6 +27,8 @@ SECTIONS: dict[str, tuple[int, int]] = {
     "p": (234, 241),
     "q": (242, 251),
     "u": (301, 305),
+    "v": (306, 319),
+    "x": (343, 346),
 }
 """File: the first and the last number of its entries, none left out."""
 

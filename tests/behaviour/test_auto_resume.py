@@ -98,3 +98,25 @@ def test_a_pause_that_the_store_could_not_take_is_stored_later_and_the_step_not_
         assert not away
         assert handle.record().state is RunState.PAUSED
         assert len(job.begun) == 1
+
+
+def test_a_resumption_that_the_store_could_not_take_is_made_later(world: World) -> None:
+    job = Job(world.clock, failing, own={"pause_after_err_count": 1})
+    away = [True, True]
+
+    def commit(changes: Any) -> Any:
+        if away and any(isinstance(change, MoveRun) and change.origin.cause is Cause.AUTO_RESUME for change in changes):
+            away.pop()
+            raise StoreUnavailableError("the database is away.")
+        return world.store.commit(changes)
+
+    with world.engine(job.workflow, store=Doctored(world.store, commit=commit)) as engine:
+        trigger(engine, job)
+        engine.advance(HOUR + 5 * SECOND)
+        assert len(job.begun) == 1
+
+        for _ in range(5):
+            engine.advance(5 * SECOND)
+
+        assert not away
+        assert len(job.begun) == 2

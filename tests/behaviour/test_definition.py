@@ -27,6 +27,11 @@ class Level(IntEnum):
     ABOVE = 1
 
 
+class Vast(IntEnum):
+    BELOW = -(2**40)
+    ABOVE = 2**70
+
+
 def two_starts() -> Workflow[Thing, Path]:
     workflow = Workflow("paths", object_type=Thing, status_type=Path)
 
@@ -84,6 +89,21 @@ def test_zero_and_negative_numbers_are_statuses_like_others() -> None:
         assert handle.run().status is Level.ABOVE
         assert handle.record().state is RunState.COMPLETED
         assert [row.to_status for row in handle.history()] == ["-1", "0", "1"]
+
+
+def test_a_status_may_be_a_number_of_any_size() -> None:
+    workflow = Workflow("vast", object_type=Thing, status_type=Vast)
+
+    @workflow.step(from_=Vast.BELOW, to=Vast.ABOVE)
+    def rise(run: Run[Thing, Vast]) -> Vast:
+        return Vast.ABOVE
+
+    with SteppedEngine(workflow) as engine:
+        handle = engine.trigger(workflow, "thing", Thing())
+        engine.run_until_idle()
+
+        assert handle.run().status is Vast.ABOVE
+        assert [row.to_status for row in handle.history()] == [str(-(2**40)), str(2**70)]
 
 
 def test_a_status_declared_later_to_lead_on_is_no_end_any_more() -> None:

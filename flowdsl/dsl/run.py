@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from flowdsl.model.outcome import Outcome, OutcomeKind
@@ -67,7 +68,7 @@ class Run(Generic[ObjectT, StatusT]):
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        return self.record.metadata
+        return MappingProxyType(self.record.metadata)  # what a step wrote here would reach some later steps and not others
 
     @property
     def idempotency_key(self) -> str:

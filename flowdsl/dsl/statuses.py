@@ -71,4 +71,4 @@ class Statuses(Generic[StatusT]):
         return tuple(self._keys)
 
     def _by_any(self, text: str) -> StatusT:
-        return self._members.get(text) or self.type[text]
+        return self._members[text] if text in self._members else self.type[text]

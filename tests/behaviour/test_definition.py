@@ -27,6 +27,11 @@ class Level(IntEnum):
     ABOVE = 1
 
 
+class Vast(IntEnum):
+    BELOW = -(2**40)
+    ABOVE = 2**70
+
+
 def two_starts() -> Workflow[Thing, Path]:
     workflow = Workflow("paths", object_type=Thing, status_type=Path)
 
@@ -59,6 +64,13 @@ def test_edges_are_kept_in_the_order_in_which_they_are_declared() -> None:
     assert edges == [("meet", "end"), ("right", "meet"), ("left", "meet")]
 
 
+def test_statuses_are_listed_in_the_order_of_their_first_mention() -> None:
+    graph = two_starts().graph
+
+    assert graph.nodes == ("meet", "end", "right", "left")
+    assert (graph.starts, graph.terminal) == (("right", "left"), ("end",))
+
+
 def test_zero_and_negative_numbers_are_statuses_like_others() -> None:
     workflow = Workflow("levels", object_type=Thing, status_type=Level)
 
@@ -77,6 +89,21 @@ def test_zero_and_negative_numbers_are_statuses_like_others() -> None:
         assert handle.run().status is Level.ABOVE
         assert handle.record().state is RunState.COMPLETED
         assert [row.to_status for row in handle.history()] == ["-1", "0", "1"]
+
+
+def test_a_status_may_be_a_number_of_any_size() -> None:
+    workflow = Workflow("vast", object_type=Thing, status_type=Vast)
+
+    @workflow.step(from_=Vast.BELOW, to=Vast.ABOVE)
+    def rise(run: Run[Thing, Vast]) -> Vast:
+        return Vast.ABOVE
+
+    with SteppedEngine(workflow) as engine:
+        handle = engine.trigger(workflow, "thing", Thing())
+        engine.run_until_idle()
+
+        assert handle.run().status is Vast.ABOVE
+        assert [row.to_status for row in handle.history()] == [str(-(2**40)), str(2**70)]
 
 
 def test_a_status_declared_later_to_lead_on_is_no_end_any_more() -> None:

@@ -133,3 +133,17 @@ def test_a_slow_step_does_not_hold_back_another_workflow_step() -> None:
         opened.set()
         for handle in blocked:
             handle.wait(timeout=LONG)
+
+
+def test_an_instance_that_waits_for_its_role_stops_at_once() -> None:
+    store, roles = MemoryRecordStore(), MemoryRoleScheduler()
+    kept = Doctored(store, close=lambda: None)
+    workflow = workflow_of(succeed, parallel_count=1)
+    with engine_of(workflow, kept, roles=roles) as holder:
+        standby = engine_of(workflow, kept, roles=roles)
+        standby.start()
+        assert standby.states()["jobs/new-consumer-1-of-1"] is ProcessState.IDLE
+
+        assert standby.stop(timedelta(0))
+
+        assert holder.trigger(workflow, "o", Thing()).wait(timeout=LONG).status is Status.DONE

@@ -105,6 +105,20 @@ def test_a_resume_clears_the_reason_and_the_step_runs(world: World) -> None:
         assert handle.record().state is S.COMPLETED
 
 
+def test_a_paused_run_may_be_cancelled(world: World) -> None:
+    job = Job(world.clock)
+    with world.engine(job.workflow) as engine:
+        (handle,) = trigger(world.outsider(job.workflow), job)
+        handle.pause("lunch")
+
+        after = handle.cancel("no dinner", actor="Ada")
+        engine.run_until_idle()
+
+        assert (after.state, after.reason, after.actor) == (S.CANCELLED, "no dinner", "Ada")
+        assert job.begun == []
+        assert trigger(engine, job)[0].created
+
+
 @pytest.mark.parametrize("verb", ["pause", "cancel"])
 def test_the_same_state_again_is_refused_and_stores_nothing(world: World, verb: str) -> None:
     job = Job(world.clock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
@@ -91,6 +92,26 @@ def test_the_run_that_a_step_was_given_may_be_kept(world: World) -> None:
 
     kept = [(run.foreign_id, run.status, run.object.note) for run in seen if run.status is Stage.ONE]
     assert sorted(kept) == [("a", Stage.ONE, "first"), ("b", Stage.ONE, "first")]
+
+
+def test_a_step_cannot_change_the_metadata_of_its_run(world: World) -> None:
+    refused: list[TypeError] = []
+
+    def write(run: Run[Thing, Status]) -> Answer:
+        metadata: Any = run.metadata
+        try:
+            metadata["tenant"] = "red"
+        except TypeError as error:
+            refused.append(error)
+        return Status.DONE
+
+    job = Job(world.clock, write)
+    with world.engine(job.workflow) as engine:
+        handle = engine.trigger(job.workflow, "thing", Thing(), metadata={"tenant": "blue"})
+        engine.run_until_idle()
+
+        assert len(refused) == 1
+        assert dict(handle.record().metadata) == {"tenant": "blue"}
 
 
 def test_a_failed_attempt_hands_the_next_one_the_object_as_it_was_stored(world: World) -> None:

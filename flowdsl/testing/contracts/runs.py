@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -34,6 +36,17 @@ class RunRules:
         assert dict(record.metadata) == metadata_before
         assert (record.tags, record.parent_run_id, record.priority) == (("rot", "grün"), "parent", 3)
         assert record.change_id == change.change_id
+
+    def test_what_was_answered_cannot_change_what_is_stored(self, world: World) -> None:
+        record = world.started("order-1", metadata={"tenant": "blue"})
+        claimed = world.claim_one(world.owner()).run
+        latest = world.store.latest(NAMESPACE, "orders", "order-1")
+        for answer in (record, claimed, latest):
+            assert answer is not None
+            metadata: Any = answer.metadata
+            with suppress(TypeError):
+                metadata["tenant"] = "red"
+        assert dict(world.run(record.run_id).metadata) == {"tenant": "blue"}
 
     def test_times_are_kept_to_the_microsecond(self, world: World) -> None:
         world.clock.advance(timedelta(microseconds=123457))

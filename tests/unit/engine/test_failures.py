@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from flowdsl.dsl.run import Run
 from flowdsl.engine.steps import AutoResume
 from flowdsl.model.history import Cause
 from flowdsl.model.run_state import RunState
@@ -54,3 +55,13 @@ def test_after_the_limit_of_failures_the_run_is_paused_with_the_error_and_resume
         assert len(script.attempts) == 9, "three rounds of three: the first and two automatic resumes"
         assert handle.record().state is RunState.PAUSED
         assert [row.cause for row in handle.history()].count(Cause.AUTO_RESUME) == 2
+
+
+def test_failures_between_successes_do_not_add_up() -> None:
+    rounds = [answer for _ in range(10) for answer in (ValueError("no"), Run.save_and_repeat)]
+    script = Script(*rounds, Status.PAID, pause_after_err_count=2)
+    with script.engine() as engine:
+        handle = engine.trigger(script.workflow, "o", Order(1))
+        engine.advance(timedelta(minutes=5))
+        assert len(script.attempts) == 21
+        assert handle.record().state is RunState.COMPLETED

@@ -1,0 +1,122 @@
+"""Runs that errors paused, and when they are tried again by themselves."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from flowdsl.engine.steps import AutoResume
+from flowdsl.errors import StoreUnavailableError
+from flowdsl.model.change import MoveRun
+from flowdsl.model.history import Cause
+from flowdsl.model.run_state import RunState
+from tests.behaviour.world import HOUR, MINUTE, SECOND, Doctored, Job, World, failing, trigger
+
+DAY = timedelta(days=1)
+
+
+def test_unset_a_run_that_errors_paused_is_resumed_after_an_hour_and_three_times_at_most(world: World) -> None:
+    job = Job(world.clock, failing, own={"pause_after_err_count": 1})
+    with world.engine(job.workflow) as engine:
+        (handle,) = trigger(engine, job)
+        engine.advance(HOUR - SECOND)
+        assert len(job.begun) == 1
+        engine.advance(10 * SECOND)
+        assert len(job.begun) == 2
+        engine.advance(7 * DAY)
+
+        assert len(job.begun) == 4
+        assert handle.record().state is RunState.PAUSED
+
+
+def test_switched_off_a_run_that_errors_paused_stays_paused(world: World) -> None:
+    job = Job(world.clock, failing, own={"pause_after_err_count": 1})
+    with world.engine(job.workflow, auto_resume=AutoResume(after=None)) as engine:
+        (handle,) = trigger(engine, job)
+        engine.advance(7 * DAY)
+
+        assert len(job.begun) == 1
+        assert handle.record().state is RunState.PAUSED
+
+
+@pytest.mark.parametrize("verb", ["resumed and paused again", "cancelled"])
+def test_a_person_who_acts_before_the_resumption_has_the_last_word(world: World, verb: str) -> None:
+    job = Job(world.clock, failing, own={"pause_after_err_count": 1})
+    with world.engine(job.workflow, handoff=False) as engine:
+        (handle,) = trigger(engine, job)
+        engine.run_until_idle()
+        if verb == "cancelled":
+            handle.cancel("enough")
+        else:
+            handle.resume()
+            handle.pause("wait for the boss")
+        before = handle.record()
+        attempts = len(job.begun)
+
+        engine.advance(7 * DAY)
+
+        assert handle.record() == before
+        assert len(job.begun) == attempts
+
+
+def test_an_item_of_an_earlier_pause_does_not_cut_a_later_one_short(world: World) -> None:
+    job = Job(world.clock, failing, own={"pause_after_err_count": 1})
+    with world.engine(job.workflow) as engine:
+        (handle,) = trigger(engine, job)
+        engine.advance(50 * MINUTE)
+        handle.resume()
+        engine.advance(MINUTE)
+        assert len(job.begun) == 2
+
+        engine.advance(20 * MINUTE)  # an hour and more after the first pause
+
+        assert len(job.begun) == 2
+        engine.advance(40 * MINUTE)
+        assert len(job.begun) == 3
+
+
+def test_a_pause_that_the_store_could_not_take_is_stored_later_and_the_step_not_called_for_it(world: World) -> None:
+    job = Job(world.clock, failing, own={"pause_after_err_count": 1})
+    (handle,) = trigger(world.outsider(job.workflow), job)
+    away = [True, True]
+
+    def commit(changes: Any) -> Any:
+        if away and any(isinstance(change, MoveRun) and change.origin.cause is Cause.ERRORS for change in changes):
+            away.pop()
+            raise StoreUnavailableError("the database is away.")
+        return world.store.commit(changes)
+
+    store = Doctored(world.store, commit=commit)
+    with world.engine(job.workflow, store=store, auto_resume=AutoResume(after=None)) as engine:
+        engine.run_until_idle()
+        assert handle.record().state is RunState.INITIATED
+
+        engine.advance(5 * SECOND)
+
+        assert not away
+        assert handle.record().state is RunState.PAUSED
+        assert len(job.begun) == 1
+
+
+def test_a_resumption_that_the_store_could_not_take_is_made_later(world: World) -> None:
+    job = Job(world.clock, failing, own={"pause_after_err_count": 1})
+    away = [True, True]
+
+    def commit(changes: Any) -> Any:
+        if away and any(isinstance(change, MoveRun) and change.origin.cause is Cause.AUTO_RESUME for change in changes):
+            away.pop()
+            raise StoreUnavailableError("the database is away.")
+        return world.store.commit(changes)
+
+    with world.engine(job.workflow, store=Doctored(world.store, commit=commit)) as engine:
+        trigger(engine, job)
+        engine.advance(HOUR + 5 * SECOND)
+        assert len(job.begun) == 1
+
+        for _ in range(5):
+            engine.advance(5 * SECOND)
+
+        assert not away
+        assert len(job.begun) == 2

@@ -155,3 +155,36 @@ def own_redis(folder: Path) -> Generator[OwnRedis]:
         yield server
     finally:
         server.stop()
+
+
+class OwnEtcd:
+    """An etcd of a test's own, in a folder, that may be stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        if shutil.which("etcd") is None:
+            missing("etcd", "the command is not installed (Debian: etcd-server)")
+        self._folder = folder
+        self._port, self._peers = free_port(), free_port()
+        self.url = f"etcd://127.0.0.1:{self._port}"
+        self.start()
+
+    def start(self) -> None:
+        here, peers = f"http://127.0.0.1:{self._port}", f"http://127.0.0.1:{self._peers}"
+        command = ["etcd", "--name", "t", "--data-dir", str(self._folder / "etcd"), "--log-level", "error"]
+        command += ["--listen-client-urls", here, "--advertise-client-urls", here, "--listen-peer-urls", peers]
+        command += ["--initial-advertise-peer-urls", peers, "--initial-cluster", f"t={peers}"]
+        self._process = subprocess.Popen([*command, "--unsafe-no-fsync"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for_port(self._port, self._process)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=30)
+
+
+@contextmanager
+def own_etcd(folder: Path) -> Generator[OwnEtcd]:
+    server = OwnEtcd(folder)
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -60,7 +60,7 @@ def _move(draft: Draft, move: MoveRun, run: Look) -> RunState:
     """Draft the move; the state that the run gets."""
     now, origin, run_id = draft.now, move.origin, move.run_id
     state, reason, actor = move.to_state, origin.reason, origin.actor
-    if run.requested_state is not None and move.honour_request and state is RUNNING:
+    if run.requested_state is not None and move.honour_request and (state is RUNNING or state is PAUSED):
         state, reason, actor = STATES[run.requested_state], run.requested_reason, run.requested_actor or ""
     finished = None
     if state.finished:

@@ -21,8 +21,8 @@ BATCH = 100
 
 
 class AutoResumer:
-    """Looks for due resumptions, in one role. Each was stored in the transaction that paused its run and names that version, so a
-    run that was resumed, cancelled or paused again by somebody is left alone."""
+    """Looks for due resumptions, in one role. Each was stored in the transaction that paused its run and names that version and
+    who made it, so a run that somebody resumed, cancelled or paused, at that moment or later, is left alone."""
 
     def __init__(self, core: Core, holds_role: Callable[[], bool], interval: timedelta = DEFAULT_INTERVAL) -> None:
         self._core = core
@@ -56,7 +56,7 @@ class AutoResumer:
     def _resume(self, item: Item, record: RunRecord | None) -> None:
         core = self._core
         drop = (ItemKey(ItemKind.AUTO_RESUME, item.key),)
-        if record is None or record.state is not RunState.PAUSED or str(record.version).encode() != item.body:
+        if record is None or record.state is not RunState.PAUSED or pause_mark(record.version, record.actor) != item.body:
             change = PutItems(change_id=core.ids(), namespace=core.namespace, drop=drop)
             core.committer.submit(change, lambda _: None, _next_round)
             return
@@ -81,6 +81,11 @@ class AutoResumer:
                     core.wake([row.topic])
 
         core.committer.submit(move, done, _next_round)
+
+
+def pause_mark(version: int, actor: str | None) -> bytes:
+    """What a resumption knows its pause by: a request that waits for the step puts another actor into the same version."""
+    return f"{version} {actor or ''}".encode()
 
 
 def _next_round(error: StoreError) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from flowdsl.dsl.run import Run
+from flowdsl.engine.auto_resumer import pause_mark
 from flowdsl.engine.control import request_move
 from flowdsl.engine.core import Core
 from flowdsl.engine.lane import Lane
@@ -230,7 +231,7 @@ class Steps:
         record, resume = work.record, self._auto_resume
         items: tuple[NewItem, ...] = ()
         if resume.after is not None and record.auto_resumes < resume.limit:
-            body = str(record.version + 1).encode()
+            body = pause_mark(record.version + 1, work.owner)
             items = (NewItem(kind=ItemKind.AUTO_RESUME, key=record.run_id, body=body, delay=resume.after, replace=True),)
         return MoveRun(
             change_id=self._core.ids(),

@@ -131,7 +131,7 @@ class Commit:
             return taken
         state, reason, actor = change.to_state, change.origin.reason, change.origin.actor
         request = record.requested
-        if request is not None and change.honour_request and state is RunState.RUNNING:
+        if request is not None and change.honour_request and state in (RunState.RUNNING, RunState.PAUSED):
             state, reason, actor = request.state, request.reason, request.actor
         stopping = state in STOPPING
         after = replace(

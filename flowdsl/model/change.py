@@ -74,8 +74,8 @@ class MoveRun(Struct, frozen=True, kw_only=True, tag=True):
     unless_claimed: bool = False
     """Refuse (CLAIMED) when an owner holds the run's step row: a pause must not fall between a step and its commit."""
     honour_request: bool = True
-    """Apply a waiting ControlRequest on top: with to_state RUNNING the request's state, reason and actor win. In any case
-    the request is gone afterwards."""
+    """Apply a waiting ControlRequest on top: with to_state RUNNING or PAUSED the request's state, reason and actor win, so that
+    a cancel outlives the pause of a step that failed too often. In any case the request is gone afterwards."""
 
 
 class RequestControl(Struct, frozen=True, kw_only=True, tag=True):

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from flowdsl.dsl.run import Run
 from flowdsl.engine.steps import AutoResume
 from flowdsl.errors import StoreUnavailableError
 from flowdsl.model.change import MoveRun
 from flowdsl.model.history import Cause
 from flowdsl.model.run_state import RunState
-from tests.behaviour.world import HOUR, MINUTE, SECOND, Doctored, Job, World, failing, trigger
+from tests.behaviour.world import HOUR, MINUTE, SECOND, Answer, Doctored, Job, Status, Thing, World, failing, trigger
 
 DAY = timedelta(days=1)
 
@@ -120,3 +121,23 @@ def test_a_resumption_that_the_store_could_not_take_is_made_later(world: World) 
 
         assert not away
         assert len(job.begun) == 2
+
+
+@pytest.mark.parametrize(("verb", "state"), [("pause", RunState.PAUSED), ("cancel", RunState.CANCELLED)])
+@pytest.mark.parametrize("ending", ["fails once too often", "pauses itself"])
+def test_what_a_person_asked_for_during_a_step_outlives_the_steps_own_pause(
+    world: World, verb: str, state: RunState, ending: str
+) -> None:
+    def body(run: Run[Thing, Status]) -> Answer:
+        if run.attempt == 2:
+            getattr(engine.handle(run.run_id), verb)("asked for", actor="Ada")
+        return run.pause("of its own") if ending == "pauses itself" and run.attempt == 2 else failing(run)
+
+    job = Job(world.clock, body, own={"pause_after_err_count": 2, "err_backoff": SECOND})
+    with world.engine(job.workflow) as engine:
+        (handle,) = trigger(engine, job)
+        engine.advance(7 * DAY)
+
+        record = handle.record()
+        assert (record.state, record.reason, record.actor, record.requested) == (state, "asked for", "Ada", None)
+        assert len(job.begun) == 2, "a run that a person paused does not resume by itself"

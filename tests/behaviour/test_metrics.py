@@ -156,6 +156,23 @@ def test_events_of_runs_that_are_gone_or_moved_on_are_counted_as_skipped(memory_
     assert job.begun == []
 
 
+def test_a_row_whose_run_is_gone_holds_up_no_other(memory_world: World) -> None:
+    world, job = memory_world, Job(memory_world.clock)
+    handles = trigger(world.outsider(job.workflow), job, count=5)
+
+    def claim(*args: Any) -> list[ClaimedRow]:
+        gone = handles[1].run_id
+        return [ClaimedRow(entry.row, None if entry.row.run_id == gone else entry.run) for entry in world.store.claim(*args)]
+
+    with world.engine(job.workflow, store=Doctored(world.store, claim=claim)) as engine:
+        engine.worker.dispatcher.step()
+        while engine.step():
+            pass
+        assert [handle.record().state for handle in handles if handle is not handles[1]] == [RunState.COMPLETED] * 4
+        assert skipped(engine, "record not found") == 1
+        assert not handles[1].pending()
+
+
 def test_only_committed_changes_of_run_state_are_counted(world: World) -> None:
     def cancelled_meanwhile(run: Any) -> None:
         engine.handle(run.run_id).cancel("stop", force=True)

@@ -22,13 +22,18 @@ SECTIONS: dict[str, tuple[int, int]] = {
     "b": (30, 43),
     "c": (44, 75),
     "d": (76, 97),
+    "j": (162, 173),
+    "k": (174, 185),
     "l": (186, 200),
+    "m": (201, 206),
     "o": (211, 233),
     "p": (234, 241),
     "q": (242, 251),
     "u": (301, 305),
     "v": (306, 319),
+    "w": (320, 342),
     "x": (343, 346),
+    "defects": (1, 96),
 }
 """File: the first and the last number of its entries, none left out."""
 

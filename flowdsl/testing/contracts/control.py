@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from flowdsl.model.change import CommitOutcome, FailRow, Refusal, ReleaseRow, RequestControl
+from flowdsl.model.history import Cause, Origin
 from flowdsl.model.pending import NewRow, RowKind
 from flowdsl.model.record import ControlRequest, RunRecord
 from flowdsl.model.run_state import RunState
@@ -97,6 +98,24 @@ class ControlRules:
         assert result.state is RunState.COMPLETED
         after = world.run(record.run_id)
         assert (after.state, after.requested, after.reason) == (RunState.COMPLETED, None, None)
+
+    @pytest.mark.parametrize("request_", [PAUSE, CANCEL])
+    def test_the_request_wins_over_a_pause_of_the_steps_own(self, world: World, request_: ControlRequest) -> None:
+        record = _claimed(world)[0]
+        world.commit(_request(world, record, request_))
+        origin = Origin(Cause.ERRORS, name="step", actor="worker-1", reason="failed 3 times", error="ValueError: no")
+        result = world.commit(world.move(record, to_state=RunState.PAUSED, origin=origin, row=None))
+        assert (result.outcome, result.state) == (CommitOutcome.APPLIED, request_.state)
+        after = world.run(record.run_id)
+        assert (after.state, after.reason, after.actor) == (request_.state, request_.reason, request_.actor)
+        assert (after.requested, after.last_error) == (None, "ValueError: no")
+        last = world.store.history(record.run_id)[-1]
+        assert (last.to_state, last.reason, last.actor, last.cause) == (
+            request_.state,
+            request_.reason,
+            request_.actor,
+            Cause.ERRORS,
+        )
 
     def test_a_change_that_does_not_honour_the_request_clears_it(self, world: World) -> None:
         record = _claimed(world)[0]

@@ -128,6 +128,25 @@ def test_a_broker_that_is_away_holds_nothing_up_and_gets_its_events_when_it_is_b
         assert [event.version for event in fleet.streamer.published] == [1, 2]
 
 
+def test_events_are_counted_as_they_are_published(fleet: Fleet) -> None:
+    def counted(name: str) -> float | None:
+        return engine.metrics.registry.get_sample_value(f"workflow_{name}_events_count")
+
+    with fleet.instance(handoff=False) as engine:
+        engine.trigger(fleet.script.workflow, "o-1", Order(1))
+        engine.run_until_idle()
+        assert (counted("published"), counted("unpublished")) == (2, 0)
+
+        fleet.streamer.away = True
+        engine.trigger(fleet.script.workflow, "o-2", Order(1))
+        engine.advance(3 * SECOND)
+        assert counted("published") == 2
+
+        fleet.streamer.away = False
+        engine.advance(2 * SECOND)
+        assert (counted("published"), counted("unpublished")) == (4, 0)
+
+
 def test_an_instance_without_the_role_fetches_nothing_ahead() -> None:
     fleet = Fleet(Script(parallel_count=1))
     with fleet.instance() as first, fleet.instance() as second:

@@ -6,16 +6,19 @@ At home a missing server skips its tests; with FLOWDSL_REQUIRE_SERVICES=1, as in
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 import time
 import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import pytest
@@ -188,3 +191,114 @@ def own_etcd(folder: Path) -> Generator[OwnEtcd]:
         yield server
     finally:
         server.stop()
+
+
+class OwnRabbitMQ:
+    """A RabbitMQ of a test's own, in a folder, that may be stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        found = [path for path in Path("/usr/lib/rabbitmq").glob("**/sbin/rabbitmq-server") if path.is_file()]
+        if not found:
+            missing("rabbitmq-server", "it is not in /usr/lib/rabbitmq")
+        self._command = str(found[0])
+        self._folder = folder
+        self._port = free_port()
+        self.url = f"amqp://guest:guest@127.0.0.1:{self._port}//"
+        name = f"t{uuid.uuid4().hex[:12]}@localhost"
+        (folder / "enabled_plugins").write_text("[].\n")
+        (folder / ".erlang.cookie").write_text(uuid.uuid4().hex)
+        (folder / ".erlang.cookie").chmod(0o400)
+        self._environment = {
+            **os.environ,
+            "HOME": str(folder),
+            "RABBITMQ_NODENAME": name,
+            "RABBITMQ_NODE_PORT": str(self._port),
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "none"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+        }
+        self.start()
+
+    def start(self) -> None:
+        with (self._folder / "output").open("ab") as output:
+            self._process = subprocess.Popen(
+                [self._command], env=self._environment, stdout=output, stderr=output, start_new_session=True
+            )
+        wait_for_port(self._port, self._process, 60)
+
+    def stop(self) -> None:
+        """At once, as when the machine loses its power."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(timeout=30)
+
+
+@contextmanager
+def own_rabbitmq(folder: Path) -> Generator[OwnRabbitMQ]:
+    server = OwnRabbitMQ(folder)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+class OwnPostgreSQL:
+    """A PostgreSQL of a test's own, in a folder that its user may write to, that may be stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+        if not found:
+            missing("PostgreSQL's own commands", "they are not in /usr/lib/postgresql")
+        self._bin = found[-1].parent
+        self._data = folder / "data"
+        self._port = free_port()
+        self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self._port}/postgres"
+        self._user = pwd.getpwnam("postgres") if os.getuid() == 0 else None
+        if self._user is not None:  # it does not run as root
+            os.chown(folder, self._user.pw_uid, self._user.pw_gid)
+        command = [str(self._bin / "initdb"), "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"]
+        subprocess.run([*command, "--no-sync"], check=True, stdout=subprocess.DEVNULL, **self._as_user(folder))
+        self._folder = folder
+        self.start()
+
+    def _as_user(self, folder: Path) -> dict[str, Any]:
+        user = self._user
+        return {"cwd": folder} if user is None else {"cwd": folder, "user": user.pw_uid, "group": user.pw_gid}
+
+    def start(self) -> None:
+        command = [str(self._bin / "postgres"), "-D", str(self._data), "-p", str(self._port), "-k", str(self._data)]
+        options = ["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"]
+        self._process = subprocess.Popen(
+            [*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **self._as_user(self._folder)
+        )
+        wait_for_port(self._port, self._process)
+        end = time.monotonic() + 60
+        while _absent(self.url):  # it listens before it has recovered
+            assert time.monotonic() < end, "PostgreSQL did not come up"
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """At once: what was not on disk is gone, and it recovers when it starts."""
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(timeout=30)
+
+
+def _absent(url: str) -> bool:
+    try:
+        _execute(make_url(url), "SELECT 1")
+    except sqlalchemy.exc.SQLAlchemyError:
+        return True
+    return False
+
+
+@contextmanager
+def own_postgresql() -> Generator[OwnPostgreSQL]:
+    # not pytest's folder: its parents are closed to other users
+    with tempfile.TemporaryDirectory(prefix="flowdsl-test-", ignore_cleanup_errors=True) as folder:
+        server = OwnPostgreSQL(Path(folder))
+        try:
+            yield server
+        finally:
+            server.stop()

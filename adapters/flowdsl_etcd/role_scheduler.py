@@ -167,7 +167,7 @@ class EtcdRoleScheduler:
             kind, _, name = about["key"].decode()[len(self._prefix) + 1 :].partition("/")
             lease = int(about.get("lease", 0))
             if kind == "roles":
-                seen.roles[name] = _Key(value.decode(), int(about["create_revision"]), lease)
+                seen.roles[name] = _Key(value.decode(), int(about.get("create_revision", 0)), lease)
             elif kind == "members":
                 seen.members[name] = (_decode_roles(value), lease)
         return seen

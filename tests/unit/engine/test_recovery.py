@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.errors import StoreUnavailableError
+from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.model.change import MoveRun
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.run_state import RunState
+from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.stepped import SteppedEngine
 from tests.unit.engine.script import Order, Script, Status
 
@@ -85,3 +88,18 @@ def test_the_sweeper_makes_the_missing_row_and_counts_it() -> None:
             assert new.handle(handle.run_id).record().state is RunState.COMPLETED
             assert Cause.SWEEP in [row.cause for row in handle.history()]
             assert new.metrics.registry.get_sample_value("workflow_swept_rows_count", {"workflow_name": "orders"}) == 1
+
+
+class Silent(MemoryRecordStore):
+    """A store that answers claims, and then cannot be reached."""
+
+    def now(self) -> datetime:
+        raise StoreUnavailableError("the database is being restarted.")
+
+
+def test_what_was_claimed_is_worked_on_when_the_store_falls_silent_right_after_the_claim() -> None:
+    script, clock = Script(), ManualClock()
+    with SteppedEngine(script.workflow, clock=clock, store=Silent(clock), handoff=False) as engine:
+        handle = engine.trigger(script.workflow, "o", Order(1))
+        engine.run_until_idle()
+        assert handle.record().state is RunState.COMPLETED

@@ -143,6 +143,30 @@ def test_a_wait_for_a_status_that_can_no_longer_come_says_how_the_run_ended(
         assert (ended.value.run_id, ended.value.foreign_id) == (handle.run_id, "thing")
 
 
+def test_a_wait_that_a_cancel_ends_tells_who_cancelled_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Scene() as scene, ThreadPoolExecutor() as threads:
+        executing = threading.Event()
+        may_end = scene.first.wait
+
+        def announced(timeout: float | None = None) -> bool:
+            executing.set()
+            return may_end(timeout)
+
+        monkeypatch.setattr(scene.first, "wait", announced)
+        handle = scene.trigger()
+        begun = waits_begun(scene.engine, monkeypatch)
+        waiting = threads.submit(handle.wait, None, LONG)
+        until_begun(begun)
+        assert executing.wait(LONG.total_seconds())
+        assert handle.cancel("not needed", actor="Ada").requested is not None
+
+        scene.first.set()
+
+        found = waiting.result(LONG.total_seconds())
+        assert (found.state, found.status) == (RunState.CANCELLED, Stage.MIDDLE)
+        assert (found.record.reason, found.record.actor) == ("not needed", "Ada")
+
+
 def test_a_wait_sees_what_another_process_does(monkeypatch: pytest.MonkeyPatch) -> None:
     with Scene() as scene, ThreadPoolExecutor() as threads:
         elsewhere = Engine(scene.workflow, store=scene.store, works=False)

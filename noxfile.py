@@ -18,8 +18,9 @@ OLDEST = "3.11"
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 MIGRATIONS = "adapters/flowdsl_sql/migrations/versions"
 ORDER_EXAMPLE = "examples.order_processor"
-OF_THAT_TIME = ["click==8.3.0"]
-"""Constraints of minimum_versions on what only our dependencies need: newer ones warn about them, and warnings are errors."""
+OF_THAT_TIME = ["click==8.3.0", "check-jsonschema==0.38.0"]
+"""Constraints of minimum_versions on what only our dependencies and our tests' tools need: with a newer click than that, old
+typer warns, and warnings are errors; newer checkers of schemas want a newer click."""
 
 nox.needs_version = ">=2025.2.9"
 nox.options.sessions = ["lint", "types", "imports", "tests"]

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import OperationalError
 
-from benchmarks import backlog, idle, latency, stages, throughput
+from benchmarks import backlog, idle, latency, stages, throughput, transport
 from benchmarks.scratch import STORES, scratch
 
-WHAT = ("throughput", "latency", "backlog", "idle", "profile")
+WHAT = ("throughput", "latency", "backlog", "idle", "profile", "transport")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,6 +53,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         return backlog.measure(kind, sizes, url)
     if options.what == "idle":
         return idle.measure(kind, options.seconds, url)
+    if options.what == "transport":
+        return transport.measure(options.streamer, options.runs or 20_000)
     return stages.measure(kind, options.runs or 3000, url, handoff=handoff)
 
 
@@ -63,7 +65,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--store", choices=STORES, default="sqlite")
     add("--url", help="the server to make the scratch database on (default: the one on the standard port); for sqlite, a file")
     add("--streamer", help="a broker's URL, e.g. amqp://guest:guest@127.0.0.1:5672//?prefix=bench. (default: none)")
-    add("--runs", type=positive, help="runs to measure (throughput 5000, latency 500, profile 3000); backlog: runs that wait")
+    add(
+        "--runs",
+        type=positive,
+        help="runs to measure (throughput 5000, latency 500, profile 3000); backlog: runs that wait; transport: events (20000)",
+    )
     add("--processes", type=int, default=0, help="worker processes beside a client that triggers; 0: one engine does both")
     add("--trigger", choices=["many", "one"], default="many", help="in batches, or one by one from 16 threads")
     add("--handoff", choices=["on", "off"], default="on", help="off: every row goes through the store")
@@ -72,7 +78,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--large", action="store_true", help="backlog: 100,000 waiting runs as well")
     add("--quick", action="store_true", help="a small throughput run of memory and sqlite; the figures mean nothing")
     add("--json", action="store_true", help="one JSON object instead of a table")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.what == "transport" and not options.streamer:
+        parser.error("transport measures a --streamer")
+    return options
 
 
 def positive(text: str) -> int:
@@ -86,7 +95,7 @@ def show(figures: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(figures))
         return
-    table = Table(show_header=False, title=f"{figures['store']}", title_justify="left")
+    table = Table(show_header=False, title=f"{figures.get('store') or figures['streamer']}", title_justify="left")
     for name, value in figures.items():
         if isinstance(value, dict):
             for part, inner in value.items():

@@ -143,6 +143,10 @@ class StreamerError(FlowError):
     """The event streamer could not do this."""
 
 
+class UnreadableEventError(StreamerError):
+    """A message is no event."""
+
+
 class RoleSchedulerError(FlowError):
     """The role scheduler could not answer."""
 

@@ -6,7 +6,10 @@ At home a missing server skips its tests; with FLOWDSL_REQUIRE_SERVICES=1, as in
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
+import time
 import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -103,3 +106,85 @@ def broker(url: str) -> str:
     except OSError as error:
         missing(parts.scheme, error)
     return url
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 30.0) -> None:
+    """Until something listens there. Raises when the process has ended, or the time is over."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+
+
+class OwnRedis:
+    """A Redis server of a test's own, that may be emptied, stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        if shutil.which("redis-server") is None:
+            missing("redis-server", "the command is not installed")
+        self._folder = folder
+        self._port = free_port()
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.start()
+
+    def start(self) -> None:
+        command = ["redis-server", "--port", str(self._port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--save", ""]
+        self._process = subprocess.Popen([*command, "--appendonly", "yes"], stdout=subprocess.DEVNULL)
+        wait_for_port(self._port, self._process)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=30)
+
+
+@contextmanager
+def own_redis(folder: Path) -> Generator[OwnRedis]:
+    server = OwnRedis(folder)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+class OwnEtcd:
+    """An etcd of a test's own, in a folder, that may be stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        if shutil.which("etcd") is None:
+            missing("etcd", "the command is not installed (Debian: etcd-server)")
+        self._folder = folder
+        self._port, self._peers = free_port(), free_port()
+        self.url = f"etcd://127.0.0.1:{self._port}"
+        self.start()
+
+    def start(self) -> None:
+        here, peers = f"http://127.0.0.1:{self._port}", f"http://127.0.0.1:{self._peers}"
+        command = ["etcd", "--name", "t", "--data-dir", str(self._folder / "etcd"), "--log-level", "error"]
+        command += ["--listen-client-urls", here, "--advertise-client-urls", here, "--listen-peer-urls", peers]
+        command += ["--initial-advertise-peer-urls", peers, "--initial-cluster", f"t={peers}"]
+        self._process = subprocess.Popen([*command, "--unsafe-no-fsync"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for_port(self._port, self._process)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=30)
+
+
+@contextmanager
+def own_etcd(folder: Path) -> Generator[OwnEtcd]:
+    server = OwnEtcd(folder)
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -11,13 +11,13 @@ from functools import partial
 from typing import Any
 
 from flowdsl.clock import Clock
-from flowdsl.errors import StreamerError
+from flowdsl.errors import StreamerError, UnreadableEventError
 from flowdsl.model.event import Event
 from flowdsl.model.pending import TopicQuota
+from flowdsl.model.wire import decode
 from flowdsl.ports.event_streamer import EventReceiver
 from flowdsl_kombu.errors import translated
 from flowdsl_kombu.link import Link
-from flowdsl_kombu.message import decode
 from flowdsl_kombu.names import Names
 from flowdsl_kombu.sender import exchange
 from flowdsl_kombu.traits import Traits
@@ -165,8 +165,11 @@ class KombuReceiver(EventReceiver):
 
     def _on_message(self, topic: str, raw: Any) -> None:
         channel = self._link.channel() if self._link.open else None
-        event = decode(raw.body, self._queues[topic])
-        if event is None:
+        body: bytes | str = raw.body
+        try:
+            event = decode(body.encode() if isinstance(body, str) else bytes(body))
+        except UnreadableEventError as error:
+            log.error("put aside in %s: %s", self._queues[topic], error)
             if channel is not None:
                 channel.basic_ack(raw.delivery_tag)
             return

@@ -9,15 +9,16 @@ from typing import Any
 
 from flowdsl.clock import Clock
 from flowdsl.model.event import Event
+from flowdsl.model.wire import encode
 from flowdsl_kombu.errors import ConfirmTimeoutError, translated
 from flowdsl_kombu.link import Link
-from flowdsl_kombu.message import CONTENT_TYPE, encode
 from flowdsl_kombu.names import Names
 from flowdsl_kombu.traits import Traits
 
 log = logging.getLogger("flowdsl.kombu")
 CONFIRM_TIMEOUT = 10.0
 PERSISTENT = 2
+CONTENT_TYPE = "application/json"
 
 
 class Sender:

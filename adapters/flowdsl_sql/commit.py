@@ -8,6 +8,7 @@ from flowdsl.model.change import Change, CommitResult
 from flowdsl.model.limits import unfit
 from flowdsl_sql.database import Database, Session, Unstorable
 from flowdsl_sql.notes import notify
+from flowdsl_sql.plain_commit import PlainCommit
 from flowdsl_sql.results import LOST, bad_data
 from flowdsl_sql.wave import apply_wave, waves
 from flowdsl_sql.writers import writer_for
@@ -19,6 +20,7 @@ class Commits:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._writer = writer_for(database.dialect)
+        self._plain = PlainCommit(database) if database.dialect.name == "postgresql" else None
 
     def commit(self, changes: Sequence[Change]) -> tuple[list[CommitResult], set[tuple[str, str]]]:
         """The results in order, and what to wake: namespaces and topics."""
@@ -54,6 +56,18 @@ class Commits:
             return answers, mine
 
         try:
+            plain = None if self._plain is None else self._plain.commit(group)
+            if plain is not None:
+                done, told = plain
+                wakes |= told
+                for index in indexes:
+                    answer = done.get(changes[index].change_id)
+                    if answer is not None:
+                        results[index] = answer
+                indexes = [index for index in indexes if changes[index].change_id not in done]
+                if not indexes:
+                    return
+                group = [changes[index] for index in indexes]
             answers, mine = self._database.write(work)
         except Unstorable as error:
             if len(indexes) == 1:

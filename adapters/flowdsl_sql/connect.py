@@ -116,6 +116,9 @@ def _postgresql(url: URL) -> Engine:
         "lock_timeout": f"{LOCK_TIMEOUT}s",
         "statement_timeout": f"{STATEMENT_TIMEOUT}s",
         "plan_cache_mode": "force_generic_plan",
+        "enable_seqscan": "off",  # every statement has its index, and a plan made for an empty table would not use it
+        "jit": "off",
+        "default_transaction_isolation": "read\\ committed",
         "idle_in_transaction_session_timeout": f"{IDLE_TRANSACTION_TIMEOUT}s",
     }
     given = url.query.get("options", "")
@@ -130,7 +133,11 @@ def _postgresql(url: URL) -> Engine:
     }
     arguments = {name: value for name, value in arguments.items() if name == "options" or name not in url.query}
     engine = _engine(
-        url.difference_update_query(["options"]), pool_size=POOL_SIZE, max_overflow=POOL_OVERFLOW, connect_args=arguments
+        url.difference_update_query(["options"]),
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_OVERFLOW,
+        pool_use_lifo=True,
+        connect_args=arguments,
     )
     return engine
 
@@ -152,7 +159,9 @@ def _mysql(url: URL) -> Engine:
         "charset": "utf8mb4",
         "collation": collation,
     }
-    engine = _engine(url, pool_size=POOL_SIZE, max_overflow=POOL_OVERFLOW, pool_recycle=1800, connect_args=arguments)
+    engine = _engine(
+        url, pool_size=POOL_SIZE, max_overflow=POOL_OVERFLOW, pool_use_lifo=True, pool_recycle=1800, connect_args=arguments
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: object) -> None:

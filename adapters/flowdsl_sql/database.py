@@ -94,6 +94,11 @@ class Session:
             self.cursor.execute(sql, parameters)
         return self.cursor
 
+    def commit_alone(self, sql: str, parameters: Any) -> Sequence[Row]:
+        """Execute one statement that is a whole transaction, outside of `begin` and `commit`; its rows."""
+        rows: Sequence[Row] = self.execute(sql, parameters).fetchall()
+        return rows
+
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Execute; how many rows were touched."""
         return int(self.execute(self.dialect.text(sql), parameters).rowcount)

@@ -18,17 +18,24 @@ MAX_NOTE = 7000
 
 
 def notify(session: Session, sender: str, wakes: Iterable[tuple[str, str]]) -> None:
-    """Tell of namespaces and topics, one note per namespace. Where the database has no notes, nothing happens."""
-    if session.dialect.name != "postgresql":
-        return
+    """Tell of namespaces and topics. Where the database has no notes, nothing happens."""
+    if session.dialect.name == "postgresql":
+        for note in notes(sender, wakes):
+            session.later(f"SELECT pg_notify({CHANNEL}, ?)", (note,))
+
+
+def notes(sender: str, wakes: Iterable[tuple[str, str]]) -> list[str]:
+    """One note per namespace."""
     topics: dict[str, list[str]] = {}
     for namespace, topic in wakes:
         topics.setdefault(namespace, []).append(topic)
+    told: list[str] = []
     for namespace, some in topics.items():
         note = msgspec.json.encode([sender, namespace, *sorted(some)])
         if len(note) > MAX_NOTE:
             note = msgspec.json.encode([sender, namespace])
-        session.later(f"SELECT pg_notify({CHANNEL}, ?)", (note.decode(),))
+        told.append(note.decode())
+    return told
 
 
 def read_note(payload: str) -> tuple[str, str, list[str]]:

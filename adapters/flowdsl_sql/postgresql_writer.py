@@ -49,6 +49,9 @@ def literals(rows: Sequence[Row], columns: Columns) -> list[str]:
     ]
 
 
+PLACE = "CROSS JOIN LATERAL (SELECT o.ctid AS place FROM {table} o WHERE o.run_id = {row}.run_id OFFSET 0) f"
+"""Finds the run of each row by its key, whatever the planner thinks: a plan is made once, often while the table is nearly empty,
+and a plain join planned then reads the whole table for ever. A row that somebody changes meanwhile is not found."""
 INSERT_RUNS = (
     f"INSERT INTO flowdsl_run ({names(RUN_COLUMNS)}) SELECT * FROM unnest({_arrays(RUN_COLUMNS)})"
     " ON CONFLICT DO NOTHING RETURNING run_id"
@@ -59,7 +62,8 @@ MOVE_RUNS = (
         f"{name} = COALESCE(v.{name}, r.{name})" if name in KEPT_WHEN_NULL else f"{name} = v.{name}"
         for name, _ in MOVE_COLUMNS[:-2]
     )
-    + f" FROM unnest({_arrays(MOVE_COLUMNS)}) AS v({names(MOVE_COLUMNS)}) WHERE r.run_id = v.run_id AND r.version = v.version"
+    + f" FROM unnest({_arrays(MOVE_COLUMNS)}) AS v({names(MOVE_COLUMNS)}) {PLACE.format(table='flowdsl_run', row='v')}"
+    " WHERE r.ctid = f.place AND r.version = v.version"
 )
 INSERT_HISTORY = f"INSERT INTO flowdsl_history ({names(HISTORY_COLUMNS)}) SELECT * FROM unnest({_arrays(HISTORY_COLUMNS)})"
 UPSERT_ROWS = (

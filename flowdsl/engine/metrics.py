@@ -98,6 +98,7 @@ class Metrics:
             ("workflow_name", "previous_run_state", "current_run_state"),
             registry=r,
         )
+        self._run_states: dict[tuple[str, RunState, RunState], Rising] = {}
         self.retries = Rising("workflow_process_retries_count", "Attempts that will be made again", PROCESS, registry=r)
         self.batch = Histogram("workflow_commit_batch_size", "Changes per transaction", buckets=BATCH_BUCKETS, registry=r)
         self.commit = Histogram("workflow_commit_seconds", "Time of a transaction", buckets=LATENCY_BUCKETS, registry=r)
@@ -119,7 +120,11 @@ class Metrics:
 
     def moved(self, workflow: str, before: RunState, after: RunState) -> None:
         """A change of state was committed."""
-        self.run_states.labels(workflow, before.label, after.label).inc()
+        key = (workflow, before, after)
+        child = self._run_states.get(key)
+        if child is None:  # to look a child up by its labels takes longer than to count
+            child = self._run_states[key] = self.run_states.labels(workflow, before.label, after.label)
+        child.inc()
 
     def observe_depths(self, read: Callable[[], Mapping[tuple[str, str], TopicDepth]]) -> None:
         """Publish queue depth and age. `read` is called at each scrape: nothing is asked of the store in between."""

@@ -56,6 +56,9 @@ def unfit(change: Change) -> str | None:
 
 
 def _texts(**texts: str) -> str | None:
+    together = "".join(texts.values())
+    if len(together) <= MAX_TEXT and together.isascii() and "\0" not in together:
+        return None  # nearly always, and one look instead of many
     for name, text in texts.items():
         if len(text) > MAX_TEXT:
             return f"{name} has {len(text)} characters, at most {MAX_TEXT} can be stored"

@@ -34,7 +34,14 @@ WORKERS = 3
 STEP_MS = KILLS * 75_000 / (RUNS * 3)
 """So long that three workers with ten places a step are busy for a second a kill: most of them die with claims."""
 PATIENCE = timedelta(seconds=60 + RUNS / 20)
-PAIRS = [("sqlite", ""), ("postgresql", ""), ("postgresql", "rabbitmq"), ("postgresql", "redis"), ("mariadb", "rabbitmq")]
+PAIRS = [
+    ("sqlite", ""),
+    ("postgresql", ""),
+    ("postgresql", "rabbitmq"),
+    ("postgresql", "kombu-redis"),
+    ("postgresql", "redis"),
+    ("mariadb", "rabbitmq"),
+]
 
 WORKER = """
 from datetime import timedelta
@@ -62,7 +69,12 @@ class Place:
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     kind, stream = request.param
     query = f"?prefix=t{uuid.uuid4().hex[:12]}."
-    urls = {"": "", "rabbitmq": f"{RABBITMQ}{query}&expires=300", "redis": f"kombu+{REDIS}{query}"}
+    urls = {
+        "": "",
+        "rabbitmq": f"{RABBITMQ}{query}&expires=300",
+        "kombu-redis": f"kombu+{REDIS}{query}",
+        "redis": f"{REDIS}{query}&claim_after=2",
+    }
     if stream:
         broker(RABBITMQ if stream == "rabbitmq" else REDIS)
     with sql_database(kind, tmp_path) as url:

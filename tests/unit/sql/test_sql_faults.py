@@ -60,20 +60,23 @@ class Faults:
         self.commits = 0
         self.raised = 0
         self._plan: dict[int, tuple[str, Callable[[Session], None]]] = {}
-        commit = Session.commit
+        monkeypatch.setattr(Session, "commit", self._faulty(Session.commit))
+        monkeypatch.setattr(Session, "commit_alone", self._faulty(Session.commit_alone))
 
-        def faulty(session: Session) -> None:
+    def _faulty(self, commit: Callable[..., Any]) -> Callable[..., Any]:
+        def faulty(session: Session, *arguments: Any) -> Any:
             self.commits += 1
             when, fault = self._plan.get(self.commits, ("", _nothing))
             if when == "before":
                 self.raised += 1
                 fault(session)
-            commit(session)
+            answer = commit(session, *arguments)
             if when == "after":
                 self.raised += 1
                 fault(session)
+            return answer
 
-        monkeypatch.setattr(Session, "commit", faulty)
+        return faulty
 
     def lose_answers(self, *numbers: int) -> None:
         self._plan.update({self.commits + number: ("after", break_connection) for number in numbers})

@@ -1,0 +1,1 @@
+"""flowdsl on etcd: leases for roles."""

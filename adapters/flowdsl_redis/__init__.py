@@ -1,0 +1,1 @@
+"""flowdsl on Redis: Redis Streams as event streamer, leases for roles."""

@@ -1,0 +1,55 @@
+"""The streamer and the roles on Redis keep their contracts."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+
+from flowdsl.testing.clock import ManualClock
+from flowdsl.testing.contracts import EventStreamerContract, RoleSchedulerContract
+from flowdsl_redis.event_streamer import RedisEventStreamer, open_streamer
+from flowdsl_redis.role_scheduler import RedisRoleScheduler, open_roles
+from tests.services import REDIS, broker
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """Keys of our own, that are removed."""
+    prefix = f"t{uuid.uuid4().hex[:12]}"
+    yield f"{broker(REDIS)}?prefix={prefix}"
+    with redis.Redis.from_url(REDIS) as client:
+        for key in client.scan_iter(f"{{{prefix}}}*"):
+            client.delete(key)
+
+
+class TestRedisEventStreamer(EventStreamerContract):
+    @pytest.fixture
+    def streamer_factory(self, url: str) -> Iterator[Callable[[], RedisEventStreamer]]:
+        opened: list[RedisEventStreamer] = []
+
+        def make() -> RedisEventStreamer:
+            streamer = open_streamer(url)
+            opened.append(streamer)
+            return streamer
+
+        yield make
+        for streamer in opened:
+            streamer.close()
+
+
+class TestRedisRoleScheduler(RoleSchedulerContract):
+    @pytest.fixture
+    def scheduler_factory(self, url: str, clock: ManualClock) -> Iterator[Callable[[], RedisRoleScheduler]]:
+        opened: list[RedisRoleScheduler] = []
+
+        def make() -> RedisRoleScheduler:
+            roles = open_roles(url, clock=clock)
+            opened.append(roles)
+            return roles
+
+        yield make
+        for roles in opened:
+            roles.close()

@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 import pytest
 
@@ -15,12 +16,19 @@ from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.engine import Engine
 from flowdsl.engine.handle import RunHandle
 from flowdsl.engine.waiter import Wait
-from flowdsl.errors import BlockingCallError, ConfigurationError, RunEndedError, RunNotFoundError, WaitTimeoutError
+from flowdsl.errors import (
+    BlockingCallError,
+    ConfigurationError,
+    DefinitionError,
+    RunEndedError,
+    RunNotFoundError,
+    WaitTimeoutError,
+)
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.memory.role_scheduler import MemoryRoleScheduler
 from flowdsl.model.outcome import Outcome
 from flowdsl.model.run_state import RunState
-from tests.behaviour.world import Thing
+from tests.behaviour.world import Status, Thing
 
 LONG = timedelta(seconds=30)
 SHORT = timedelta(milliseconds=20)
@@ -280,6 +288,18 @@ def test_a_wait_for_a_run_that_is_not_there_is_an_error() -> None:
 
     with pytest.raises(RunNotFoundError):
         handle.wait(timeout=SHORT)
+    scene.engine.stop()
+
+
+def test_a_wait_for_a_status_of_another_workflow_is_refused_at_once() -> None:
+    scene = Scene()
+    handle = scene.trigger()
+    stranger: Any = Status.DONE
+
+    with pytest.raises(DefinitionError, match="not a status of workflow 'scenes'"):
+        handle.wait(stranger, timeout=LONG)
+
+    assert not waiting_still(handle)
     scene.engine.stop()
 
 

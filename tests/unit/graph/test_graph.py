@@ -117,6 +117,31 @@ def test_a_branching_is_drawn_as_a_choice_and_ends_are_marked() -> None:
     assert "s2 --> [*]" in text
 
 
+def test_a_diagram_points_to_the_right_unless_told_otherwise() -> None:
+    graph = graph_of(("a", "b"))
+
+    assert "    direction LR\n" in graph.mermaid()
+    assert [f"    direction {one.value}\n" in graph.mermaid(one) for one in Direction] == [True] * 4
+
+
+def test_a_diagram_has_a_title_statuses_and_arrows_in_this_order() -> None:
+    edge = Edge("new", "waiting", EdgeCause.STEP, "Shop.charge_card", "")
+    graph = FlowGraph("orders", [edge], {"new": "NEW", "waiting": "AWAITING_PICKUP"})
+
+    assert graph.mermaid().splitlines() == [
+        "---",
+        'title: "orders"',
+        "---",
+        "stateDiagram-v2",
+        "    direction LR",
+        '    state "New" as s1',
+        '    state "Awaiting pickup" as s2',
+        "    [*] --> s1",
+        "    s1 --> s2 : charge_card",
+        "    s2 --> [*]",
+    ]
+
+
 def test_an_unknown_direction_is_refused() -> None:
     with pytest.raises(ValueError, match="XX"):
         graph_of(("a", "b")).mermaid("XX")

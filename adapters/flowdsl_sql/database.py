@@ -154,7 +154,8 @@ class Session:
         if self.dialect.name == "postgresql" and sql.endswith(" IN"):
             # One array instead of hundreds of parameters: the generic plan of a long list is made for a table it does not know
             # and reads all of that.
-            return f"{sql[:-3]} = ANY(?::text[]){behind}", (*before, list(values))
+            kind = "bigint" if isinstance(values[0], int) else "text"
+            return f"{sql[:-3]} = ANY(?::{kind}[]){behind}", (*before, list(values))
         return f"{sql} {self.dialect.marks(len(values))}{behind}", (*before, *self.dialect.padded(values))
 
     def now(self) -> int:

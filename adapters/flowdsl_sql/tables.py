@@ -168,6 +168,35 @@ candidate = _table(
 )
 
 
+topic = _table("topic", Column("topic", Topic, primary_key=True), Column("head", BigInteger, nullable=False))
+"""The last place of each topic of the event log. Who publishes holds this row, so places are seen in order and without gaps."""
+
+log_event = _table(
+    "event",
+    Column("topic", Topic, primary_key=True),
+    Column("place", BigInteger, primary_key=True, autoincrement=False),
+    Column("event", Bytes, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+reader = _table(
+    "reader",
+    Column("name", Name, primary_key=True),
+    Column("topic", Topic, primary_key=True),
+    Column("next_place", BigInteger, nullable=False),
+)
+
+taken = _table(
+    "taken",
+    Column("taken_id", Name, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("topic", Topic, nullable=False),
+    Column("reader", Name, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("places", Long, nullable=False),
+)
+
+
 def _indexes() -> None:
     # Where the database has partial indexes, what is finished, claimed or parked costs nothing. No index and no predicate names a
     # column that an ordinary transition of a run changes, so PostgreSQL updates runs in place (HOT).
@@ -197,6 +226,7 @@ def _indexes() -> None:
     Index("flowdsl_pending_owner", pending.c.namespace, pending.c.owner, postgresql_where=claimed, sqlite_where=claimed)
     beside = pending.c.kind != 0
     Index("flowdsl_pending_run", pending.c.run_id, postgresql_where=beside, sqlite_where=beside)
+    Index("flowdsl_taken_expires", taken.c.name, taken.c.topic, taken.c.expires)
     due_item = item.c.due.is_not(None)
     Index("flowdsl_item_due", item.c.namespace, item.c.kind, item.c.due, postgresql_where=due_item, sqlite_where=due_item)
 

@@ -40,6 +40,7 @@ PAIRS = [
     ("postgresql", "rabbitmq"),
     ("postgresql", "kombu-redis"),
     ("postgresql", "redis"),
+    ("postgresql", "its own log"),
     ("mariadb", "rabbitmq"),
 ]
 
@@ -75,10 +76,11 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         "kombu-redis": f"kombu+{REDIS}{query}",
         "redis": f"{REDIS}{query}&claim_after=2",
     }
-    if stream:
+    if stream in ("rabbitmq", "redis", "kombu-redis"):
         broker(RABBITMQ if stream == "rabbitmq" else REDIS)
     with sql_database(kind, tmp_path) as url:
         open_store(url, migrate=True).close()
+        urls["its own log"] = f"{url}&claim_after=2"
         yield Place(url, urls[stream])
 
 

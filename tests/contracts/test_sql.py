@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from flowdsl.testing.clock import ManualClock
-from flowdsl.testing.contracts import RecordStoreContract, RoleSchedulerContract
+from flowdsl.testing.contracts import EventStreamerContract, RecordStoreContract, RoleSchedulerContract
 from flowdsl_sql.connect import parse
 from flowdsl_sql.database import Database, Session
+from flowdsl_sql.event_streamer import SqlEventStreamer, open_streamer
 from flowdsl_sql.record_store import SqlRecordStore, open_store
 from flowdsl_sql.role_scheduler import SqlRoleScheduler, open_roles
 from flowdsl_sql.tables import metadata
@@ -67,3 +68,18 @@ class TestSqlRoleScheduler(RoleSchedulerContract):
         yield make
         for scheduler in opened:
             scheduler.close()
+
+
+class TestSqlEventStreamer(EventStreamerContract):
+    @pytest.fixture
+    def streamer_factory(self, tables: Database) -> Iterator[Callable[[], SqlEventStreamer]]:
+        opened: list[SqlEventStreamer] = []
+
+        def make() -> SqlEventStreamer:
+            streamer = open_streamer(tables.url.render_as_string(hide_password=False))
+            opened.append(streamer)
+            return streamer
+
+        yield make
+        for streamer in opened:
+            streamer.close()

@@ -134,11 +134,56 @@ CREATE INDEX flowdsl_item_due ON flowdsl_item (namespace, kind, due);
 
 INSERT INTO flowdsl_version (version_num) VALUES ('0001');
 
+-- Running upgrade 0001 -> 0002
+
+CREATE TABLE flowdsl_topic (
+    topic VARCHAR(480) NOT NULL,
+    head BIGINT NOT NULL,
+    PRIMARY KEY (topic)
+)ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_0900_bin;
+
+CREATE TABLE flowdsl_event (
+    topic VARCHAR(480) NOT NULL,
+    place BIGINT NOT NULL,
+    event LONGBLOB NOT NULL,
+    created BIGINT NOT NULL,
+    PRIMARY KEY (topic, place)
+)ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_0900_bin;
+
+CREATE TABLE flowdsl_reader (
+    name VARCHAR(255) NOT NULL,
+    topic VARCHAR(480) NOT NULL,
+    next_place BIGINT NOT NULL,
+    PRIMARY KEY (name, topic)
+)ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_0900_bin;
+
+CREATE TABLE flowdsl_taken (
+    taken_id VARCHAR(255) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    topic VARCHAR(480) NOT NULL,
+    reader VARCHAR(255) NOT NULL,
+    expires BIGINT NOT NULL,
+    places LONGTEXT NOT NULL,
+    PRIMARY KEY (taken_id)
+)ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_0900_bin;
+
+CREATE INDEX flowdsl_taken_expires ON flowdsl_taken (name, topic, expires);
+
+UPDATE flowdsl_version SET version_num='0002' WHERE flowdsl_version.version_num = '0001';
+
 CREATE TABLE flowdsl_candidate (
     `member` VARCHAR(255) NOT NULL,
     roles LONGTEXT NOT NULL,
     expires BIGINT NOT NULL,
     PRIMARY KEY (`member`)
+)ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_0900_bin
+
+CREATE TABLE flowdsl_event (
+    topic VARCHAR(480) NOT NULL,
+    place BIGINT NOT NULL,
+    event LONGBLOB NOT NULL,
+    created BIGINT NOT NULL,
+    PRIMARY KEY (topic, place)
 )ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_0900_bin
 
 CREATE TABLE flowdsl_history (
@@ -222,6 +267,13 @@ CREATE INDEX flowdsl_pending_owner ON flowdsl_pending (namespace, owner)
 
 CREATE INDEX flowdsl_pending_run ON flowdsl_pending (run_id)
 
+CREATE TABLE flowdsl_reader (
+    name VARCHAR(255) NOT NULL,
+    topic VARCHAR(480) NOT NULL,
+    next_place BIGINT NOT NULL,
+    PRIMARY KEY (name, topic)
+)ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_0900_bin
+
 CREATE TABLE flowdsl_run (
     run_id VARCHAR(255) NOT NULL,
     namespace VARCHAR(255) NOT NULL,
@@ -260,6 +312,24 @@ CREATE INDEX flowdsl_run_created ON flowdsl_run (namespace, created, run_id)
 CREATE INDEX flowdsl_run_foreign ON flowdsl_run (namespace, workflow, foreign_id, created)
 
 CREATE UNIQUE INDEX flowdsl_run_unfinished ON flowdsl_run (namespace, workflow, foreign_id, unfinished)
+
+CREATE TABLE flowdsl_taken (
+    taken_id VARCHAR(255) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    topic VARCHAR(480) NOT NULL,
+    reader VARCHAR(255) NOT NULL,
+    expires BIGINT NOT NULL,
+    places LONGTEXT NOT NULL,
+    PRIMARY KEY (taken_id)
+)ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_0900_bin
+
+CREATE INDEX flowdsl_taken_expires ON flowdsl_taken (name, topic, expires)
+
+CREATE TABLE flowdsl_topic (
+    topic VARCHAR(480) NOT NULL,
+    head BIGINT NOT NULL,
+    PRIMARY KEY (topic)
+)ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_0900_bin
 
 INSERT INTO flowdsl_run (run_id, namespace, workflow, foreign_id, status, state, version, visit, task, payload, content_type, schema_version, created, updated, finished, change_id, auto_resumes, timers, metadata, tags, parent_run_id, priority) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE flowdsl_run.run_id = flowdsl_run.run_id
 

@@ -292,7 +292,10 @@ class Steps:
         core.metrics.moved(record.workflow, record.state, after.state)
         core.close(work)
         core.committed(change.row, after)
-        core.waiter.notify(after)
+        if after.state is change.to_state:
+            core.waiter.notify(after)
+        else:
+            core.waiter.refresh(after.run_id)  # a request was applied: whose, and why, is in the store
 
     def _given_back(self, work: Work, result: CommitResult) -> None:
         core = self._core

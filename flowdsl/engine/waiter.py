@@ -115,6 +115,18 @@ class Waiter:
             wait.settle(record, self._store.history)
         self._forget([record.run_id])
 
+    def refresh(self, run_id: str) -> None:
+        """This process has committed a version of the run that it does not know whole: look at it."""
+        with self._lock:
+            entries = list(self._waits.get(run_id, ()))
+        if not entries:
+            return
+        try:
+            self._look({run_id: entries})
+        except StoreError:
+            return  # the thread's next look answers
+        self._forget([run_id])
+
     def step(self) -> bool:
         """Look at every run that is waited for. True: some wait was answered."""
         with self._lock:

@@ -75,11 +75,14 @@ def test_an_idle_instance_makes_one_claim_for_all_its_steps_at_each_poll(memory_
     job = Job(memory_world.clock)
     with memory_world.engine(script.workflow, job.workflow, store=store) as engine:
         settle(engine)
+        memory_world.clock.advance(DEFAULT_POLLING_FREQUENCY * 0.6)
+        engine.worker.dispatcher.wake(["jobs/new"])  # out of step with the others from now on, unless it waits for them
+        settle(engine)
         store.calls.clear()
         store.quotas.clear()
 
-        for _ in range(20):
-            memory_world.clock.advance(DEFAULT_POLLING_FREQUENCY)
+        for _ in range(200):
+            memory_world.clock.advance(DEFAULT_POLLING_FREQUENCY * 0.1)
             settle(engine)
 
         assert store.calls["claim"] == 20

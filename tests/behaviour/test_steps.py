@@ -6,6 +6,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
+import pytest
+
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.model.run_state import RunState
@@ -140,7 +142,9 @@ def test_the_error_of_the_last_attempt_can_be_read_with_its_type_while_the_run_w
         assert row.last_error == "RuntimeError: no luck"
 
 
-def test_a_repeat_goes_behind_the_work_that_waits_already(world: World) -> None:
+@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize("handoff", [True, False])
+def test_a_repeat_goes_behind_the_work_that_waits_already(world: World, handoff: bool, concurrency: int) -> None:
     order: list[str] = []
 
     def in_pieces(run: Run[Thing, Status]) -> Answer:
@@ -148,14 +152,17 @@ def test_a_repeat_goes_behind_the_work_that_waits_already(world: World) -> None:
         run.object.note += "x"
         return Status.DONE if len(run.object.note) == 2 else run.save_and_repeat()
 
-    job = Job(world.clock, in_pieces, own={"concurrency": 1})
-    with world.engine(job.workflow, handoff=False) as engine:
-        for name in ("first", "second"):
-            engine.trigger(job.workflow, name, Thing())
-            world.clock.advance(SECOND)
+    names = [f"thing-{number}" for number in range(12)]
+    job = Job(world.clock, in_pieces, own={"concurrency": concurrency})
+    outsider = world.outsider(job.workflow)
+    for name in names:
+        outsider.trigger(job.workflow, name, Thing())
+        world.clock.advance(SECOND)
+    with world.engine(job.workflow, handoff=handoff) as engine:
         engine.run_until_idle()
 
-    assert order == ["first", "second", "first", "second"]
+    assert order[:12] == names, "everybody's first piece before anybody's second"
+    assert sorted(order[12:]) == sorted(names)
 
 
 def test_a_hundred_repeats_keep_every_change(world: World) -> None:

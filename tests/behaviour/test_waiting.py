@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 import pytest
 
@@ -15,12 +16,19 @@ from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.engine import Engine
 from flowdsl.engine.handle import RunHandle
 from flowdsl.engine.waiter import Wait
-from flowdsl.errors import BlockingCallError, ConfigurationError, RunEndedError, RunNotFoundError, WaitTimeoutError
+from flowdsl.errors import (
+    BlockingCallError,
+    ConfigurationError,
+    DefinitionError,
+    RunEndedError,
+    RunNotFoundError,
+    WaitTimeoutError,
+)
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.memory.role_scheduler import MemoryRoleScheduler
 from flowdsl.model.outcome import Outcome
 from flowdsl.model.run_state import RunState
-from tests.behaviour.world import Thing
+from tests.behaviour.world import Status, Thing
 
 LONG = timedelta(seconds=30)
 SHORT = timedelta(milliseconds=20)
@@ -143,6 +151,30 @@ def test_a_wait_for_a_status_that_can_no_longer_come_says_how_the_run_ended(
         assert (ended.value.run_id, ended.value.foreign_id) == (handle.run_id, "thing")
 
 
+def test_a_wait_that_a_cancel_ends_tells_who_cancelled_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Scene() as scene, ThreadPoolExecutor() as threads:
+        executing = threading.Event()
+        may_end = scene.first.wait
+
+        def announced(timeout: float | None = None) -> bool:
+            executing.set()
+            return may_end(timeout)
+
+        monkeypatch.setattr(scene.first, "wait", announced)
+        handle = scene.trigger()
+        begun = waits_begun(scene.engine, monkeypatch)
+        waiting = threads.submit(handle.wait, None, LONG)
+        until_begun(begun)
+        assert executing.wait(LONG.total_seconds())
+        assert handle.cancel("not needed", actor="Ada").requested is not None
+
+        scene.first.set()
+
+        found = waiting.result(LONG.total_seconds())
+        assert (found.state, found.status) == (RunState.CANCELLED, Stage.MIDDLE)
+        assert (found.record.reason, found.record.actor) == ("not needed", "Ada")
+
+
 def test_a_wait_sees_what_another_process_does(monkeypatch: pytest.MonkeyPatch) -> None:
     with Scene() as scene, ThreadPoolExecutor() as threads:
         elsewhere = Engine(scene.workflow, store=scene.store, works=False)
@@ -256,6 +288,18 @@ def test_a_wait_for_a_run_that_is_not_there_is_an_error() -> None:
 
     with pytest.raises(RunNotFoundError):
         handle.wait(timeout=SHORT)
+    scene.engine.stop()
+
+
+def test_a_wait_for_a_status_of_another_workflow_is_refused_at_once() -> None:
+    scene = Scene()
+    handle = scene.trigger()
+    stranger: Any = Status.DONE
+
+    with pytest.raises(DefinitionError, match="not a status of workflow 'scenes'"):
+        handle.wait(stranger, timeout=LONG)
+
+    assert not waiting_still(handle)
     scene.engine.stop()
 
 

@@ -4,6 +4,7 @@ why it does something else, or what will bring it."""
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import tomllib
 from collections import Counter
@@ -22,13 +23,22 @@ SECTIONS: dict[str, tuple[int, int]] = {
     "b": (30, 43),
     "c": (44, 75),
     "d": (76, 97),
+    "e": (98, 108),
+    "f": (109, 125),
+    "g": (126, 142),
+    "h": (143, 151),
+    "i": (152, 161),
     "j": (162, 173),
     "k": (174, 185),
     "l": (186, 200),
     "m": (201, 206),
+    "n": (207, 210),
     "o": (211, 233),
     "p": (234, 241),
     "q": (242, 251),
+    "r": (252, 259),
+    "s": (260, 271),
+    "t": (272, 300),
     "u": (301, 305),
     "v": (306, 319),
     "w": (320, 342),
@@ -98,6 +108,13 @@ def faults(entry: Mapping[str, Any]) -> list[str]:
 
 def test_every_file_of_the_table_is_a_section() -> None:
     assert {file.name for file in TABLE.iterdir()} == {f"{section}.toml" for section in SECTIONS}
+
+
+def test_no_number_is_left_out_between_two_sections() -> None:
+    ranges = [numbers for section, numbers in SECTIONS.items() if section != "defects"]
+
+    assert all(later[0] == earlier[1] + 1 for earlier, later in itertools.pairwise(ranges))
+    assert (ranges[0][0], ranges[-1][1], SECTIONS["defects"]) == (1, 346, (1, 96))
 
 
 @pytest.mark.parametrize("section", SECTIONS)

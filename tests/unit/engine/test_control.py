@@ -45,6 +45,18 @@ def test_the_idempotency_key_is_stable_over_failures_pauses_and_resumes() -> Non
         assert script.keys[3] != script.keys[2], "a repeat is new work"
 
 
+def test_a_pause_of_the_steps_own_keeps_the_idempotency_key() -> None:
+    script = Script(lambda run: run.pause("not yet"), Status.PAID)
+    with script.engine() as engine:
+        handle = engine.trigger(script.workflow, "o", Order(1))
+        engine.run_until_idle()
+        handle.resume()
+        engine.run_until_idle()
+        assert handle.record().state is RunState.COMPLETED
+        assert len(script.keys) == 2
+        assert len(set(script.keys)) == 1
+
+
 def test_a_run_can_be_cancelled_before_its_first_step() -> None:
     script = Script()
     with script.engine(handoff=False) as engine:

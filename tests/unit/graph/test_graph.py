@@ -111,10 +111,44 @@ class Status(StrEnum):
 
 def test_a_branching_is_drawn_as_a_choice_and_ends_are_marked() -> None:
     text = graph_of(("a", "b"), ("a", "c")).mermaid(Direction.TB)
-    assert "direction TB" in text
-    assert "state s1_c1 <<choice>>" in text
-    assert "[*] --> s1" in text
-    assert "s2 --> [*]" in text
+    assert text.splitlines()[4:] == [
+        "    direction TB",
+        '    state "a" as s1',
+        '    state "b" as s2',
+        '    state "c" as s3',
+        "    state s1_c1 <<choice>>",
+        "    [*] --> s1",
+        "    s1 --> s1_c1 : step_a",
+        "    s1_c1 --> s2",
+        "    s1_c1 --> s3",
+        "    s2 --> [*]",
+        "    s3 --> [*]",
+    ]
+
+
+def test_a_diagram_points_to_the_right_unless_told_otherwise() -> None:
+    graph = graph_of(("a", "b"))
+
+    assert "    direction LR\n" in graph.mermaid()
+    assert [f"    direction {one.value}\n" in graph.mermaid(one) for one in Direction] == [True] * 4
+
+
+def test_a_diagram_has_a_title_statuses_and_arrows_in_this_order() -> None:
+    edge = Edge("new", "waiting", EdgeCause.STEP, "Shop.charge_card", "")
+    graph = FlowGraph("orders", [edge], {"new": "NEW", "waiting": "AWAITING_PICKUP"})
+
+    assert graph.mermaid().splitlines() == [
+        "---",
+        'title: "orders"',
+        "---",
+        "stateDiagram-v2",
+        "    direction LR",
+        '    state "New" as s1',
+        '    state "Awaiting pickup" as s2',
+        "    [*] --> s1",
+        "    s1 --> s2 : charge_card",
+        "    s2 --> [*]",
+    ]
 
 
 def test_an_unknown_direction_is_refused() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from redis.exceptions import RedisError
+from redis.exceptions import BusyLoadingError, ReadOnlyError, RedisError
+from redis.exceptions import ConnectionError as BrokenError
+from redis.exceptions import TimeoutError as SilentError
 
-from flowdsl.errors import FlowError, RoleSchedulerError, StreamerError
+from flowdsl.errors import FlowError, RoleSchedulerError, StoreError, StoreUnavailableError, StreamerError
 
 REMEDY = "Check that the server runs and that URL, user and password are right; it is tried again by itself."
 
@@ -22,3 +24,15 @@ def translated(shown: str, doing: str, error_type: type[StreamerError] | type[Ro
     except (RedisError, OSError) as error:
         text = " ".join(str(error).split())
         raise error_type(f"{doing} at {shown} failed: {type(error).__name__}: {text}", remedy=REMEDY) from error
+
+
+PASSING = (BrokenError, SilentError, BusyLoadingError, ReadOnlyError, OSError)
+"""Errors of a server that is away, starting, or not the master."""
+
+
+def store_error(error: Exception, shown: str, doing: str) -> StoreError:
+    """The error that the record store raises for a driver's."""
+    text = " ".join(str(error).split())
+    if isinstance(error, PASSING) or text.startswith(("OOM", "MASTERDOWN", "NOREPLICAS", "BUSY", "MISCONF")):
+        return StoreUnavailableError(f"{doing} at {shown}: {type(error).__name__}: {text}.", remedy=REMEDY)
+    return StoreError(f"{doing} at {shown} failed: {type(error).__name__}: {text}")

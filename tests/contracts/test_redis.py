@@ -9,8 +9,9 @@ import pytest
 import redis
 
 from flowdsl.testing.clock import ManualClock
-from flowdsl.testing.contracts import EventStreamerContract, RoleSchedulerContract
+from flowdsl.testing.contracts import EventStreamerContract, RecordStoreContract, RoleSchedulerContract
 from flowdsl_redis.event_streamer import RedisEventStreamer, open_streamer
+from flowdsl_redis.record_store import RedisRecordStore, open_store
 from flowdsl_redis.role_scheduler import RedisRoleScheduler, open_roles
 from tests.services import REDIS, broker
 
@@ -23,6 +24,21 @@ def url() -> Iterator[str]:
     with redis.Redis.from_url(REDIS) as client:
         for key in client.scan_iter(f"{{{prefix}}}*"):
             client.delete(key)
+
+
+class TestRedisRecordStore(RecordStoreContract):
+    @pytest.fixture
+    def store_factory(self, url: str, clock: ManualClock) -> Iterator[Callable[[], RedisRecordStore]]:
+        opened: list[RedisRecordStore] = []
+
+        def make() -> RedisRecordStore:
+            store = open_store(url, clock=clock)
+            opened.append(store)
+            return store
+
+        yield make
+        for store in opened:
+            store.close()
 
 
 class TestRedisEventStreamer(EventStreamerContract):

@@ -1,0 +1,49 @@
+-- ARGV[2]: namespace; [3]: owner; [4]: the claim's mark; [5]: '1' when an earlier try may have taken rows;
+-- [6]: 'topics' or 'rows'; [7..]: topic, limit, topic, limit ... or row ids.
+-- Answers: for each row its record, its payload, its run's record, its run's object.
+local ns, owner, mark = ARGV[2], ARGV[3], ARGV[4]
+local answer = {}
+local function give(row)
+  local run = call('HMGET', key('run', row.run), 'm', 'p')
+  answer[#answer + 1] = pack(row)
+  answer[#answer + 1] = call('HGET', key('row', row.row), 'p')
+  answer[#answer + 1] = run[1]
+  answer[#answer + 1] = run[2]
+end
+if ARGV[5] == '1' then
+  for _, row_id in ipairs(call('SMEMBERS', key('owned', ns, owner))) do
+    local row = load_row(row_id)
+    if row and row.claim == mark then give(row) end
+  end
+  if #answer > 0 then return answer end
+end
+if not alive(ns, owner) then return answer end
+local function take(row)
+  own(row, owner, mark)
+  save_row(row)
+  give(row)
+end
+if ARGV[6] == 'rows' then
+  for number = 7, #ARGV do
+    local row = load_row(ARGV[number])
+    if row and row.ns == ns and not row.own and row.due and row.due <= NOW then take(row) end
+  end
+  return answer
+end
+for number = 7, #ARGV, 2 do
+  local topic, left = ARGV[number], tonumber(ARGV[number + 1])
+  for _, priority in ipairs(priorities(ns, topic)) do
+    if left <= 0 then break end
+    local name = queue(ns, topic, priority)
+    for _, row_id in ipairs(call('ZRANGEBYSCORE', name, '-inf', string.format('%.0f', NOW), 'LIMIT', 0, left)) do
+      local row = load_row(row_id)
+      if row then
+        take(row)
+        left = left - 1
+      else
+        call('ZREM', name, row_id)
+      end
+    end
+  end
+end
+return answer

@@ -1,0 +1,52 @@
+"""The Lua scripts of the record store, each with the ground that all of them stand on."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+from flowdsl.model.pending import RowKind
+from flowdsl.model.run_state import RunState, may_move
+
+LAST = 253_402_300_799_999_999
+"""The last microsecond that a datetime can tell."""
+KEPT_DEPARTED = 10_000
+"""Owners whose heartbeat was removed are remembered, so that a late beat is told so; the oldest are forgotten."""
+NAMES = ("commit", "claim", "beat", "free", "depth")
+
+
+def _table(states: dict[int, str]) -> str:
+    return "{" + ", ".join(f"[{state}] = {value}" for state, value in states.items()) + "}"
+
+
+def _constants() -> str:
+    """The state table and the numbers of kinds, written as Lua: there is one list of each, and it is in the model."""
+    lines = [f"local {state.name} = {int(state)}" for state in RunState]
+    lines += [f"local {kind.name} = {int(kind)}" for kind in (RowKind.STEP, RowKind.TIMEOUT)]
+    lines.append(f"local FINISHED = {_table({int(state): 'true' for state in RunState if state.finished})}")
+    lines.append(f"local STOPPED = {_table({int(state): 'true' for state in RunState if state.stopped})}")
+    may = {
+        int(before): _table({int(after): "true" for after in RunState if may_move(before, after)})
+        for before in RunState
+        if before.finished
+    }
+    lines.append(f"local MAY = {_table(may)}")
+    lines.append(f"local LAST, KEPT_DEPARTED = {LAST}, {KEPT_DEPARTED}")
+    return "\n".join(lines)
+
+
+class Scripts:
+    """In: the driver's client. Each script is sent once and then called by its digest; a server that has forgotten it, after a
+    restart say, is sent it again."""
+
+    def __init__(self, client: Any, prefix: bytes) -> None:
+        folder = files("flowdsl_redis") / "lua"
+        ground = f"{_constants()}\n{(folder / 'ground.lua').read_text('utf-8')}"
+        self._prefix = prefix
+        self._scripts = {
+            name: client.register_script(f"{ground}\n{(folder / f'{name}.lua').read_text('utf-8')}") for name in NAMES
+        }
+
+    def run(self, name: str, *arguments: bytes | str | int) -> Any:
+        """The script's answer."""
+        return self._scripts[name](keys=[self._prefix], args=list(arguments))

@@ -111,6 +111,18 @@ def broker(url: str) -> str:
     return url
 
 
+@contextmanager
+def redis_keys() -> Generator[str]:
+    """The URL of a Redis with a prefix of its own, whose keys are removed at the end."""
+    import redis
+
+    prefix = f"t{uuid.uuid4().hex[:12]}"
+    yield f"{broker(REDIS)}?prefix={prefix}"
+    with redis.Redis.from_url(REDIS) as client:
+        for key in client.scan_iter(f"{{{prefix}}}*", count=1000):
+            client.delete(key)
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]

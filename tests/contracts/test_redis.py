@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
-import redis
 
 from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.contracts import EventStreamerContract, RecordStoreContract, RoleSchedulerContract
 from flowdsl_redis.event_streamer import RedisEventStreamer, open_streamer
 from flowdsl_redis.record_store import RedisRecordStore, open_store
 from flowdsl_redis.role_scheduler import RedisRoleScheduler, open_roles
-from tests.services import REDIS, broker
+from tests.services import redis_keys
 
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    """Keys of our own, that are removed."""
-    prefix = f"t{uuid.uuid4().hex[:12]}"
-    yield f"{broker(REDIS)}?prefix={prefix}"
-    with redis.Redis.from_url(REDIS) as client:
-        for key in client.scan_iter(f"{{{prefix}}}*"):
-            client.delete(key)
+    with redis_keys() as found:
+        yield found
 
 
 class TestRedisRecordStore(RecordStoreContract):

@@ -1,4 +1,4 @@
-"""Whatever is done to them, an SQL store and the memory store answer and hold the same."""
+"""Whatever is done to them, a store and the memory store answer and hold the same."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from flowdsl.engine.discovery import open_store
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.model.change import (
     Change,
@@ -34,8 +35,8 @@ from flowdsl.model.record import ControlRequest, Payload, RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl.ports.record_store import RecordStore
 from flowdsl.testing.clock import ManualClock
-from flowdsl_sql.record_store import open_store
-from tests.services import SQL_DATABASES, sql_database
+from flowdsl_sql.record_store import open_store as sql_store
+from tests.services import SQL_DATABASES, redis_keys, sql_database
 
 NAMESPACE, WORKFLOW = "n", "w"
 STATUSES = ("a", "b", "c")
@@ -45,11 +46,12 @@ ENDS = [RunState.COMPLETED, RunState.CANCELLED, RunState.DATA_DELETED]
 TTL = timedelta(seconds=30)
 
 
-@pytest.fixture(scope="module", params=SQL_DATABASES)
+@pytest.fixture(scope="module", params=[*SQL_DATABASES, "redis"])
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder: Path = tmp_path_factory.mktemp("sql")
-    with sql_database(request.param, folder) as found:
-        open_store(found, migrate=True).close()
+    with redis_keys() if request.param == "redis" else sql_database(request.param, folder) as found:
+        if request.param != "redis":
+            sql_store(found, migrate=True).close()
         yield found
 
 

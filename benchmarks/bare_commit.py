@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from benchmarks import redis_limit
 from benchmarks.connection import open_driver
 
 COUNT = 60
@@ -13,6 +14,8 @@ def times_ms(kind: str, url: str, count: int = COUNT) -> list[float]:
     """Times of `count` transactions, in milliseconds; none for memory."""
     if kind == "memory":
         return []
+    if kind == "redis":
+        return redis_limit.commit_ms(url, count)
     mark = "?" if kind == "sqlite" else "%s"
     names = "namespace, kind, item_key, body, created, change_id"
     times: list[float] = []

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import String, Table
 
+from benchmarks import redis_limit
 from benchmarks.connection import open_driver
 from flowdsl_sql import tables
 
@@ -52,6 +53,8 @@ def by_form(kind: str, url: str, seconds: float = SECONDS) -> dict[str, float]:
     """Transitions per second of each way to write them; the greatest is the limit. In: the URL of a scratch store."""
     if kind == "memory":
         return {"dictionaries": _memory(seconds)}
+    if kind == "redis":
+        return {"pipeline": redis_limit.transitions_per_s(url, seconds)}
     return {name: _sql(kind, url, turn, seconds) for name, turn in FORMS[kind].items()}
 
 

@@ -7,6 +7,7 @@ import tempfile
 import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 import sqlalchemy
 from sqlalchemy.pool import NullPool
@@ -16,8 +17,9 @@ from flowdsl_sql.record_store import open_store
 DEFAULT_URLS = {
     "postgresql": "postgresql+psycopg://root@127.0.0.1:5432/test",
     "mysql": "mysql+pymysql://root@127.0.0.1:3306/test",
+    "redis": "redis://127.0.0.1:6379/9",
 }
-STORES = ("memory", "sqlite", "postgresql", "mysql")
+STORES = ("memory", "sqlite", "postgresql", "mysql", "redis")
 
 
 @contextmanager
@@ -31,6 +33,13 @@ def scratch(kind: str, url: str | None = None) -> Generator[str]:
         raise SystemExit(f"--url is not of {kind}")
     if kind == "memory":
         yield f"memory://{name}"
+        return
+    if kind == "redis":
+        address = (url or DEFAULT_URLS[kind]).partition("?")[0]
+        try:
+            yield f"{address}?prefix={name}"
+        finally:
+            _remove_keys(address, f"{{{name}}}*")
         return
     if kind == "sqlite":
         beside = os.path.dirname(os.path.abspath(server.database)) if server.database else None
@@ -54,6 +63,15 @@ def scratch(kind: str, url: str | None = None) -> Generator[str]:
 def _migrated(url: str) -> str:
     open_store(url, migrate=True).close()
     return url
+
+
+def _remove_keys(address: str, pattern: str) -> None:
+    import redis
+
+    client: Any = redis.Redis.from_url(address)
+    for key in client.scan_iter(pattern, count=1000):
+        client.delete(key)
+    client.close()
 
 
 def _execute(url: sqlalchemy.URL, statement: str) -> None:

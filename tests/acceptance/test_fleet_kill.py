@@ -22,9 +22,11 @@ import sqlalchemy
 
 from examples.fleet import app
 from flowdsl import Engine, RunState
+from flowdsl.engine import discovery
 from flowdsl.ports.record_store import RecordStore
+from flowdsl_redis.record_store import RedisRecordStore
 from flowdsl_sql.record_store import open_store
-from tests.services import RABBITMQ, REDIS, broker, sql_database
+from tests.services import RABBITMQ, REDIS, broker, redis_keys, sql_database
 
 ROOT = Path(__file__).parent.parent.parent
 RUNS = int(os.environ.get("FLOWDSL_KILL_RUNS", "120"))
@@ -42,6 +44,8 @@ PAIRS = [
     ("postgresql", "redis"),
     ("postgresql", "its own log"),
     ("mariadb", "rabbitmq"),
+    ("redis", ""),
+    ("redis", "redis"),
 ]
 
 WORKER = """
@@ -78,6 +82,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     }
     if stream in ("rabbitmq", "redis", "kombu-redis"):
         broker(RABBITMQ if stream == "rabbitmq" else REDIS)
+    if kind == "redis":
+        with redis_keys() as url:
+            yield Place(url, url if stream else "")
+        return
     with sql_database(kind, tmp_path) as url:
         open_store(url, migrate=True).close()
         urls["its own log"] = f"{url}&claim_after=2"
@@ -122,7 +130,7 @@ class Fleet:
 def test_nothing_is_lost_and_nothing_happens_twice(place: Place, handoff: str) -> None:
     moments = random.Random(SEED)
     client = Engine.client(app.parcels, store=place.store, streamer=place.streamer or None)
-    store = open_store(place.store)
+    store = discovery.open_store(place.store)
     fleet = Fleet(place, handoff)
     began = time.monotonic()
     try:
@@ -154,6 +162,8 @@ def test_nothing_is_lost_and_nothing_happens_twice(place: Place, handoff: str) -
 def claims(url: str, store: RecordStore, pid: int) -> int:
     """Rows that the process holds."""
     owner = next((instance.owner for instance in store.instances("default") if instance.pid == pid), None)
+    if isinstance(store, RedisRecordStore):
+        return len(store._read("counting", lambda client: client.smembers(store._key("owned", "default", owner or ""))))
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
     try:
         with engine.connect() as connection:

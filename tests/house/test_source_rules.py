@@ -20,6 +20,10 @@ READS_THE_CLOCK: dict[str, tuple[set[str], str]] = {
         {"time.time_ns", "time.sleep"},
         "SQLite's clock is the machine's, and a transaction that met a conflict is tried again after a few milliseconds",
     ),
+    "adapters/flowdsl_redis/record_store.py": (
+        {"time.sleep"},
+        "what met a broken connection is tried again after a few milliseconds",
+    ),
     "adapters/flowdsl_redis/role_scheduler.py": (
         {"time.sleep"},
         "a campaign that met another's is tried again after a few milliseconds",

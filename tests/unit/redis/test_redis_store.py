@@ -164,3 +164,18 @@ def test_no_password_is_shown_and_what_is_wrong_is_said(server: OwnRedis) -> Non
     assert "geheim" not in str(caught.value)
     with pytest.raises(ConfigurationError, match="nonsense"):
         open_store(f"{server.url}?nonsense=1")
+
+
+def test_all_keys_lie_in_one_slot_of_a_cluster(server: OwnRedis) -> None:
+    store = open_store(f"{server.url}?prefix=mine")
+    world = world_of(store)
+    run = world.started(items=(NewItem(kind="k", key="mine", delay=timedelta(0)),))
+    world.started()
+    world.commit(world.move(run))
+    world.claim(world.owner())
+    with redis.Redis.from_url(server.url) as client:
+        keys = [bytes(key) for key in client.scan_iter()]
+    store.close()
+
+    assert len(keys) > 10
+    assert [key for key in keys if not key.startswith(b"{mine}:")] == []

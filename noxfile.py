@@ -173,6 +173,14 @@ def half_migrated(session: nox.Session) -> None:
 
 
 @nox.session
+def matrix(session: nox.Session) -> None:
+    """Fleets under kill -9 on every pair of store and streamer, with and without handoff: about twenty minutes."""
+    session.install("-e", ".[all]", *TEST_TOOLS)
+    chosen = ["-rA", "tests/acceptance/test_fleet_kill.py", *session.posargs]
+    session.run("python", "-m", "pytest", "-q", *chosen, env={**required_services(), "FLOWDSL_KILL_MATRIX": "1"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """A quick run of the benchmarks, to see that they run; `python -m benchmarks` gives the numbers."""
     session.install("-e", ".[all]", *TEST_TOOLS)

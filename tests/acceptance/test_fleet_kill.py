@@ -1,6 +1,7 @@
 """Workers of a fleet are killed at random moments, again and again: every run arrives, every transition happens once.
 
-FLOWDSL_KILL_RUNS and FLOWDSL_KILLS make it larger; FLOWDSL_KILL_SEED repeats a run's moments.
+FLOWDSL_KILL_RUNS and FLOWDSL_KILLS make it larger; FLOWDSL_KILL_SEED repeats a run's moments; FLOWDSL_KILL_MATRIX takes every pair of
+store and streamer instead of the everyday ones.
 """
 
 from __future__ import annotations
@@ -43,10 +44,17 @@ PAIRS = [
     ("postgresql", "kombu-redis"),
     ("postgresql", "redis"),
     ("postgresql", "its own log"),
-    ("mariadb", "rabbitmq"),
+    ("mariadb", ""),
     ("redis", ""),
     ("redis", "redis"),
 ]
+
+STREAMERS = ("", "rabbitmq", "redis", "kombu-redis", "its own log")
+if os.environ.get("FLOWDSL_KILL_MATRIX"):
+    SQL = ("sqlite", "postgresql", "mariadb")
+    PAIRS = [
+        (store, streamer) for store in (*SQL, "redis") for streamer in STREAMERS if store in SQL or streamer != STREAMERS[-1]
+    ]
 
 WORKER = """
 from datetime import timedelta
@@ -84,11 +92,11 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         broker(RABBITMQ if stream == "rabbitmq" else REDIS)
     if kind == "redis":
         with redis_keys() as url:
-            yield Place(url, url if stream else "")
+            yield Place(url, urls[stream])
         return
     with sql_database(kind, tmp_path) as url:
         open_store(url, migrate=True).close()
-        urls["its own log"] = f"{url}&claim_after=2"
+        urls["its own log"] = f"{url}{'&' if '?' in url else '?'}claim_after=2"
         yield Place(url, urls[stream])
 
 

@@ -22,8 +22,7 @@ def translated(shown: str, doing: str, error_type: type[StreamerError] | type[Ro
     except FlowError:
         raise
     except (RedisError, OSError) as error:
-        text = " ".join(str(error).split())
-        raise error_type(f"{doing} at {shown} failed: {type(error).__name__}: {text}", remedy=REMEDY) from error
+        raise error_type(f"{doing} at {shown} failed: {_text(error)}.", remedy=REMEDY) from error
 
 
 PASSING = (BrokenError, SilentError, BusyLoadingError, ReadOnlyError, OSError)
@@ -32,7 +31,12 @@ PASSING = (BrokenError, SilentError, BusyLoadingError, ReadOnlyError, OSError)
 
 def store_error(error: Exception, shown: str, doing: str) -> StoreError:
     """The error that the record store raises for a driver's."""
-    text = " ".join(str(error).split())
-    if isinstance(error, PASSING) or text.startswith(("OOM", "MASTERDOWN", "NOREPLICAS", "BUSY", "MISCONF")):
-        return StoreUnavailableError(f"{doing} at {shown}: {type(error).__name__}: {text}.", remedy=REMEDY)
-    return StoreError(f"{doing} at {shown} failed: {type(error).__name__}: {text}")
+    text = f"{doing} at {shown} failed: {_text(error)}."
+    if isinstance(error, PASSING) or str(error).startswith(("OOM", "MASTERDOWN", "NOREPLICAS", "BUSY", "MISCONF")):
+        return StoreUnavailableError(text, remedy=REMEDY)
+    return StoreError(text)
+
+
+def _text(error: Exception) -> str:
+    """The driver's own words."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".: ")

@@ -1,7 +1,7 @@
 """Workers of a fleet are killed at random moments, again and again: every run arrives, every transition happens once.
 
-FLOWDSL_KILL_RUNS and FLOWDSL_KILLS make it larger; FLOWDSL_KILL_SEED repeats a run's moments; FLOWDSL_KILL_MATRIX takes every pair
-of store and streamer instead of the everyday ones.
+FLOWDSL_KILL_RUNS and FLOWDSL_KILLS make it larger; FLOWDSL_KILL_SEED repeats its moments; FLOWDSL_KILL_MATRIX takes every pair of
+store and streamer instead of the everyday ones.
 """
 
 from __future__ import annotations

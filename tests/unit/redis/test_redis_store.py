@@ -113,7 +113,9 @@ def test_rows_of_a_claim_whose_answer_was_lost_are_not_forgotten(through: RedisR
 
 def test_a_server_that_does_not_answer_is_an_error_with_a_remedy(through: RedisRecordStore, losing: Losing) -> None:
     losing.left = record_store_module.TRIES
-    with pytest.raises(StoreUnavailableError, match=r"committing at redis://127\.0\.0\.1.*Check that the server runs"):
+    with pytest.raises(
+        StoreUnavailableError, match=r"committing at redis://127\.0\.0\.1.* failed: .*\. Check that the server runs"
+    ):
         world_of(through).commit(world_of(through).start())
 
 

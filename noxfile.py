@@ -55,7 +55,7 @@ def pinned(*names: str) -> list[str]:
     return found
 
 
-TEST_TOOLS = pinned("attrs", "check-jsonschema", "kubernetes-validate", "pytest-timeout", "pytest-xdist")
+TEST_TOOLS = pinned("attrs", "check-jsonschema", "kubernetes-validate", "moto", "pytest-timeout", "pytest-xdist")
 """What the tests need beside the extra `all`; the checkers of the dev extra are many times as large."""
 
 

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -314,3 +315,17 @@ def own_postgresql() -> Generator[OwnPostgreSQL]:
             yield server
         finally:
             server.stop()
+
+
+@contextmanager
+def own_sqs() -> Generator[str]:
+    """The URL of an SQS of a test's own: a server that speaks its protocol."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for_port(port, process)
+        yield f"sqs://key:secret@127.0.0.1:{port}//"
+    finally:
+        process.terminate()
+        process.wait(timeout=30)

@@ -9,14 +9,16 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from flowdsl.clock import Clock, SystemClock
-from flowdsl.errors import ConfigurationError, StreamerError
+from flowdsl.errors import ConfigurationError, MissingExtraError, StreamerError
 from flowdsl.model.event import Event
 from flowdsl.ports.event_streamer import EventReceiver, EventStreamer, StartFrom
 from flowdsl_kombu.receiver import KombuReceiver
 from flowdsl_kombu.sender import Sender
+from flowdsl_kombu.sqs_streamer import SqsEventStreamer
 from flowdsl_kombu.traits import TRAITS, Traits
 
 PREFIX = "flowdsl."
+SQS_OPTIONS = ("region", "visibility", "tls")
 
 
 class KombuEventStreamer(EventStreamer):
@@ -75,10 +77,12 @@ class KombuEventStreamer(EventStreamer):
             raise StreamerError("the streamer is closed.")
 
 
-def open_streamer(url: str, *, clock: Clock | None = None) -> KombuEventStreamer:
-    """A streamer for kombu's transport of this scheme: amqp, amqps, pyamqp, and kombu+redis, kombu+memory (the part after
+def open_streamer(url: str, *, clock: Clock | None = None) -> EventStreamer:
+    """A streamer for kombu's transport of this scheme: amqp, amqps, pyamqp, sqs, and kombu+redis, kombu+memory (the part after
     the + is kombu's own). Options in the query are ours: `prefix` of all names (default flowdsl.), `expires`, seconds after which
-    the broker deletes a queue that nobody reads (RabbitMQ). Nothing is connected before the first use."""
+    the broker deletes a queue that nobody reads (RabbitMQ); SQS has `region`, `visibility` (seconds, 60) and `tls` (no: plain
+    HTTP, which is the default for a URL with host and port). Nothing is connected before the first use. Raises
+    ConfigurationError, MissingExtraError."""
     head, _, query = url.partition("?")
     options = dict(parse_qsl(query))
     scheme, _, rest = head.partition("://")
@@ -88,6 +92,15 @@ def open_streamer(url: str, *, clock: Clock | None = None) -> KombuEventStreamer
             f"there is no kombu transport {transport!r} that flowdsl knows.", remedy=f"One of {', '.join(sorted(TRAITS))}."
         )
     prefix = options.pop("prefix", PREFIX)
+    if TRAITS[transport].requests:
+        if unknown := options.keys() - SQS_OPTIONS:
+            raise ConfigurationError(
+                f"SQS has no option {', '.join(sorted(unknown))}.", remedy=f"One of {', '.join(SQS_OPTIONS)}."
+            )
+        try:
+            return SqsEventStreamer(f"{transport}://{rest}", options, prefix=prefix, clock=clock or SystemClock())
+        except ImportError as error:
+            raise MissingExtraError(f"SQS needs {error.name or 'boto3'}.", remedy="pip install 'flowdsl[sqs]'") from error
     arguments: dict[str, Any] = {}
     if "expires" in options:
         arguments["x-expires"] = int(float(options.pop("expires")) * 1000)

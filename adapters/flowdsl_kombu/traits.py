@@ -26,6 +26,8 @@ class Traits:
     """Transport options for kombu."""
     heartbeat: int = 0
     """Seconds; 0: none. kombu asks for none by itself."""
+    requests: bool = False
+    """The transport answers requests and keeps no connection: its own streamer asks it."""
     longest_name: int = 200
     name_characters: str = r"A-Za-z0-9_.:/%\-"
 
@@ -55,5 +57,6 @@ TRAITS: Mapping[str, Traits] = {
         # A message of a dead consumer comes back when nothing else does: only if receiving ends before kombu's own poll.
         options={"visibility_timeout": 60, "unacked_restore_throttle": 1, "socket_timeout": 30, "health_check_interval": 25},
     ),
+    "sqs": Traits(native_routing=False, requests=True),
     "memory": Traits(native_routing=False, names=MemoryNames, options={"polling_interval": 0.005}),
 }

@@ -14,6 +14,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -27,7 +28,7 @@ from flowdsl.engine import discovery
 from flowdsl.ports.record_store import RecordStore
 from flowdsl_redis.record_store import RedisRecordStore
 from flowdsl_sql.record_store import open_store
-from tests.services import RABBITMQ, REDIS, broker, redis_keys, sql_database
+from tests.services import RABBITMQ, REDIS, broker, own_sqs, redis_keys, sql_database
 
 ROOT = Path(__file__).parent.parent.parent
 RUNS = int(os.environ.get("FLOWDSL_KILL_RUNS", "120"))
@@ -44,16 +45,17 @@ PAIRS = [
     ("postgresql", "kombu-redis"),
     ("postgresql", "redis"),
     ("postgresql", "its own log"),
+    ("postgresql", "sqs"),
     ("mariadb", ""),
     ("redis", ""),
     ("redis", "redis"),
 ]
 
-STREAMERS = ("", "rabbitmq", "redis", "kombu-redis", "its own log")
+STREAMERS = ("", "rabbitmq", "redis", "kombu-redis", "sqs", "its own log")
 if os.environ.get("FLOWDSL_KILL_MATRIX"):
     SQL = ("sqlite", "postgresql", "mariadb")
     PAIRS = [
-        (store, streamer) for store in (*SQL, "redis") for streamer in STREAMERS if store in SQL or streamer != STREAMERS[-1]
+        (store, name) for store in (*SQL, "redis") for name in STREAMERS if store in SQL or name not in ("sqs", "its own log")
     ]
 
 WORKER = """
@@ -94,8 +96,11 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         with redis_keys() as url:
             yield Place(url, urls[stream])
         return
-    with sql_database(kind, tmp_path) as url:
+    with ExitStack() as stack:
+        url = stack.enter_context(sql_database(kind, tmp_path))
         open_store(url, migrate=True).close()
+        if stream == "sqs":
+            urls["sqs"] = f"{stack.enter_context(own_sqs())}?region=us-east-1&visibility=2"
         urls["its own log"] = f"{url}{'&' if '?' in url else '?'}claim_after=2"
         yield Place(url, urls[stream])
 

@@ -22,7 +22,7 @@ THIRD_PARTIES = {
     "cli": {"typer", "click", "rich", "prometheus_client"},
     "testing": {"pytest", "hypothesis"},
     "flowdsl_sql": {"sqlalchemy", "alembic", "psycopg", "pymysql"},
-    "flowdsl_kombu": {"kombu"},
+    "flowdsl_kombu": {"kombu", "botocore"},
     "flowdsl_redis": {"redis"},
     "flowdsl_etcd": {"etcd3gw", "requests"},
 }

@@ -18,9 +18,9 @@ from flowdsl.engine import discovery
 from flowdsl.errors import ConfigurationError, MissingExtraError, StreamerError
 from flowdsl.model.event import Event
 from flowdsl.model.pending import TopicQuota
-from flowdsl.ports.event_streamer import EventReceiver
+from flowdsl.ports.event_streamer import EventReceiver, EventStreamer
 from flowdsl_kombu import sender
-from flowdsl_kombu.event_streamer import KombuEventStreamer, open_streamer
+from flowdsl_kombu.event_streamer import open_streamer
 from flowdsl_kombu.traits import TRAITS
 from tests.proxy import Proxy
 from tests.services import RABBITMQ, broker
@@ -47,14 +47,14 @@ def proxy() -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def streamer(options: str) -> Iterator[KombuEventStreamer]:
+def streamer(options: str) -> Iterator[EventStreamer]:
     made = open_streamer(broker(RABBITMQ) + options)
     yield made
     made.close()
 
 
 @pytest.fixture
-def through(proxy: Proxy, options: str) -> Iterator[KombuEventStreamer]:
+def through(proxy: Proxy, options: str) -> Iterator[EventStreamer]:
     """The same names, by way of the proxy."""
     made = open_streamer(proxy.url + options)
     yield made
@@ -80,7 +80,7 @@ def receive(receiver: EventReceiver, count: int) -> list[Event]:
     raise AssertionError("it never came to rest")
 
 
-def test_publishing_goes_on_after_its_connection_was_cut(through: KombuEventStreamer, proxy: Proxy, streamer: Any) -> None:
+def test_publishing_goes_on_after_its_connection_was_cut(through: EventStreamer, proxy: Proxy, streamer: Any) -> None:
     receiver = streamer.receiver("a", [TOPIC])
     first, second = make(), make()
     assert list(through.publish([first])) == [True]
@@ -89,7 +89,7 @@ def test_publishing_goes_on_after_its_connection_was_cut(through: KombuEventStre
     assert {event.event_id for event in receive(receiver, 2)} == {first.event_id, second.event_id}
 
 
-def test_a_receiver_whose_connection_was_cut_hears_again(through: KombuEventStreamer, proxy: Proxy, streamer: Any) -> None:
+def test_a_receiver_whose_connection_was_cut_hears_again(through: EventStreamer, proxy: Proxy, streamer: Any) -> None:
     receiver = through.receiver("a", [TOPIC])
     streamer.publish([make()])
     (held,) = receive(receiver, 1)
@@ -105,7 +105,7 @@ def test_a_receiver_whose_connection_was_cut_hears_again(through: KombuEventStre
 
 
 def test_an_acknowledgement_of_an_earlier_connection_is_dropped(
-    through: KombuEventStreamer, proxy: Proxy, streamer: KombuEventStreamer
+    through: EventStreamer, proxy: Proxy, streamer: EventStreamer
 ) -> None:
     receiver = through.receiver("a", [TOPIC])
     streamer.publish([make()])
@@ -116,7 +116,7 @@ def test_an_acknowledgement_of_an_earlier_connection_is_dropped(
 
 
 def test_a_broker_that_never_confirms_is_an_error_within_the_time(
-    through: KombuEventStreamer, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    through: EventStreamer, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sender, "CONFIRM_TIMEOUT", 0.3)
     through.publish([make()])
@@ -125,7 +125,7 @@ def test_a_broker_that_never_confirms_is_an_error_within_the_time(
         through.publish([make(), make()])
 
 
-def test_what_a_killed_reader_held_comes_to_another(streamer: KombuEventStreamer, options: str) -> None:
+def test_what_a_killed_reader_held_comes_to_another(streamer: EventStreamer, options: str) -> None:
     other = streamer.receiver("a", [TOPIC])
     other.close()
     events = [make() for _ in range(3)]
@@ -152,7 +152,7 @@ sys.stdin.read()
 
 
 def test_what_is_no_event_is_put_aside_and_its_content_is_not_logged(
-    streamer: KombuEventStreamer, prefix: str, caplog: pytest.LogCaptureFixture
+    streamer: EventStreamer, prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver = streamer.receiver("a", [TOPIC])
     with Connection(RABBITMQ) as connection, connection.channel() as channel:

@@ -329,3 +329,27 @@ def own_sqs() -> Generator[str]:
     finally:
         process.terminate()
         process.wait(timeout=30)
+
+
+KAFKA_CLUSTER = """
+import sys
+from confluent_kafka import Producer
+cluster = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": 1})
+brokers = cluster.list_topics(timeout=10).brokers.values()
+print(",".join(f"{broker.host}:{broker.port}" for broker in brokers), flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def own_kafka() -> Generator[str]:
+    """The URL of a Kafka of a test's own: the cluster that librdkafka has for tests, in a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", KAFKA_CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdout is not None
+    try:
+        yield f"kafka://{process.stdout.readline().decode().strip()}"
+    finally:
+        process.kill()
+        process.communicate()

@@ -28,7 +28,7 @@ from flowdsl.engine import discovery
 from flowdsl.ports.record_store import RecordStore
 from flowdsl_redis.record_store import RedisRecordStore
 from flowdsl_sql.record_store import open_store
-from tests.services import RABBITMQ, REDIS, broker, own_sqs, redis_keys, sql_database
+from tests.services import RABBITMQ, REDIS, broker, own_kafka, own_sqs, redis_keys, sql_database
 
 ROOT = Path(__file__).parent.parent.parent
 RUNS = int(os.environ.get("FLOWDSL_KILL_RUNS", "120"))
@@ -46,16 +46,20 @@ PAIRS = [
     ("postgresql", "redis"),
     ("postgresql", "its own log"),
     ("postgresql", "sqs"),
+    ("postgresql", "kafka"),
     ("mariadb", ""),
     ("redis", ""),
     ("redis", "redis"),
 ]
 
-STREAMERS = ("", "rabbitmq", "redis", "kombu-redis", "sqs", "its own log")
+STREAMERS = ("", "rabbitmq", "redis", "kombu-redis", "sqs", "kafka", "its own log")
 if os.environ.get("FLOWDSL_KILL_MATRIX"):
     SQL = ("sqlite", "postgresql", "mariadb")
     PAIRS = [
-        (store, name) for store in (*SQL, "redis") for name in STREAMERS if store in SQL or name not in ("sqs", "its own log")
+        (store, name)
+        for store in (*SQL, "redis")
+        for name in STREAMERS
+        if store in SQL or name not in ("sqs", "kafka", "its own log")
     ]
 
 WORKER = """
@@ -101,6 +105,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         open_store(url, migrate=True).close()
         if stream == "sqs":
             urls["sqs"] = f"{stack.enter_context(own_sqs())}?region=us-east-1&visibility=2"
+        if stream == "kafka":
+            urls["kafka"] = f"{stack.enter_context(own_kafka())}/?session.timeout.ms=6000"
         urls["its own log"] = f"{url}{'&' if '?' in url else '?'}claim_after=2"
         yield Place(url, urls[stream])
 

@@ -24,6 +24,7 @@ THIRD_PARTIES = {
     "flowdsl_sql": {"sqlalchemy", "alembic", "psycopg", "pymysql"},
     "flowdsl_kombu": {"kombu", "botocore"},
     "flowdsl_redis": {"redis"},
+    "flowdsl_kafka": {"confluent_kafka"},
     "flowdsl_etcd": {"etcd3gw", "requests"},
 }
 """Beside msgspec, what each room may import: its own library, and no driver or web framework outside an adapter."""
@@ -97,7 +98,7 @@ def test_each_room_imports_its_own_libraries_and_no_others() -> None:
     assert violations(foreign) == []
 
 
-@pytest.mark.parametrize("module", ["flowdsl", "flowdsl_sql", "flowdsl_kombu", "flowdsl_redis", "flowdsl_etcd"])
+@pytest.mark.parametrize("module", ["flowdsl", "flowdsl_sql", "flowdsl_kombu", "flowdsl_redis", "flowdsl_kafka", "flowdsl_etcd"])
 def test_no_optional_dependency_is_imported_before_it_is_used(module: str) -> None:
     code = f"import sys, {module}; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-I", "-W", "error", "-c", code], capture_output=True, text=True, check=False)

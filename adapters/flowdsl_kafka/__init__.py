@@ -1,0 +1,1 @@
+"""flowdsl on Kafka: event streamer and connector source."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -73,6 +74,10 @@ class RedisRecordStore(RecordStore):
         self._client: Any = connect(address)
         self._scripts = Scripts(self._client, self._prefix)
         self._ear = Ear(self._client, self._prefix, self._name)
+        self._doubtful: dict[tuple[str, str], list[str]] = {}
+        """By namespace and owner: the marks of claims that nobody had an answer to. They may have taken rows, which the owner's
+        next claim brings."""
+        self._guard = threading.Lock()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -117,14 +122,25 @@ class RedisRecordStore(RecordStore):
         return self._claimed(namespace, owner, "rows", list(dict.fromkeys(row_ids)))
 
     def _claimed(self, namespace: str, owner: str, how: str, what: Sequence[str | int]) -> Sequence[ClaimedRow]:
-        mark, tried = uuid.uuid4().hex, "0"
+        mark = uuid.uuid4().hex
+        with self._guard:
+            doubtful = list(self._doubtful.get((namespace, owner), ()))
 
         def once() -> Any:
-            nonlocal tried
-            again, tried = tried, "1"
-            return self._scripts.run("claim", self._moment(), namespace, owner, mark, again, how, *what)
+            marks = ",".join(doubtful)
+            doubtful.append(mark)
+            return self._scripts.run("claim", self._moment(), namespace, owner, mark, marks, how, *what)
 
-        found = self._try("claiming", once)
+        try:
+            found = self._try("claiming", once)
+        except StoreError:
+            with self._guard:
+                self._doubtful.setdefault((namespace, owner), []).append(mark)
+            raise
+        with self._guard:
+            left = [one for one in self._doubtful.get((namespace, owner), ()) if one not in doubtful]
+            if self._doubtful:
+                self._doubtful = {(namespace, owner): left} if left else {}  # earlier owners' rows were freed
         return [
             ClaimedRow(pending_row(row, payload), None if run is None else run_record(run, obj))
             for row, payload, run, obj in zip(found[::4], found[1::4], found[2::4], found[3::4], strict=True)

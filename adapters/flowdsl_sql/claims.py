@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from flowdsl.errors import StoreError
 from flowdsl.model.pending import ClaimedRow, TopicQuota
 from flowdsl_sql.database import Database, Row, Session
 from flowdsl_sql.rows import PENDING, RUN, pending_row, run_record
@@ -45,10 +47,17 @@ RETURNING {columns}
 
 
 class Claims:
-    """Takes rows. Nothing but pending rows is locked, and those that somebody else is just taking are passed over."""
+    """Takes rows. Nothing but pending rows is locked, and those that somebody else is just taking are passed over.
+
+    A claim whose answer never came may have taken rows. While its owner lives nobody else would look after them, so the owner's
+    next claim brings them, whatever it asks for.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._doubtful: dict[tuple[str, str], list[str]] = {}
+        """By namespace and owner: the marks of claims that nobody had an answer to."""
+        self._guard = threading.Lock()
         columns = ", ".join(f"p.{name}" for name in PENDING.split(", "))
         clock = (
             "%(now)s"
@@ -62,12 +71,18 @@ class Claims:
         if not limits:
             return ()
         mark = uuid.uuid4().hex
+        return [
+            *self._found_again(namespace, owner),
+            *self._asking(namespace, owner, mark, lambda: self._claim(namespace, owner, limits, mark)),
+        ]
+
+    def _claim(self, namespace: str, owner: str, limits: dict[str, int], mark: str) -> Sequence[ClaimedRow]:
         tried = False
         if self._database.dialect.name == "postgresql":
 
             def work(session: Session) -> Sequence[ClaimedRow]:
                 nonlocal tried
-                rows = _claimed(session, namespace, owner, mark) if tried else ()
+                rows = _claimed(session, namespace, owner, [mark]) if tried else ()
                 tried = True
                 return self._with_runs(session, rows or self._claim_at_once(session, namespace, owner, limits, mark))
 
@@ -78,7 +93,7 @@ class Claims:
 
         def take(session: Session) -> Sequence[ClaimedRow]:
             nonlocal tried
-            rows = _claimed(session, namespace, owner, mark) if tried else ()
+            rows = _claimed(session, namespace, owner, [mark]) if tried else ()
             tried = True
             return self._with_runs(session, rows or self._take_levels(session, namespace, owner, limits, open_topics, mark))
 
@@ -88,11 +103,15 @@ class Claims:
         if not row_ids:
             return ()
         mark = uuid.uuid4().hex
+        found = self._found_again(namespace, owner)
+        return [*found, *self._asking(namespace, owner, mark, lambda: self._claim_rows(namespace, owner, row_ids, mark))]
+
+    def _claim_rows(self, namespace: str, owner: str, row_ids: Sequence[str], mark: str) -> Sequence[ClaimedRow]:
         tried = False
 
         def take(session: Session) -> Sequence[ClaimedRow]:
             nonlocal tried
-            rows = _claimed(session, namespace, owner, mark) if tried else ()
+            rows = _claimed(session, namespace, owner, [mark]) if tried else ()
             tried = True
             if not rows:
                 now = session.now()
@@ -109,6 +128,28 @@ class Claims:
             return self._with_runs(session, sorted(rows, key=lambda row: place[row[0]]))
 
         return self._database.write(take)
+
+    def _asking(self, namespace: str, owner: str, mark: str, claim: Callable[[], Sequence[ClaimedRow]]) -> Sequence[ClaimedRow]:
+        try:
+            return claim()
+        except StoreError:
+            with self._guard:
+                self._doubtful.setdefault((namespace, owner), []).append(mark)
+            raise
+
+    def _found_again(self, namespace: str, owner: str) -> Sequence[ClaimedRow]:
+        """What claims without an answer had taken."""
+        if not self._doubtful:
+            return ()
+        with self._guard:
+            marks = list(self._doubtful.get((namespace, owner), ()))
+        if not marks:
+            return ()
+        found = self._database.read(lambda session: self._with_runs(session, _claimed(session, namespace, owner, marks)))
+        with self._guard:
+            left = [mark for mark in self._doubtful.get((namespace, owner), ()) if mark not in marks]
+            self._doubtful = {(namespace, owner): left} if left else {}  # earlier owners' rows were freed
+        return found
 
     def _claim_at_once(self, session: Session, namespace: str, owner: str, limits: dict[str, int], mark: str) -> Sequence[Row]:
         """PostgreSQL: one statement; when nothing is due it only reads."""
@@ -178,8 +219,8 @@ def _take(session: Session, owner: str, mark: str, row_ids: Sequence[str]) -> Se
     return session.among(f"SELECT {PENDING} FROM flowdsl_pending WHERE row_id IN", row_ids)
 
 
-def _claimed(session: Session, namespace: str, owner: str, mark: str) -> Sequence[Row]:
-    """What an earlier try of the same claim took, if the answer to its commit was lost: nobody else would look after it."""
-    return session.all(
-        f"SELECT {PENDING} FROM flowdsl_pending WHERE namespace = ? AND owner = ? AND mark = ?", (namespace, owner, mark)
+def _claimed(session: Session, namespace: str, owner: str, marks: Sequence[str]) -> Sequence[Row]:
+    """What claims of these marks took, if the answer to their commit was lost."""
+    return session.among(
+        f"SELECT {PENDING} FROM flowdsl_pending WHERE namespace = ? AND owner = ? AND mark IN", marks, (namespace, owner)
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from flowdsl.engine.core import Core
-from flowdsl.errors import ConflictError, IllegalMoveError, RunNotFoundError
+from flowdsl.errors import ConflictError, IllegalMoveError, RunNotFoundError, StoreError
 from flowdsl.model.change import Change, CommitResult, MoveRun, Refusal, RequestControl
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import ItemKey, ItemKind
@@ -137,18 +137,22 @@ class Control:
             if record is None:
                 raise RunNotFoundError(f"there is no run {run_id}.", run_id=run_id)
             change = make(record)
-            result = commit_one(core, change)
+            row = change.row if isinstance(change, MoveRun) else None
+            try:
+                result = commit_one(core, change)
+                after = core.store.lookup([run_id]).get(run_id, record) if result.applied else record
+            except StoreError:
+                core.abandon(row)
+                raise
             if learn is not None:
                 learn(result)
             if result.applied:
-                after = core.store.lookup([run_id]).get(run_id, record)
                 if isinstance(change, MoveRun):
                     core.metrics.moved(record.workflow, record.state, after.state)
-                    core.committed(change.row, after)
+                    core.committed(row, after)
                 core.waiter.notify(after)
                 return after
-            if isinstance(change, MoveRun):
-                core.not_committed(change.row)
+            core.not_committed(row)
             if result.refusal is Refusal.NOT_FOUND:
                 raise RunNotFoundError(f"there is no run {run_id}.", run_id=run_id)
         raise ConflictError(f"run {run_id} kept changing; nothing was stored.", run_id=run_id, remedy="Try again.")

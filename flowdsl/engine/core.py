@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from flowdsl.clock import Clock, IdSource
@@ -22,6 +23,8 @@ from flowdsl.model.record import RunRecord
 from flowdsl.naming import process_name, topic
 from flowdsl.options import ZERO
 from flowdsl.ports.record_store import RecordStore
+
+GIVE_BACK_AFTER = timedelta(seconds=1)
 
 
 class Core:
@@ -115,6 +118,23 @@ class Core:
         """A change with this step row was not applied: its place is free again."""
         if row is not None and row.owner is not None:
             self.topics[row.topic].close()
+
+    def abandon(self, row: NewRow | None) -> None:
+        """Nobody knows whether a change with this step row was applied, and nobody will ask again. If it was, the row is ours and
+        unknown to us: it is given back as soon as the store answers, so that somebody finds it."""
+        self.not_committed(row)
+        if row is not None and row.owner is not None:
+            self._give_back_later(row.row_id, row.owner)
+
+    def _give_back_later(self, row_id: str, owner: str) -> None:
+        def give_back() -> None:
+            if owner != self.owner:
+                return  # it was freed together with the heartbeat
+            change = ReleaseRow(change_id=self.ids(), row_id=row_id, owner=owner, delivery=1)
+            self.committer.submit(change, _ignore, lambda _: self._give_back_later(row_id, owner))
+            self.commit_soon()
+
+        self.delayed.call(GIVE_BACK_AFTER, give_back)
 
     def release(self, work: Work) -> None:
         """Give a row back whose body has not begun; to be followed by `commit_soon`."""

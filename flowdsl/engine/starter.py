@@ -123,7 +123,7 @@ class Starter:
             answer.set_result(result)
 
         def failed(error: Exception) -> None:
-            core.not_committed(change.row)
+            core.abandon(change.row)
             answer.set_exception(error)
 
         core.committer.submit(change, done, failed)

@@ -40,7 +40,8 @@ class RecordStore(Protocol):
         """Take due, unclaimed rows for `owner`, at most the quota per topic, in one go with their runs.
 
         Within a topic: higher priority first, then oldest due first. A claim counts a delivery. Rows that another claim
-        is just taking are passed over. An owner without a live heartbeat gets nothing.
+        is just taking are passed over. An owner without a live heartbeat gets nothing. Rows that an earlier claim of the owner
+        took whose answer was lost (it raised) come with the next, beyond its quotas.
         """
 
     @abstractmethod

@@ -1,4 +1,4 @@
--- ARGV[2]: namespace; [3]: owner; [4]: the claim's mark; [5]: '1' when an earlier try may have taken rows;
+-- ARGV[2]: namespace; [3]: owner; [4]: the claim's mark; [5]: marks of claims that nobody had an answer to, with commas between;
 -- [6]: 'topics' or 'rows'; [7..]: topic, limit, topic, limit ... or row ids.
 -- Answers: for each row its record, its payload, its run's record, its run's object.
 local ns, owner, mark = ARGV[2], ARGV[3], ARGV[4]
@@ -10,12 +10,17 @@ local function give(row)
   answer[#answer + 1] = run[1]
   answer[#answer + 1] = run[2]
 end
-if ARGV[5] == '1' then
+if ARGV[5] ~= '' then
+  local again, doubtful = false, {}
+  for one in string.gmatch(ARGV[5], '[^,]+') do doubtful[one] = true end
   for _, row_id in ipairs(call('SMEMBERS', key('owned', ns, owner))) do
     local row = load_row(row_id)
-    if row and row.claim == mark then give(row) end
+    if row and row.claim and doubtful[row.claim] then
+      give(row)
+      if row.claim == mark then again = true end
+    end
   end
-  if #answer > 0 then return answer end
+  if again then return answer end -- this very claim had been made
 end
 if not alive(ns, owner) then return answer end
 local function take(row)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+
+import pytest
 
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.errors import StoreUnavailableError
 from flowdsl.memory.record_store import MemoryRecordStore
-from flowdsl.model.change import MoveRun
+from flowdsl.model.change import Change, CommitResult, MoveRun
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.clock import ManualClock
@@ -88,6 +91,43 @@ def test_the_sweeper_makes_the_missing_row_and_counts_it() -> None:
             assert new.handle(handle.run_id).record().state is RunState.COMPLETED
             assert Cause.SWEEP in [row.cause for row in handle.history()]
             assert new.metrics.registry.get_sample_value("workflow_swept_rows_count", {"workflow_name": "orders"}) == 1
+
+
+class Unsure(MemoryRecordStore):
+    """A store whose answer to the next commit is lost: what was asked for is done."""
+
+    losing = False
+
+    def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        results = super().commit(changes)
+        if self.losing:
+            self.losing = False
+            raise StoreUnavailableError("the answer was lost.")
+        return results
+
+
+def test_a_run_whose_start_was_never_answered_goes_on_all_the_same() -> None:
+    script, clock = Script(), ManualClock()
+    store = Unsure(clock)
+    with SteppedEngine(script.workflow, clock=clock, store=store) as engine:
+        store.losing = True
+        with pytest.raises(StoreUnavailableError):
+            engine.trigger(script.workflow, "o", Order(1))  # its row was born this instance's, which does not know of it
+        engine.advance(timedelta(seconds=5))
+        assert engine.latest(script.workflow, "o").record().state is RunState.COMPLETED
+
+
+def test_a_resumption_that_was_never_answered_goes_on_all_the_same() -> None:
+    script, clock = Script(lambda run: run.pause("wait"), Status.PAID), ManualClock()
+    store = Unsure(clock)
+    with SteppedEngine(script.workflow, clock=clock, store=store) as engine:
+        handle = engine.trigger(script.workflow, "o", Order(1))
+        engine.run_until_idle()
+        store.losing = True
+        with pytest.raises(StoreUnavailableError):
+            handle.resume()
+        engine.advance(timedelta(seconds=5))
+        assert handle.record().state is RunState.COMPLETED
 
 
 class Silent(MemoryRecordStore):

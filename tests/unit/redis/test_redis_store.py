@@ -111,6 +111,24 @@ def test_rows_of_a_claim_whose_answer_was_lost_are_not_forgotten(through: RedisR
     assert (row.attempts, row.owner) == (1, None)
 
 
+def test_rows_of_a_claim_that_never_got_an_answer_come_with_the_next(
+    through: RedisRecordStore, losing: Losing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_store_module, "TRIES", 1)
+    world = world_of(through)
+    runs = {world.started().run_id for _ in range(2)}
+    owner = world.owner()
+    losing.left = 1
+    with pytest.raises(StoreUnavailableError):
+        world.claim(owner, limit=1)
+
+    claimed = world.claim(owner)
+
+    assert {entry.row.run_id for entry in claimed} == runs
+    assert {entry.row.delivery for entry in claimed} == {1}
+    assert not world.claim(owner)
+
+
 def test_a_server_that_does_not_answer_is_an_error_with_a_remedy(through: RedisRecordStore, losing: Losing) -> None:
     losing.left = record_store_module.TRIES
     with pytest.raises(

@@ -197,6 +197,32 @@ def test_rows_claimed_by_a_claim_whose_answer_was_lost_are_not_forgotten(
     assert not world.claim(owner)
 
 
+def test_rows_of_a_claim_that_never_got_an_answer_come_with_the_next(
+    world: World, faults: Faults, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setattr(database_module, "CONNECTION_TRIES", 1)
+    first, second = world.started(), world.started()
+    owner = world.owner()
+    if url.startswith("postgresql"):
+        lose_the_next_claim(monkeypatch)
+    else:
+        faults.lose_answers(1)
+    with pytest.raises(StoreUnavailableError):
+        world.claim(owner, limit=1)
+
+    claimed = world.claim(owner)
+
+    assert {entry.row.run_id for entry in claimed} == {first.run_id, second.run_id}
+    assert {entry.row.delivery for entry in claimed} == {1}
+    assert not world.claim(owner)
+
+    third = world.started()
+    faults.lose_answers(1)
+    with pytest.raises(StoreUnavailableError):
+        world.store.claim_rows(NAMESPACE, owner, [third.run_id])
+    assert [entry.row.run_id for entry in world.store.claim_rows(NAMESPACE, owner, ["unknown"])] == [third.run_id]
+
+
 def lose_the_next_claim(monkeypatch: pytest.MonkeyPatch) -> None:
     execute = Session.execute
     left = [True]

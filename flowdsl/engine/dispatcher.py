@@ -99,7 +99,8 @@ class Dispatcher:
         """What the answer says about each lane."""
         got = dict.fromkeys((lane.topic for lane, _ in asked), 0)
         for entry in claimed:
-            got[entry.row.topic] += 1
+            if entry.row.topic in got:  # else it comes from an earlier claim whose answer was lost
+                got[entry.row.topic] += 1
         for lane, room in asked:
             lane.looked(now, room, got[lane.topic])
             if not got[lane.topic] and not lane.open:

@@ -13,6 +13,7 @@ from flowdsl.errors import StoreUnavailableError
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.model.change import Change, CommitResult, MoveRun
 from flowdsl.model.history import Cause, Origin
+from flowdsl.model.pending import ClaimedRow, TopicQuota
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.stepped import SteppedEngine
@@ -143,3 +144,35 @@ def test_what_was_claimed_is_worked_on_when_the_store_falls_silent_right_after_t
         handle = engine.trigger(script.workflow, "o", Order(1))
         engine.run_until_idle()
         assert handle.record().state is RunState.COMPLETED
+
+
+class Forgetful(MemoryRecordStore):
+    """A store whose claims are not answered for a while, though they are made; what they took comes with the next that is."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self.losing = False
+        self._lost: list[ClaimedRow] = []
+
+    def claim(self, namespace: str, owner: str, quotas: Sequence[TopicQuota]) -> Sequence[ClaimedRow]:
+        found = super().claim(namespace, owner, quotas)
+        if self.losing:
+            self._lost += found
+            raise StoreUnavailableError("the answer was lost.")
+        lost, self._lost = self._lost, []
+        return [*lost, *found]
+
+
+def test_rows_of_claims_without_an_answer_are_worked_on_whatever_the_next_claim_asks_for() -> None:
+    script, clock = Script(), ManualClock()
+    store = Forgetful(clock)
+    with SteppedEngine(script.workflow, clock=clock, store=store, handoff=False) as engine:
+        first = engine.trigger(script.workflow, "o", Order(1))
+        engine.run_until_idle()
+        store.losing = True
+        handles = [engine.trigger(script.workflow, f"o-{number}", Order(1)) for number in range(3)]
+        engine.advance(timedelta(milliseconds=100))
+        store.losing = False
+        other = engine.trigger(script.workflow, "p", Order(1), start_status=Status.PAID)  # only its status is looked at
+        engine.advance(timedelta(seconds=5))
+        assert {handle.record().state for handle in (first, *handles, other)} == {RunState.COMPLETED}

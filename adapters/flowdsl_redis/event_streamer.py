@@ -15,7 +15,7 @@ from flowdsl.model.wire import encode
 from flowdsl.ports.event_streamer import EventReceiver, EventStreamer, StartFrom
 from flowdsl_redis.errors import translated
 from flowdsl_redis.keys import FIELD, stream
-from flowdsl_redis.link import PREFIX, Address, connect, number, parse
+from flowdsl_redis.link import PREFIX, Address, connect, number, parse, whole_number
 from flowdsl_redis.receiver import RedisReceiver
 
 CLAIM_AFTER = timedelta(seconds=60)
@@ -105,11 +105,10 @@ def open_streamer(url: str, *, clock: Clock | None = None) -> RedisEventStreamer
     of all keys (default flowdsl), `claim_after` in seconds, `maxlen`; the others go to the driver. Nothing is connected before
     the first use. Raises ConfigurationError."""
     address = parse(url, ("prefix", "claim_after", "maxlen"))
-    maxlen = number(address, "maxlen", None)
     return RedisEventStreamer(
         address,
         prefix=address.options.get("prefix", PREFIX),
-        claim_after=timedelta(seconds=number(address, "claim_after", CLAIM_AFTER.total_seconds()) or 0),
-        maxlen=None if maxlen is None else int(maxlen),
+        claim_after=timedelta(seconds=number(address, "claim_after", CLAIM_AFTER.total_seconds())),
+        maxlen=whole_number(address, "maxlen"),
         clock=clock,
     )

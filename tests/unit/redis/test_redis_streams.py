@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import sys
 import uuid
@@ -20,6 +21,8 @@ from flowdsl.model.pending import TopicQuota
 from flowdsl.ports.event_streamer import EventReceiver, StartFrom
 from flowdsl_redis.event_streamer import RedisEventStreamer, open_streamer
 from flowdsl_redis.keys import FIELD, stream
+from flowdsl_redis.record_store import open_store
+from flowdsl_redis.role_scheduler import open_roles
 from tests.proxy import Proxy
 from tests.services import REDIS, broker, own_redis
 
@@ -241,7 +244,40 @@ def test_no_password_is_shown(proxy: Proxy) -> None:
     made.close()
 
 
-@pytest.mark.parametrize("option", ["claim_after=soon", "maxlen=-1", "nonsense=1"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "claim_after=soon",
+        "claim_after=nan",
+        "claim_after=inf",
+        "claim_after=1e300",
+        "claim_after=",
+        "maxlen=-1",
+        "maxlen=0.5",
+        "maxlen=1e3",
+        "prefix=",
+        "nonsense=1",
+        "decode_responses=true",
+        "protocol=7",
+    ],
+)
 def test_a_url_that_makes_no_sense_is_refused(option: str) -> None:
-    with pytest.raises(ConfigurationError, match=option.partition("=")[0]):
+    with pytest.raises(ConfigurationError, match=option.partition("=")[0]) as caught:
         open_streamer(f"redis://127.0.0.1:1/0?{option}")
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("password", ["ge/heim", "ge#heim", "ge?heim", "12/heim", "12?heim", "1/ge@heim", "[ge]heim"])
+def test_a_password_that_nobody_quoted_is_neither_used_nor_shown(password: str) -> None:
+    for open_any in (open_streamer, open_roles, open_store):
+        with pytest.raises(ConfigurationError) as caught:
+            open_any(f"redis://user:{password}@127.0.0.1:1/0")
+        said = f"{caught.value} {caught.value.remedy}"
+        assert not any(part in said for part in ("ge", "heim", "12")), said
+        assert "%2F" in said
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:here/0", "redis://[::1/0", "redis://127.0.0.1:1/first", "redis://h:99999/0"])
+def test_a_place_that_cannot_be_read_is_named(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(url)):
+        open_streamer(url)

@@ -141,11 +141,13 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def minimum_versions(session: nox.Session) -> None:
-    """Every test with the oldest version of each dependency that pyproject.toml allows, on the oldest Python."""
+    """The tests, without the slow ones, with the oldest version of each dependency that pyproject.toml allows, on the oldest
+    Python."""
     constraints = fresh_folder(session) / "minimum.txt"
     constraints.write_text("\n".join([*lower_bounds(), *OF_THAT_TIME]) + "\n", encoding="utf-8")
     session.install("-c", str(constraints), "-e", ".[all]", *TEST_TOOLS)
-    session.run("python", "-m", "pytest", "-q", "-n", "auto", "--ignore=tests/typing", "--ignore=tests/house", *session.posargs)
+    chosen = ["-m", "not slow", "--ignore=tests/typing", "--ignore=tests/house"]
+    session.run("python", "-m", "pytest", "-q", "-n", "auto", *chosen, *session.posargs)
 
 
 @nox.session

@@ -17,6 +17,7 @@ from flowdsl.clock import Clock, SystemClock
 from flowdsl.errors import StreamerError, UnreadableEventError
 from flowdsl.model.event import Event
 from flowdsl.model.pending import TopicQuota
+from flowdsl.model.quotas import limits_of
 from flowdsl.model.wire import decode, encode
 from flowdsl.ports.event_streamer import EventReceiver, EventStreamer, StartFrom
 from flowdsl_kafka.address import Address, parse
@@ -129,9 +130,7 @@ class KafkaReceiver(EventReceiver):
 
     def receive(self, quotas: Sequence[TopicQuota], timeout: timedelta) -> Sequence[Event]:
         self._reader.check()
-        limits = {quota.topic: quota.limit for quota in quotas if quota.limit > 0}
-        if unknown := limits.keys() - self._topics.keys():
-            raise StreamerError(f"this receiver does not read {', '.join(sorted(unknown))}.", remedy="Name it in receiver(...).")
+        limits = limits_of(quotas, self._topics)
         if not limits:
             return []
         buffers = self._reader.buffers

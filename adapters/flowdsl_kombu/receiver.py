@@ -14,6 +14,7 @@ from flowdsl.clock import Clock
 from flowdsl.errors import StreamerError, UnreadableEventError
 from flowdsl.model.event import Event
 from flowdsl.model.pending import TopicQuota
+from flowdsl.model.quotas import limits_of
 from flowdsl.model.wire import decode
 from flowdsl.ports.event_streamer import EventReceiver
 from flowdsl_kombu.errors import translated
@@ -62,9 +63,7 @@ class KombuReceiver(EventReceiver):
     def receive(self, quotas: Sequence[TopicQuota], timeout: timedelta) -> Sequence[Event]:
         if self._closed:
             raise StreamerError("the receiver is closed.")
-        limits = {quota.topic: quota.limit for quota in quotas if quota.limit > 0}
-        if unknown := limits.keys() - self._queues.keys():
-            raise StreamerError(f"this receiver does not read {', '.join(sorted(unknown))}.", remedy="Name it in receiver(...).")
+        limits = limits_of(quotas, self._queues)
         end = self._clock.monotonic() + timeout.total_seconds()
         found: list[Event] = []
         while True:

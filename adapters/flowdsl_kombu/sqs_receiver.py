@@ -13,6 +13,7 @@ from flowdsl.clock import Clock
 from flowdsl.errors import StreamerError, UnreadableEventError
 from flowdsl.model.event import Event
 from flowdsl.model.pending import TopicQuota
+from flowdsl.model.quotas import limits_of
 from flowdsl.model.wire import decode
 from flowdsl.ports.event_streamer import EventReceiver
 from flowdsl_kombu.sqs_link import BATCH, SqsLink, batches
@@ -38,9 +39,7 @@ class SqsReceiver(EventReceiver):
 
     def receive(self, quotas: Sequence[TopicQuota], timeout: timedelta) -> Sequence[Event]:
         self._check()
-        limits = {quota.topic: quota.limit for quota in quotas if quota.limit > 0}
-        if unknown := limits.keys() - self._queues.keys():
-            raise StreamerError(f"this receiver does not read {', '.join(sorted(unknown))}.", remedy="Name it in receiver(...).")
+        limits = limits_of(quotas, self._queues)
         if not limits:
             return []
         end = self._clock.monotonic() + timeout.total_seconds()

@@ -15,6 +15,7 @@ from flowdsl.clock import Clock
 from flowdsl.errors import StoreError, StreamerError, UnreadableEventError
 from flowdsl.model.event import Event
 from flowdsl.model.pending import TopicQuota
+from flowdsl.model.quotas import limits_of
 from flowdsl.model.wire import decode
 from flowdsl.ports.event_streamer import EventReceiver
 from flowdsl_sql.database import Database, Session
@@ -54,9 +55,7 @@ class SqlEventReceiver(EventReceiver):
 
     def receive(self, quotas: Sequence[TopicQuota], timeout: timedelta) -> Sequence[Event]:
         self._check()
-        limits = {quota.topic: quota.limit for quota in quotas if quota.limit > 0}
-        if unknown := limits.keys() - self._topics:
-            raise StreamerError(f"this receiver does not read {', '.join(sorted(unknown))}.", remedy="Name it in receiver(...).")
+        limits = limits_of(quotas, self._topics)
         if not limits:
             return []
         end = self._clock.monotonic() + timeout.total_seconds()

@@ -10,6 +10,7 @@ from flowdsl.clock import Clock, SystemClock
 from flowdsl.errors import StreamerError
 from flowdsl.model.event import Event
 from flowdsl.model.pending import TopicQuota
+from flowdsl.model.quotas import limits_of
 from flowdsl.ports.event_streamer import EventReceiver, EventStreamer, StartFrom
 
 
@@ -71,9 +72,7 @@ class _MemoryReceiver(EventReceiver):
 
     def receive(self, quotas: Sequence[TopicQuota], timeout: timedelta) -> Sequence[Event]:
         streamer = self._streamer
-        limits = {quota.topic: quota.limit for quota in quotas if quota.limit > 0}
-        if unknown := limits.keys() - self._topics:
-            raise StreamerError(f"this receiver does not read {', '.join(sorted(unknown))}.", remedy="Name it in receiver(...).")
+        limits = limits_of(quotas, self._topics)
         with streamer._news:
             self._check()
             found = self._take(limits)

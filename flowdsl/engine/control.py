@@ -101,7 +101,11 @@ class Control:
                 request = ControlRequest(state, reason, actor)
                 return RequestControl(change_id=core.ids(), run_id=run_id, request=request)
             drop = (ItemKey(ItemKind.AUTO_RESUME, run_id),) if record.state is RunState.PAUSED else ()
-            return control_move(core, record, state, reason, actor, unless_claimed=not force, drop_items=drop)
+            # A cancel that still waits for a step whose worker is gone is not undone by a pause.
+            honour = state is RunState.PAUSED
+            return control_move(
+                core, record, state, reason, actor, unless_claimed=not force, drop_items=drop, honour_request=honour
+            )
 
         def learn(result: CommitResult) -> None:
             nonlocal claimed

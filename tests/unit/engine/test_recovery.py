@@ -94,6 +94,22 @@ def test_the_sweeper_makes_the_missing_row_and_counts_it() -> None:
             assert new.metrics.registry.get_sample_value("workflow_swept_rows_count", {"workflow_name": "orders"}) == 1
 
 
+def test_a_pause_does_not_undo_a_cancel_that_waits_for_a_step_whose_worker_is_gone() -> None:
+    script = Script()
+    with script.engine(handoff=False) as engine:
+        handle = engine.trigger(script.workflow, "o", Order(1))
+        engine.worker.dispatcher.step()  # claimed
+        handle.cancel("no longer wanted", actor="ada")
+        engine.crash()
+        client = SteppedEngine(script.workflow, clock=engine.clock, store=engine.store, roles=engine.roles, seed=1)
+        engine.clock.advance(timedelta(seconds=45))
+        engine.store.free_lapsed("default")
+
+        after = client.handle(handle.run_id).pause("a moment", actor="bob")
+
+        assert (after.state, after.reason, after.actor) == (RunState.CANCELLED, "no longer wanted", "ada")
+
+
 class Unsure(MemoryRecordStore):
     """A store whose answer to the next commit is lost: what was asked for is done."""
 

@@ -67,6 +67,8 @@ class RedisReceiver(EventReceiver):
         self._check_at = self._trim_at = 0.0
         self._doubtful = False
         """An answer was lost: entries may be ours that were never seen."""
+        self._reading = threading.Lock()
+        """Held while a command is under way: `close` by another thread waits for it, so that none is made afterwards."""
         self._closed = False
         self._make_groups(b"0" if start is StartFrom.OLDEST else b"$")
 
@@ -78,8 +80,9 @@ class RedisReceiver(EventReceiver):
         end = self._clock.monotonic() + timeout.total_seconds()
         wait = 0.0
         while True:
-            self._check()
-            found = self._look({self._streams[topic]: limit for topic, limit in limits.items()}, wait)
+            with self._reading:
+                self._check()
+                found = self._look({self._streams[topic]: limit for topic, limit in limits.items()}, wait)
             wait = min(SLICE, end - self._clock.monotonic())
             if found or wait <= 0:
                 return found
@@ -89,13 +92,18 @@ class RedisReceiver(EventReceiver):
             for event in events:
                 for key, entry in self._out.pop(event.event_id, ()):
                     self._done.setdefault(key, []).append(entry)
-        self._tell()
+        with self._reading:
+            if not self._closed:
+                self._tell()
 
     def close(self) -> None:
         if self._closed:
             return
         self._closed = True
-        with contextlib.suppress(StreamerError):  # else they are taken over when they have been idle for long enough
+        with (
+            self._reading,
+            contextlib.suppress(StreamerError),
+        ):  # else they are taken over when they have been idle for long enough
             self._tell()
             self._give_back()
 

@@ -77,6 +77,14 @@ class Engine:
         rng: random.Random | None = None,
         works: bool = True,
     ) -> None:
+        for name, duration in (("drain", drain), ("beat", beat), ("lapse", lapse), ("lease", lease)):
+            if not isinstance(duration, timedelta):
+                raise ConfigurationError(
+                    f"{name}={duration!r} is not a duration.", remedy=f"Write {name}=timedelta(seconds={duration!r})."
+                )
+        for workflow in workflows:
+            if not isinstance(workflow, Workflow):
+                raise ConfigurationError(f"{workflow!r} is no Workflow.", remedy="Pass the Workflow itself, not its name.")
         if beat * 2 >= lapse:
             raise ConfigurationError(
                 f"a heartbeat every {beat} cannot keep claims that lapse after {lapse}.",
@@ -172,8 +180,10 @@ class Engine:
     ) -> RunHandle[ObjectT, StatusT]:
         """Start a run for your object `foreign_id`; it is stored when this returns.
 
-        `options`: see TriggerOptions. Raises WorkflowInProgressError when the foreign id has an unfinished run, PayloadError for
-        an object that cannot be stored, BadDataError, StoreError.
+        Options: `start_status` (default: the first starting status), `idempotency_key` (a second trigger with it answers with
+        the first one's run), `metadata`, `tags`, `parent_run_id`, `priority` (higher first), `actor` (default: the user of this
+        process). Raises ConfigurationError for any other, WorkflowInProgressError when the foreign id has an unfinished run,
+        PayloadError for an object that cannot be stored, BadDataError, StoreError.
         """
         refuse_on_loop("engine.trigger", "engine.aio.trigger")
         started = self._the_starter().start(workflow, foreign_id, obj, options)

@@ -50,6 +50,7 @@ class RunHandle(Generic[ObjectT, StatusT]):
         after `timeout` (None: never), RunNotFoundError.
         """
         refuse_on_loop("handle.wait", "handle.aio.wait")
+        _check_timeout(timeout)
         wait = self._core.waiter.wait(self.run_id, self._key(status))
         try:
             record = wait.future.result(None if timeout is None else timeout.total_seconds())
@@ -57,7 +58,8 @@ class RunHandle(Generic[ObjectT, StatusT]):
             if wait.future.done():
                 raise  # the wait's own answer
             self._core.waiter.cancel(wait)
-            raise self._too_long(status, timeout) from error
+            found = self._core.store.lookup([self.run_id]).get(self.run_id)
+            raise self._too_long(status, timeout, found) from error
         return self._view(record)
 
     def record(self) -> RunRecord:
@@ -118,9 +120,23 @@ class RunHandle(Generic[ObjectT, StatusT]):
         workflow = self._known_workflow()
         return Run(record, workflow.codec.decode(record.payload)[0], workflow.member(record.status))
 
-    def _too_long(self, status: StatusT | None, timeout: timedelta | None) -> WaitTimeoutError:
+    def _too_long(self, status: StatusT | None, timeout: timedelta | None, found: RunRecord | None = None) -> WaitTimeoutError:
         goal = "end" if status is None else f"reach {status!r}"
-        return WaitTimeoutError(f"the run did not {goal} within {timeout}.", run_id=self.run_id, foreign_id=self.foreign_id)
+        where = ""
+        if found is not None:
+            why = found.reason or found.last_error
+            where = f": it is {found.state.label.lower()} in {found.status!r}{f' ({why})' if why else ''}"
+        return WaitTimeoutError(
+            f"the run did not {goal} within {timeout}{where}.", run_id=self.run_id, foreign_id=self.foreign_id
+        )
+
+
+def _check_timeout(timeout: object) -> None:
+    """Raises ConfigurationError for what is no duration."""
+    if timeout is not None and not isinstance(timeout, timedelta):
+        raise ConfigurationError(
+            f"timeout={timeout!r} is not a duration.", remedy=f"Write timeout=timedelta(seconds={timeout!r})."
+        )
 
 
 class AioRunHandle(Generic[ObjectT, StatusT]):
@@ -134,6 +150,7 @@ class AioRunHandle(Generic[ObjectT, StatusT]):
 
     async def wait(self, status: StatusT | None = None, timeout: timedelta | None = None) -> Run[ObjectT, StatusT]:
         """As RunHandle.wait; takes no thread while it waits."""
+        _check_timeout(timeout)
         handle = self._handle
         waiter = handle._core.waiter
         wait = Wait(handle.run_id, handle._key(status))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from enum import Enum
@@ -36,6 +37,20 @@ class TriggerOptions(TypedDict, Generic[StatusT], total=False):
     """Higher is worked on first."""
     actor: str | None
     """Who starts it, for the history; left out: the user of this process."""
+
+
+OPTIONS = tuple(TriggerOptions.__annotations__)
+
+
+def check_options(options: Mapping[str, object]) -> None:
+    """Raises ConfigurationError for an option that there is not, or tags that are one text."""
+    for name in options:
+        if name not in OPTIONS:
+            near = difflib.get_close_matches(name, OPTIONS, 1)
+            hint = f"Did you mean {near[0]!r}? " if near else ""
+            raise ConfigurationError(f"a trigger has no option {name!r}.", remedy=f"{hint}Known: {', '.join(OPTIONS)}.")
+    if isinstance(options.get("tags"), str):
+        raise ConfigurationError("tags= is one text.", remedy="Give a list, e.g. tags=['urgent'].")
 
 
 class Started:
@@ -132,6 +147,7 @@ class Starter:
         self, workflow: Workflow[Any, Any], foreign_id: str, obj: object, options: TriggerOptions[Any], *, handoff: bool
     ) -> StartRun:
         core = self._core
+        check_options(options)
         definition = workflow.definition()
         if core.workflows.get(workflow.name) is not workflow:
             raise ConfigurationError(

@@ -208,10 +208,13 @@ class Steps:
         exhausted = bool(limit) and failures >= limit
         log.log(
             logging.WARNING if exhausted else logging.INFO,
-            "step %s failed, %s: %s",
+            "step %s of %s/%s failed (attempt %d), %s: %s",
             lane.spec.name,
+            work.record.workflow,
+            work.record.foreign_id,
+            failures,
             "its run is paused" if exhausted else "it will be tried again",
-            type(error).__name__,
+            type(error).__name__,  # its text may hold data of the object: it is in `flowdsl show`
             extra=fields(work, attempt=failures),
             exc_info=error if log.isEnabledFor(logging.DEBUG) else None,
         )

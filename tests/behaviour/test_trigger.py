@@ -10,7 +10,8 @@ import pytest
 from flowdsl.clock import Uuid7Source
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
-from flowdsl.errors import BadDataError, DefinitionError, StoreUnavailableError, WorkflowInProgressError
+from flowdsl.engine.engine import Engine
+from flowdsl.errors import BadDataError, ConfigurationError, DefinitionError, StoreUnavailableError, WorkflowInProgressError
 from flowdsl.model.history import Cause
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.clock import ManualClock
@@ -165,3 +166,23 @@ def test_a_failing_run_holds_up_no_trigger(world: World) -> None:
 
         assert len(job.begun) == 2
         assert handle.record().state is RunState.INITIATED
+
+
+def test_an_option_that_there_is_not_is_refused_and_the_near_one_named(world: World) -> None:
+    job = Job(world.clock)
+    with world.engine(job.workflow) as engine:
+        with pytest.raises(ConfigurationError, match=r"no option 'idempotancy_key'\. Did you mean 'idempotency_key'\?"):
+            engine.trigger(job.workflow, "o", Thing(), idempotancy_key="k")  # type: ignore[call-arg]
+        with pytest.raises(ConfigurationError, match="tags= is one text"):
+            engine.trigger(job.workflow, "o", Thing(), tags="urgent")
+
+
+@pytest.mark.parametrize("name", ["drain", "beat", "lapse", "lease"])
+def test_a_setting_that_is_no_duration_is_refused_at_once(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{name}=5 is not a duration\. Write {name}=timedelta\(seconds=5\)"):
+        Engine.from_url(store="memory://", **{name: 5})  # type: ignore[arg-type]
+
+
+def test_a_name_in_place_of_a_workflow_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="'orders' is no Workflow"):
+        Engine.from_url("orders", store="memory://")  # type: ignore[arg-type]

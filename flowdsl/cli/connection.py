@@ -65,11 +65,14 @@ def see(url: str) -> None:
         return
     _, slashes, path = url.partition(":///")
     path = path.partition("?")[0]
+    if not slashes and url.partition(":")[2].strip("/"):
+        name = url.partition(":")[2].strip("/")
+        raise UsageProblem(f"{url} names no file.", remedy=f"Write sqlite:///{name}, with three slashes.")
     if not slashes or path in ("", ":memory:"):
         raise UsageProblem("an SQLite database in memory is seen by its own process only.", remedy="Name a file.")
     if not path.startswith("file:") and not Path(path).exists():
         raise StoreUnavailableError(
-            f"there is no database file {path}.", remedy="Check the path; a worker makes the file, or flowdsl db upgrade."
+            f"there is no database file {path}.", remedy="Check the path; a worker or a trigger makes the file, or flowdsl db upgrade."
         )
 
 

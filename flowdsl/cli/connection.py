@@ -72,7 +72,8 @@ def see(url: str) -> None:
         raise UsageProblem("an SQLite database in memory is seen by its own process only.", remedy="Name a file.")
     if not path.startswith("file:") and not Path(path).exists():
         raise StoreUnavailableError(
-            f"there is no database file {path}.", remedy="Check the path; a worker or a trigger makes the file, or flowdsl db upgrade."
+            f"there is no database file {path}.",
+            remedy="Check the path; a worker or a trigger makes the file, or flowdsl db upgrade.",
         )
 
 

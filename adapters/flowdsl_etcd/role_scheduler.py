@@ -6,21 +6,22 @@ import base64
 import math
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
-from etcd3gw.exceptions import Etcd3Exception
-from etcd3gw.lease import Lease as EtcdLease
+from etcd3gw.client import Etcd3Client
+from etcd3gw.exceptions import ConnectionFailedError, Etcd3Exception
 from msgspec import Struct
 
 from flowdsl.clock import Clock
 from flowdsl.errors import RoleSchedulerError
 from flowdsl.model.fair_share import allot
 from flowdsl.model.instance import Lease
+from flowdsl_etcd.address import parse
 from flowdsl_etcd.errors import translated
 from flowdsl_etcd.link import Link
 
-PREFIX = "flowdsl"
 TRIES = 20
 """How often a campaign is tried that met another's."""
 MOST_OPERATIONS = 100
@@ -63,18 +64,19 @@ class EtcdRoleScheduler:
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._prefix = link.options.get("prefix", PREFIX).strip("/")
-        self._leases: dict[str, tuple[EtcdLease, int]] = {}
-        """By member, with its seconds."""
+        self._prefix = link.address.prefix
+        self._shown = link.address.shown
+        self._leases: dict[str, tuple[int, int]] = {}
+        """By member: etcd's name of its lease, and how many seconds that lasts."""
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"EtcdRoleScheduler({self._link.shown!r})"
+        return f"EtcdRoleScheduler({self._shown!r})"
 
     def campaign(self, member: str, roles: Sequence[str], ttl: timedelta) -> Sequence[Lease]:
         self._check()
         wanted = tuple(dict.fromkeys(roles))
-        with translated(self._link.shown, "leasing roles"):
+        with translated(self._shown, "leasing roles"):
             lease = self._alive(member, math.ceil(ttl.total_seconds()))
             for _ in range(TRIES):
                 seen = self._read()
@@ -88,25 +90,25 @@ class EtcdRoleScheduler:
                     if revision:
                         kept.update({role: held.get(role, revision) for role in part.taken})
                 mine = allot(member, wanted, {**_wanted(seen), member: frozenset(wanted)}, _holders(seen))
-                untouched = {role: token for role, token in held.items() if seen.roles[role].lease == lease.id}
+                untouched = {role: token for role, token in held.items() if seen.roles[role].lease == lease}
                 tokens = {**untouched, **kept}
                 return [Lease(role, member, tokens[role], ttl) for role in mine if role in tokens]
         raise RoleSchedulerError(
-            f"leasing roles at {self._link.shown} met others {TRIES} times.", remedy="It is tried again by itself."
+            f"leasing roles at {self._shown} met others {TRIES} times.", remedy="It is tried again by itself."
         )
 
-    def _parts(self, seen: _Seen, lease: EtcdLease, member: str, wanted: Sequence[str]) -> list[_Part]:
+    def _parts(self, seen: _Seen, lease: int, member: str, wanted: Sequence[str]) -> list[_Part]:
         """What has to change for the member to hold its share, in as few transactions as etcd allows."""
         mine = allot(member, wanted, {**_wanted(seen), member: frozenset(wanted)}, _holders(seen))
         changes: list[tuple[dict[str, Any] | None, dict[str, Any], str | None]] = []
-        if seen.members.get(member) != (frozenset(wanted), lease.id):
+        if seen.members.get(member) != (frozenset(wanted), lease):
             changes.append((None, self._put(self._member(member), msgspec.json.encode(sorted(wanted)), lease), None))
         for role, key in seen.roles.items():
             if key.member == member and role not in mine:
                 changes.append((self._made_by(role, key.token), _delete(self._role(role)), None))
         for role in mine:
             known = seen.roles.get(role)
-            if known is None or known.lease != lease.id:  # free, or ours on a lease that nobody renews any more
+            if known is None or known.lease != lease:  # free, or ours on a lease that nobody renews any more
                 compare = self._made_by(role, 0 if known is None else known.token)
                 changes.append((compare, self._put(self._role(role), member.encode(), lease), role))
         parts: list[_Part] = []
@@ -123,19 +125,17 @@ class EtcdRoleScheduler:
 
     def _apply(self, part: _Part) -> int:
         """The revision that it made; 0: a compared key had changed."""
-        answer: Any = self._link.client().transaction(
-            {"compare": part.compares, "success": part.changes, "failure": []}  # type: ignore[arg-type, unused-ignore]
-        )
+        wanted: dict[str, Any] = {"compare": part.compares, "success": part.changes, "failure": []}
+        answer = self._link.call(lambda client: client.transaction(wanted))
         return int(answer["header"]["revision"]) if answer.get("succeeded") else 0
 
     def resign(self, member: str) -> None:
         self._check()
         lease, _ = self._leases.pop(member, (None, 0))
-        with translated(self._link.shown, "giving roles back"):
-            client = self._link.client()
+        with translated(self._shown, "giving roles back"):
             if lease is not None:
                 try:
-                    client.post(client.get_url("/lease/revoke"), json={"ID": lease.id})
+                    self._link.call(lambda client: client.post(client.get_url("/lease/revoke"), json={"ID": lease}))
                 except Etcd3Exception as error:
                     if "not found" not in str(error.detail_text):  # it has run out, which is as good
                         raise
@@ -143,7 +143,7 @@ class EtcdRoleScheduler:
             keys = [self._member(member)] if member in seen.members else []
             keys += [self._role(role) for role, key in seen.roles.items() if key.member == member]
             for key in keys:
-                client.delete(key)
+                self._link.call(partial(Etcd3Client.delete, key=key))
 
     def close(self) -> None:
         self._closed = True
@@ -153,17 +153,28 @@ class EtcdRoleScheduler:
         if self._closed:
             raise RoleSchedulerError("the role scheduler is closed.")
 
-    def _alive(self, member: str, seconds: int) -> EtcdLease:
+    def _alive(self, member: str, seconds: int) -> int:
         """The member's lease, prolonged from now."""
         lease, granted = self._leases.get(member, (None, 0))
-        if lease is None or granted != seconds or lease.refresh() <= 0:  # it had run out, with everything that hung on it
-            lease = self._link.client().lease(seconds)
+        if lease is None or granted != seconds or not self._prolonged(lease):
+            lease = self._link.call(lambda client: client.lease(seconds)).id
             self._leases[member] = (lease, seconds)
         return lease
 
+    def _prolonged(self, lease: int) -> bool:
+        """False: it had run out, with everything that hung on it."""
+
+        def keep_alive(client: Etcd3Client) -> int:
+            answer = client.post(client.get_url("/lease/keepalive"), json={"ID": lease})
+            if "result" not in answer:  # a host that has lost the others says so in a stream that has begun well
+                raise ConnectionFailedError(str(answer))
+            return int(answer["result"].get("TTL", 0))
+
+        return self._link.call(keep_alive) > 0
+
     def _read(self) -> _Seen:
         seen = _Seen()
-        for value, about in self._link.client().get_prefix(f"{self._prefix}/"):
+        for value, about in self._link.call(lambda client: client.get_prefix(f"{self._prefix}/")):
             kind, _, name = about["key"].decode()[len(self._prefix) + 1 :].partition("/")
             lease = int(about.get("lease", 0))
             if kind == "roles":
@@ -172,8 +183,8 @@ class EtcdRoleScheduler:
                 seen.members[name] = (_decode_roles(value), lease)
         return seen
 
-    def _put(self, key: str, value: bytes, lease: EtcdLease) -> dict[str, Any]:
-        return {"request_put": {"key": _text(key), "value": base64.b64encode(value).decode(), "lease": lease.id}}
+    def _put(self, key: str, value: bytes, lease: int) -> dict[str, Any]:
+        return {"request_put": {"key": _text(key), "value": base64.b64encode(value).decode(), "lease": lease}}
 
     def _made_by(self, role: str, token: int) -> dict[str, Any]:
         """Compares: the role's key was made by this revision; 0: there is none."""
@@ -203,7 +214,7 @@ def _text(key: str) -> str:
 
 
 def open_roles(url: str, *, clock: Clock | None = None) -> EtcdRoleScheduler:
-    """A role scheduler at etcd://host:port, or etcds:// for TLS (`ca`, `cert` and `key` in the query name PEM files); `prefix` of
-    its keys (default flowdsl). Nothing is connected before the first use. `clock` is not used: etcd counts by its own. Raises
-    ConfigurationError."""
-    return EtcdRoleScheduler(Link(url))
+    """A role scheduler at etcd://user:password@host:port,host:port, of which the host that answers is used; or at etcds:// for
+    TLS, where the query's `ca`, `cert` and `key` name PEM files. `prefix` of its keys (default flowdsl). Nothing
+    is connected before the first use. `clock` is not used: etcd counts by its own. Raises ConfigurationError."""
+    return EtcdRoleScheduler(Link(parse(url)))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import msgspec
+from msgspec import Struct
 
 from flowdsl.clock import Clock
 from flowdsl.errors import StoreError, StreamerError, UnreadableEventError
@@ -29,6 +30,16 @@ SHORTEST, LONGEST = 0.02, 0.5
 HEARD = 5.0
 """The same where it can tell: in case it did not."""
 _places = msgspec.json.Decoder(list[int]).decode
+
+
+class _News(Struct):
+    """What a name reads next of a topic."""
+
+    events: list[tuple[int, bytes]]
+    """By place."""
+    next_place: int
+    lost: int
+    """How many were gone before this name has read them."""
 
 
 class SqlEventReceiver(EventReceiver):
@@ -65,7 +76,7 @@ class SqlEventReceiver(EventReceiver):
             self._news.clear()
             try:
                 waiting = self._database.read(lambda session: self._waiting(session, limits))
-                found = self._take({topic: limits[topic] for topic in waiting}) if waiting else []
+                found = self._take({topic: limits[topic] for topic in waiting}, waiting) if waiting else []
             except StoreError as error:
                 raise StreamerError(f"receiving failed: {error}") from error
             left = end - self._clock.monotonic()
@@ -77,21 +88,26 @@ class SqlEventReceiver(EventReceiver):
             pause = min(2 * pause, LONGEST)
 
     def acknowledge(self, events: Sequence[Event]) -> None:
-        changed: set[str] = set()
+        done: dict[str, set[int]] = {}
         with self._lock:
             for event in events:
-                for batch, place in self._out.pop(event.event_id, ()):
-                    self._batches[batch].discard(place)
-                    changed.add(batch)
-            left = {batch: sorted(self._batches[batch]) for batch in changed}
-            for batch in [batch for batch, places in left.items() if not places]:
-                del self._batches[batch]
+                for batch, place in self._out.get(event.event_id, ()):
+                    done.setdefault(batch, set()).add(place)
+            left = {batch: sorted(self._batches[batch] - places) for batch, places in done.items()}
         if not left:
             return
         try:
             self._database.write(lambda session: self._settle(session, left))
-        except StoreError as error:
+        except StoreError as error:  # nothing is forgotten: it can be said again
             raise StreamerError(f"acknowledging failed: {error}") from error
+        with self._lock:
+            for event in events:
+                self._out.pop(event.event_id, None)
+            for batch, places in left.items():
+                if places:
+                    self._batches[batch] = set(places)
+                else:
+                    del self._batches[batch]
 
     def close(self) -> None:
         if self._closed:
@@ -110,10 +126,10 @@ class SqlEventReceiver(EventReceiver):
         if self._closed:
             raise StreamerError("the receiver is closed.")
 
-    def _waiting(self, session: Session, limits: Mapping[str, int]) -> list[str]:
-        """The topics that have something for this name: two looks, and nothing is locked."""
+    def _waiting(self, session: Session, limits: Mapping[str, int]) -> dict[str, int]:
+        """The topics that have something for this name, with their heads; 0: only what others left. Nothing is locked."""
         news = session.among(
-            "SELECT t.topic FROM flowdsl_topic t JOIN flowdsl_reader r ON r.topic = t.topic"
+            "SELECT t.topic, t.head FROM flowdsl_topic t JOIN flowdsl_reader r ON r.topic = t.topic"
             " WHERE r.name = ? AND t.head >= r.next_place AND r.topic IN",
             list(limits),
             (self._name,),
@@ -123,16 +139,17 @@ class SqlEventReceiver(EventReceiver):
             list(limits),
             (self._name, session.now()),
         )
-        found = {row[0] for row in (*news, *left)}
-        return [topic for topic in limits if topic in found]
+        return {**{row[0]: 0 for row in left}, **{row[0]: int(row[1]) for row in news}}
 
-    def _take(self, limits: Mapping[str, int]) -> list[Event]:
+    def _take(self, limits: Mapping[str, int], heads: Mapping[str, int]) -> list[Event]:
         """Take what others left, then news. When the answer to the commit is lost, the same batches are found again."""
         batches = {topic: (uuid.uuid4().hex, uuid.uuid4().hex) for topic in sorted(limits)}
         taken: dict[str, tuple[str, list[tuple[int, bytes]]]] = {}
+        lost: dict[str, int] = {}
 
         def work(session: Session) -> None:
             taken.clear()
+            lost.clear()
             ids = [batch for pair in batches.values() for batch in pair]
             rows = session.among("SELECT taken_id, topic, places FROM flowdsl_taken WHERE taken_id IN", ids)
             for batch, topic, places in rows:  # an earlier try had committed
@@ -154,28 +171,36 @@ class SqlEventReceiver(EventReceiver):
                     self._keep(session, again, topic, places, now)
                     taken[again] = (topic, self._events(session, topic, places))
                 limit -= len(places)
-                if limit:
-                    events = session.all(
-                        "SELECT place, event FROM flowdsl_event WHERE topic = ? AND place >= ? ORDER BY place LIMIT ?",
-                        (topic, next_place, limit),
+                if limit and (found := self._news_of(session, topic, next_place, limit, heads[topic])):
+                    if events := found.events:
+                        self._keep(session, fresh, topic, [place for place, _ in events], now)
+                        taken[fresh] = (topic, events)
+                    session.later(
+                        "UPDATE flowdsl_reader SET next_place = ? WHERE name = ? AND topic = ?",
+                        (found.next_place, self._name, topic),
                     )
-                    if events:
-                        self._keep(session, fresh, topic, [row[0] for row in events], now)
-                        session.later(
-                            "UPDATE flowdsl_reader SET next_place = ? WHERE name = ? AND topic = ?",
-                            (events[-1][0] + 1, self._name, topic),
-                        )
-                        taken[fresh] = (topic, [(row[0], bytes(row[1])) for row in events])
-                    elif not places:  # what this name had not read was kept for too long and is gone
-                        session.later(
-                            "UPDATE flowdsl_reader SET next_place ="
-                            " (SELECT head + 1 FROM flowdsl_topic WHERE flowdsl_topic.topic = flowdsl_reader.topic)"
-                            " WHERE name = ? AND topic = ?",
-                            (self._name, topic),
-                        )
+                    if found.lost:
+                        lost[topic] = found.lost
 
         self._database.write(work)
+        for topic, number in lost.items():
+            log.warning("%r lost %d events of %s: they were kept for too short a time", self._name, number, topic)
         return self._given(taken)
+
+    def _news_of(self, session: Session, topic: str, next_place: int, limit: int, head: int) -> _News | None:
+        """What comes next in a topic, whose head was seen before this transaction; None: nothing has come."""
+        rows = session.all(
+            "SELECT place, event FROM flowdsl_event WHERE topic = ? AND place >= ? ORDER BY place LIMIT ?",
+            (topic, next_place, limit),
+        )
+        if rows:
+            events = [(int(row[0]), bytes(row[1])) for row in rows]
+            return _News(events, events[-1][0] + 1, events[0][0] - next_place)
+        if head < next_place:
+            return None
+        # Everything up to that head is gone, and only that may be stepped over: by now there may be more, for which the statement
+        # above was too early.
+        return _News([], head + 1, head + 1 - next_place)
 
     def _left(self, session: Session, topic: str, limit: int, now: int) -> list[int]:
         """Places of batches whose reader is gone, at most `limit`; the batches are made smaller, or removed."""
@@ -187,7 +212,7 @@ class SqlEventReceiver(EventReceiver):
         for batch, text in rows:
             mine = _places(text)
             places += mine[: limit - len(places)]
-            self._settle_one(session, batch, [place for place in mine if place not in places])
+            self._shrink(session, batch, [place for place in mine if place not in places])
             if len(places) >= limit:
                 break
         return places
@@ -204,17 +229,24 @@ class SqlEventReceiver(EventReceiver):
         return [(row[0], bytes(row[1])) for row in rows]
 
     def _settle(self, session: Session, left: Mapping[str, Sequence[int]]) -> None:
+        """What is left of batches that were this reader's, and may be no more."""
         for batch in sorted(left):
-            self._settle_one(session, batch, left[batch], self._reader)
+            if not left[batch]:
+                session.later("DELETE FROM flowdsl_taken WHERE taken_id = ? AND reader = ?", (batch, self._reader))
+                continue
+            row = session.one(
+                f"SELECT places FROM flowdsl_taken WHERE taken_id = ? AND reader = ?{session.dialect.for_update}",
+                (batch, self._reader),
+            )
+            if row is not None:  # another reader may have taken some of it over, which must not come back
+                self._shrink(session, batch, [place for place in _places(row[0]) if place in left[batch]])
 
-    def _settle_one(self, session: Session, batch: str, left: Sequence[int], reader: str | None = None) -> None:
-        """What is left of a batch. In: its reader, if it must still be that one's."""
-        fence, bound = ("", ()) if reader is None else (" AND reader = ?", (reader,))
+    def _shrink(self, session: Session, batch: str, left: Sequence[int]) -> None:
         if left:
             places = msgspec.json.encode(left).decode()
-            session.later(f"UPDATE flowdsl_taken SET places = ? WHERE taken_id = ?{fence}", (places, batch, *bound))
+            session.later("UPDATE flowdsl_taken SET places = ? WHERE taken_id = ?", (places, batch))
         else:
-            session.later(f"DELETE FROM flowdsl_taken WHERE taken_id = ?{fence}", (batch, *bound))
+            session.later("DELETE FROM flowdsl_taken WHERE taken_id = ?", (batch,))
 
     def _given(self, taken: Mapping[str, tuple[str, list[tuple[int, bytes]]]]) -> list[Event]:
         found: list[Event] = []

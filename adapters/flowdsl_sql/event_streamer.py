@@ -21,17 +21,16 @@ from flowdsl_sql.errors import translated
 from flowdsl_sql.event_receiver import NEWS, SqlEventReceiver
 from flowdsl_sql.listeners import Listeners
 from flowdsl_sql.notes import notify
+from flowdsl_sql.retention import Retention
 from flowdsl_sql.watchers import watcher_for
 
 CLAIM_AFTER = timedelta(seconds=60)
 KEEP = timedelta(days=7)
-PURGE_EVERY = 60.0
-"""Seconds between two looks for events that are too old."""
-PURGE_BATCH = 5000
 
 
 class SqlEventStreamer(EventStreamer):
-    """A log: events stay for `keep`, read or not, and a new name may begin at the oldest of them; at-least-once.
+    """A log: events stay for `keep`, read or not, and a new name may begin at the oldest of them; at-least-once. A name that
+    comes too late for some is told how many by a warning.
 
     Events of a topic get consecutive places while the topic's row is held, so they become visible in order and no reader can
     step over one that is still being committed. Readers of one name share: what one took and neither acknowledged nor gave back
@@ -45,12 +44,11 @@ class SqlEventStreamer(EventStreamer):
     ) -> None:
         self._database = database
         self._claim_after = claim_after // MICROSECOND
-        self._keep = keep // MICROSECOND
         self._clock = clock or SystemClock()
+        self._retention = Retention(database, keep // MICROSECOND, self._clock)
         self._listeners = Listeners(lambda: watcher_for(database, self._listeners))
         self._receivers: weakref.WeakSet[SqlEventReceiver] = weakref.WeakSet()
         self._lock = threading.Lock()
-        self._purge_at: dict[str, float] = {}
         self._closed = False
 
     def __repr__(self) -> str:
@@ -78,10 +76,10 @@ class SqlEventStreamer(EventStreamer):
 
         try:
             self._database.write(work)
-            self._listeners.wake(wakes)
-            self._purge(list(by_topic))
         except StoreError as error:
             raise StreamerError(f"publishing failed: {error}") from error
+        self._listeners.wake(wakes)
+        self._retention.step()
         return [True] * len(events)
 
     def receiver(self, name: str, topics: Sequence[str], start: StartFrom = StartFrom.OLDEST) -> EventReceiver:
@@ -92,8 +90,11 @@ class SqlEventStreamer(EventStreamer):
             heads = self._heads(session, names)
             known = session.among("SELECT topic FROM flowdsl_reader WHERE name = ? AND topic IN", names, (name,))
             for topic in set(names) - {row[0] for row in known}:
-                place = 0 if start is StartFrom.OLDEST else heads[topic]
-                session.later("INSERT INTO flowdsl_reader (name, topic, next_place) VALUES (?, ?, ?)", (name, topic, place + 1))
+                place = heads[topic] + 1
+                if start is StartFrom.OLDEST:
+                    oldest = session.one("SELECT place FROM flowdsl_event WHERE topic = ? ORDER BY place LIMIT 1", (topic,))
+                    place = place if oldest is None else oldest[0]
+                session.later("INSERT INTO flowdsl_reader (name, topic, next_place) VALUES (?, ?, ?)", (name, topic, place))
 
         try:
             self._database.write(work)
@@ -130,24 +131,6 @@ class SqlEventStreamer(EventStreamer):
                 session.run("INSERT INTO flowdsl_topic (topic, head) VALUES (?, 0)", (topic,))
                 heads[topic] = 0
         return heads
-
-    def _purge(self, topics: Sequence[str]) -> None:
-        """Now and then, remove some of what is older than `keep`."""
-        now = self._clock.monotonic()
-        for topic in topics:
-            if self._purge_at.setdefault(topic, now + PURGE_EVERY) > now:
-                continue
-            self._purge_at[topic] = now + PURGE_EVERY
-            self._database.write(lambda session, topic=topic: self._forget(session, topic))  # type: ignore[misc]
-
-    def _forget(self, session: Session, topic: str) -> None:
-        old = session.now() - self._keep
-        first = session.all(
-            "SELECT place, created FROM flowdsl_event WHERE topic = ? ORDER BY place LIMIT ?", (topic, PURGE_BATCH)
-        )
-        cut = max((row[0] for row in first if row[1] < old), default=None)
-        if cut is not None:
-            session.later("DELETE FROM flowdsl_event WHERE topic = ? AND place <= ?", (topic, cut))
 
 
 def open_streamer(url: str, *, clock: Clock | None = None, migrate: bool | None = None) -> SqlEventStreamer:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from flowdsl.errors import ConfigurationError, RoleSchedulerError
+from flowdsl.errors import RoleSchedulerError
 from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.contracts import RoleSchedulerContract
 from flowdsl_etcd.role_scheduler import EtcdRoleScheduler, open_roles
@@ -85,7 +85,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
     roles = open_roles(url)
     assert list(roles.campaign("b", ["r"], timedelta(seconds=2))) == []
-    end = time.monotonic() + 20
+    end = time.monotonic() + 10
     while not (leases := roles.campaign("b", ["r"], timedelta(seconds=2))):
         assert time.monotonic() < end
         time.sleep(0.2)
@@ -103,10 +103,3 @@ def test_an_etcd_that_was_started_again_is_spoken_to_again(tmp_path_factory: pyt
         server.start()
         assert list(roles.campaign("a", ["r"], timedelta(seconds=60))) == [first]
         roles.close()
-
-
-@pytest.mark.parametrize("url", ["etcd://host:none", "etcd://me:geheim@host:1", "etcd://host:1?nonsense=1"])
-def test_a_url_that_makes_no_sense_is_refused(url: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        open_roles(url)
-    assert "geheim" not in str(caught.value)

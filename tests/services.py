@@ -5,6 +5,7 @@ At home a missing server skips its tests; with FLOWDSL_REQUIRE_SERVICES=1, as in
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -359,6 +360,8 @@ def own_postgresql() -> Generator[OwnPostgreSQL]:
 @contextmanager
 def own_sqs() -> Generator[str]:
     """The URL of an SQS of a test's own: a server that speaks its protocol."""
+    if importlib.util.find_spec("moto") is None:
+        missing("moto", "pip install 'moto[server]'")
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -15,6 +15,14 @@ class ConfirmTimeoutError(StreamerError):
     """The broker did not confirm in time: nothing is known of the batch."""
 
 
+class QueueGoneError(StreamerError):
+    """The queue is not there, or not any more."""
+
+
+class MessageRefusedError(StreamerError):
+    """The broker does not take a message like this, however often it is sent."""
+
+
 @contextmanager
 def translated(connection: Connection, doing: str) -> Generator[None]:
     """Errors of kombu, of its transports and of the sockets below become StreamerError."""

@@ -6,19 +6,17 @@ import threading
 import weakref
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from flowdsl.clock import Clock, SystemClock
-from flowdsl.errors import ConfigurationError, MissingExtraError, StreamerError
+from flowdsl.errors import MissingExtraError, StreamerError
 from flowdsl.model.event import Event
 from flowdsl.ports.event_streamer import EventReceiver, EventStreamer, StartFrom
+from flowdsl_kombu.address import PREFIX, parse
 from flowdsl_kombu.receiver import KombuReceiver
 from flowdsl_kombu.sender import Sender
 from flowdsl_kombu.sqs_streamer import SqsEventStreamer
-from flowdsl_kombu.traits import TRAITS, Traits
-
-PREFIX = "flowdsl."
-SQS_OPTIONS = ("region", "visibility", "tls")
+from flowdsl_kombu.traits import Traits
 
 
 class KombuEventStreamer(EventStreamer):
@@ -83,32 +81,20 @@ def open_streamer(url: str, *, clock: Clock | None = None) -> EventStreamer:
     the broker deletes a queue that nobody reads (RabbitMQ); SQS has `region`, `visibility` (seconds, 60) and `tls` (no: plain
     HTTP, which is the default for a URL with host and port). Nothing is connected before the first use. Raises
     ConfigurationError, MissingExtraError."""
-    head, _, query = url.partition("?")
-    options = dict(parse_qsl(query))
-    scheme, _, rest = head.partition("://")
-    transport = scheme.partition("+")[2] or scheme
-    if transport not in TRAITS:
-        raise ConfigurationError(
-            f"there is no kombu transport {transport!r} that flowdsl knows.", remedy=f"One of {', '.join(sorted(TRAITS))}."
-        )
-    prefix = options.pop("prefix", PREFIX)
-    if TRAITS[transport].requests:
-        if unknown := options.keys() - SQS_OPTIONS:
-            raise ConfigurationError(
-                f"SQS has no option {', '.join(sorted(unknown))}.", remedy=f"One of {', '.join(SQS_OPTIONS)}."
-            )
+    address = parse(url)
+    if address.traits.requests:
         try:
-            return SqsEventStreamer(f"{transport}://{rest}", options, prefix=prefix, clock=clock or SystemClock())
+            return SqsEventStreamer(address, clock=clock or SystemClock())
         except ImportError as error:
             raise MissingExtraError(f"SQS needs {error.name or 'boto3'}.", remedy="pip install 'flowdsl[sqs]'") from error
+    options = dict(address.options)
     arguments: dict[str, Any] = {}
     if "expires" in options:
         arguments["x-expires"] = int(float(options.pop("expires")) * 1000)
-    ours = f"{transport}://{rest}"
     return KombuEventStreamer(
-        f"{ours}?{urlencode(options)}" if options else ours,
-        TRAITS[transport],
-        prefix=prefix,
+        f"{address.url}?{urlencode(options)}" if options else address.url,
+        address.traits,
+        prefix=address.prefix,
         queue_arguments=arguments,
         clock=clock,
     )

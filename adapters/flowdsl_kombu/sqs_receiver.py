@@ -16,7 +16,10 @@ from flowdsl.model.pending import TopicQuota
 from flowdsl.model.quotas import limits_of
 from flowdsl.model.wire import decode
 from flowdsl.ports.event_streamer import EventReceiver
-from flowdsl_kombu.sqs_link import BATCH, SqsLink, batches
+from flowdsl_kombu.errors import QueueGoneError
+from flowdsl_kombu.sqs_batch import MOST, by_queue, failures
+from flowdsl_kombu.sqs_link import SqsLink
+from flowdsl_kombu.sqs_queues import SqsQueues
 
 log = logging.getLogger("flowdsl.kombu")
 SHORTEST, LONGEST = 0.05, 1.0
@@ -24,34 +27,46 @@ SHORTEST, LONGEST = 0.05, 1.0
 
 
 class SqsReceiver(EventReceiver):
-    """What it gave out stays invisible to others until it is acknowledged, given back by `close`, or the visibility timeout of
-    the queue is over."""
+    """What it gave out stays invisible to others until it is acknowledged, given back by `close`, or the visibility timeout is
+    over. Queues that are gone are declared again."""
 
-    def __init__(self, link: SqsLink, name: str, topics: Sequence[str], clock: Clock) -> None:
+    def __init__(self, link: SqsLink, queues: SqsQueues, name: str, topics: Sequence[str], clock: Clock) -> None:
         self._link = link
+        self._names = queues
+        self._name = name
         self._clock = clock
-        self._queues = {topic: link.declare(name, topic) for topic in topics}
+        self._queues = {topic: queues.declare(name, topic) for topic in topics}
         self._out: dict[str, list[tuple[str, str]]] = {}
         """By event id: queue and receipt of everything that was given out and not acknowledged."""
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._pause = SHORTEST
+        self._next_round = clock.monotonic()
+        self._empty: frozenset[str] = frozenset()
+        """The topics that had nothing in the last round."""
 
     def receive(self, quotas: Sequence[TopicQuota], timeout: timedelta) -> Sequence[Event]:
         self._check()
         limits = limits_of(quotas, self._queues)
         if not limits:
             return []
-        end = self._clock.monotonic() + timeout.total_seconds()
+        now = self._clock.monotonic()
+        end = now + timeout.total_seconds()
+        if not self._empty.issuperset(limits):  # a topic that nobody asked for meanwhile may have much
+            self._pause, self._next_round = SHORTEST, now
         while True:
-            found = self._round(limits)
-            if found:
-                self._pause = SHORTEST
-            left = end - self._clock.monotonic()
-            if found or left <= 0:
-                return found
-            self._stop.wait(min(left, self._pause))
-            self._pause = min(2 * self._pause, LONGEST)
+            if self._clock.monotonic() >= self._next_round:
+                found = self._round(limits)
+                if found:
+                    self._empty = frozenset()
+                    return found
+                self._empty = frozenset(limits)
+                self._next_round = self._clock.monotonic() + self._pause
+                self._pause = min(2 * self._pause, LONGEST)
+            now = self._clock.monotonic()
+            if now >= end:
+                return []
+            self._stop.wait(max(min(end, self._next_round) - now, 0.0))
             self._check()
 
     def acknowledge(self, events: Sequence[Event]) -> None:
@@ -66,58 +81,79 @@ class SqsReceiver(EventReceiver):
         with self._lock:
             receipts = [receipt for places in self._out.values() for receipt in places]
             self._out.clear()
-        with contextlib.suppress(StreamerError), self._link.translated("giving back"):
-            for queue, batch in _by_queue(receipts):
-                entries = [{**entry, "VisibilityTimeout": 0} for entry in batch]
-                self._link.client().change_message_visibility_batch(QueueUrl=queue, Entries=entries)
+        with contextlib.suppress(StreamerError):  # else they come again when the visibility timeout is over
+            client = self._link.client()
+            for queue, entries in by_queue(receipts, VisibilityTimeout=0):
+                with self._link.translated("giving back"):
+                    client.change_message_visibility_batch(QueueUrl=queue, Entries=entries)
 
     def _check(self) -> None:
         if self._stop.is_set():
             raise StreamerError("the receiver is closed.")
 
     def _round(self, limits: Mapping[str, int]) -> list[Event]:
-        """Up to the limit of each topic; a queue that answers with less than it was asked for is left."""
+        """Up to the limit of each topic; a queue that answers with less than it was asked for is left. An error that ends the
+        round is raised if it brought nothing yet: what it brought is not kept waiting for a later one."""
         found: list[Event] = []
-        unreadable: list[tuple[str, str]] = []
-        with self._link.translated("receiving"):
+        try:
             for topic, limit in limits.items():
-                queue, left = self._queues[topic], limit
+                left = limit
                 while left > 0:
-                    asked = min(left, BATCH)
-                    answer = self._link.client().receive_message(QueueUrl=queue, MaxNumberOfMessages=asked, WaitTimeSeconds=0)
-                    messages = answer.get("Messages", [])
-                    for message in messages:
-                        event = self._event(topic, queue, message, unreadable)
-                        if event is not None:
-                            found.append(event)
+                    asked = min(left, MOST)
+                    messages = self._messages(topic, asked)
+                    self._take(topic, messages, found)
                     left -= len(messages)
                     if len(messages) < asked:
                         break
-        self._delete(unreadable)
+        except StreamerError as error:
+            if not found:
+                raise
+            log.info("a round ended early: %s", error)
         return found
 
-    def _event(self, topic: str, queue: str, message: Mapping[str, Any], unreadable: list[tuple[str, str]]) -> Event | None:
-        place = (queue, str(message["ReceiptHandle"]))
+    def _messages(self, topic: str, count: int) -> list[Mapping[str, Any]]:
+        client = self._link.client()
+        queue = self._queues[topic]
         try:
-            event = decode(str(message["Body"]).encode())
-        except UnreadableEventError as error:
-            log.error("put aside in %s: %s", topic, error)
-            unreadable.append(place)
-            return None
-        with self._lock:
-            self._out.setdefault(event.event_id, []).append(place)
-        return event
+            with self._link.translated("receiving"):
+                answer = client.receive_message(
+                    QueueUrl=queue,
+                    MaxNumberOfMessages=count,
+                    WaitTimeSeconds=0,
+                    # said each time, because what a queue was made with may be the setting of another day
+                    VisibilityTimeout=int(self._link.visibility.total_seconds()),
+                )
+        except QueueGoneError as error:
+            log.warning("a queue of %s is made again: %s", topic, error)
+            self._names.forget(topic, queue)
+            self._queues[topic] = self._names.declare(self._name, topic)
+            return []
+        return list(answer.get("Messages", ()))
+
+    def _take(self, topic: str, messages: Sequence[Mapping[str, Any]], found: list[Event]) -> None:
+        unreadable: list[tuple[str, str]] = []
+        for message in messages:
+            place = (self._queues[topic], str(message["ReceiptHandle"]))
+            try:
+                event = decode(str(message["Body"]).encode())
+            except UnreadableEventError as error:
+                log.error("put aside in %s: %s", topic, error)
+                unreadable.append(place)
+                continue
+            with self._lock:
+                self._out.setdefault(event.event_id, []).append(place)
+            found.append(event)
+        self._delete(unreadable)
 
     def _delete(self, receipts: Sequence[tuple[str, str]]) -> None:
-        with self._link.translated("acknowledging"):
-            for queue, batch in _by_queue(receipts):
-                self._link.client().delete_message_batch(QueueUrl=queue, Entries=batch)
-
-
-def _by_queue(receipts: Sequence[tuple[str, str]]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Batches of one queue each."""
-    by_queue: dict[str, list[dict[str, Any]]] = {}
-    for queue, receipt in receipts:
-        entries = by_queue.setdefault(queue, [])
-        entries.append({"Id": str(len(entries)), "ReceiptHandle": receipt})
-    return [(queue, batch) for queue, entries in by_queue.items() for batch in batches(entries)]
+        if not receipts:
+            return
+        client = self._link.client()
+        for queue, entries in by_queue(receipts):
+            try:
+                with self._link.translated("acknowledging"):
+                    answer = client.delete_message_batch(QueueUrl=queue, Entries=entries)
+            except QueueGoneError:
+                continue  # and so are its messages
+            if failed := failures(answer):
+                log.info("%d of %d acknowledgements had no effect: %s", len(failed), len(entries), failed[0].get("Code"))

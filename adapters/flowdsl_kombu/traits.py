@@ -57,6 +57,6 @@ TRAITS: Mapping[str, Traits] = {
         # A message of a dead consumer comes back when nothing else does: only if receiving ends before kombu's own poll.
         options={"visibility_timeout": 60, "unacked_restore_throttle": 1, "socket_timeout": 30, "health_check_interval": 25},
     ),
-    "sqs": Traits(native_routing=False, requests=True),
+    "sqs": Traits(native_routing=False, requests=True, longest_name=80, name_characters=r"A-Za-z0-9_\-"),
     "memory": Traits(native_routing=False, names=MemoryNames, options={"polling_interval": 0.005}),
 }

@@ -194,6 +194,15 @@ def test_a_missing_kombu_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("transport", sorted(TRAITS))
+def test_a_url_with_a_bare_slash_in_its_password_is_refused_and_not_shown(transport: str) -> None:
+    for url in (f"{transport}://ada:hun/ter2@127.0.0.1:5672//", f"{transport}://ada:1/hunter2@host//"):
+        with pytest.raises(ConfigurationError, match="%2F") as caught:
+            open_streamer(f"kombu+{url}")
+        assert "hun" not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("transport", sorted(TRAITS))
 def test_names_fit_the_transport_and_different_ones_stay_different(transport: str) -> None:
     traits = TRAITS[transport]
     topics = ["a/b", "a/b ", "ü/ü", "x" * 300, "x" * 301]

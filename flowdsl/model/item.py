@@ -15,6 +15,13 @@ class ItemKind(StrEnum):
     """An idempotency key of a trigger; the body is the run id."""
     AUTO_RESUME = "auto_resume"
     """When to resume a run that errors paused; the key is the run id, the body the version that paused it."""
+    CALLBACK_KEY = "callback_key"
+    """An idempotency key of a callback; the body is the run id."""
+    HOOK = "hook"
+    """A hook that some deployed code has, for processes that control runs without that code; the key is workflow, event and
+    name, the body its topic."""
+    RECEIPT = "receipt"
+    """What was erased of a run, when and for whom; the key is the run id."""
 
 
 class NewItem(Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.auto_resumer import pause_mark
 from flowdsl.engine.control import request_move
 from flowdsl.engine.core import Core
+from flowdsl.engine.error_pause import error_pause_reason
 from flowdsl.engine.lane import Lane
 from flowdsl.engine.metrics import SkipReason
 from flowdsl.engine.work import Work
@@ -243,7 +244,7 @@ class Steps:
                 cause=Cause.ERRORS,
                 name=work.lane.spec.name,
                 actor=work.owner,
-                reason=f"step {work.lane.spec.name} failed {failures} times in a row",
+                reason=error_pause_reason(f"step {work.lane.spec.name}", failures),
                 attempt=failures,
                 error=text,
             ),

@@ -4,9 +4,9 @@ import logging
 
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.engine import Engine
 from flowdsl.engine.handle import AioRunHandle, RunHandle
-from flowdsl.engine.steps import AutoResume
 from flowdsl.errors import FlowError, RunEndedError, WaitTimeoutError, WorkflowInProgressError
 from flowdsl.model.outcome import Outcome
 from flowdsl.model.run_state import RunState

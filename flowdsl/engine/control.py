@@ -36,6 +36,7 @@ def control_move(
     actor: str,
     *,
     cause: Cause = Cause.CONTROL,
+    name: str = "",
     row: NewRow | None = None,
     unless_claimed: bool = False,
     drop_items: tuple[ItemKey, ...] = (),
@@ -53,7 +54,7 @@ def control_move(
         from_state=record.state,
         to_status=record.status,
         to_state=state,
-        origin=Origin(cause=cause, actor=actor, reason=reason),
+        origin=Origin(cause=cause, name=name, actor=actor, reason=reason),
         row=row,
         drop_items=drop_items,
         auto_resumes=auto_resumes,
@@ -71,8 +72,10 @@ class Control:
     """The verbs. Each returns the run as it is afterwards; a pause or cancel of a run whose step is being executed is left as a
     request (`record.requested`) that the step's commit applies."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, name: str = "") -> None:
         self._core = core
+        self._name = name
+        """Of the operation that these changes are part of, for the history."""
 
     def pause(self, run_id: str, reason: str, actor: str | None = None) -> RunRecord:
         return self._stop(run_id, RunState.PAUSED, reason, actor or default_actor(), force=False)
@@ -87,7 +90,9 @@ class Control:
             self._allow(record, RunState.RUNNING)
             row = core.step_row(record.workflow, record.run_id, record.status, priority=record.priority)
             drop = (ItemKey(ItemKind.AUTO_RESUME, record.run_id),)
-            return control_move(core, record, RunState.RUNNING, None, actor or default_actor(), row=row, drop_items=drop)
+            return control_move(
+                core, record, RunState.RUNNING, None, actor or default_actor(), name=self._name, row=row, drop_items=drop
+            )
 
         return self._until_applied(run_id, change)
 
@@ -104,7 +109,15 @@ class Control:
             # A cancel that still waits for a step whose worker is gone is not undone by a pause.
             honour = state is RunState.PAUSED
             return control_move(
-                core, record, state, reason, actor, unless_claimed=not force, drop_items=drop, honour_request=honour
+                core,
+                record,
+                state,
+                reason,
+                actor,
+                name=self._name,
+                unless_claimed=not force,
+                drop_items=drop,
+                honour_request=honour,
             )
 
         def learn(result: CommitResult) -> None:

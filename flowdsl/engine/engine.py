@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from flowdsl.clock import Clock, IdSource, SystemClock, Uuid7Source
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.aio import AioEngine
+from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.core import Core
 from flowdsl.engine.discovery import open_roles, open_store, open_streamer
 from flowdsl.engine.executor import ThreadExecutor
@@ -28,7 +29,6 @@ from flowdsl.engine.publisher import Publisher
 from flowdsl.engine.role_keeper import DEFAULT_LEASE
 from flowdsl.engine.runtime import Runtime
 from flowdsl.engine.starter import Started, Starter, TriggerOptions
-from flowdsl.engine.steps import AutoResume
 from flowdsl.engine.worker import Worker
 from flowdsl.errors import ConfigurationError, EngineClosedError, EngineForkedError, RunNotFoundError, StoreError
 from flowdsl.model.pending import TopicDepth

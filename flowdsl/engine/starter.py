@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from enum import Enum
 from typing import Any, Generic, TypedDict, TypeVar
 
+from flowdsl.dsl.codec import Leftover
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.committer import MAX_GROUP
 from flowdsl.engine.control import default_actor
@@ -70,10 +71,18 @@ class Starter:
         self._core = core
         self._actor: str | None = None
 
-    def start(self, workflow: Workflow[Any, Any], foreign_id: str, obj: object, options: TriggerOptions[Any]) -> Started:
-        """Start one run. Raises WorkflowInProgressError, PayloadError, BadDataError, StoreError."""
+    def start(
+        self,
+        workflow: Workflow[Any, Any],
+        foreign_id: str,
+        obj: object,
+        options: TriggerOptions[Any],
+        leftover: Leftover | None = None,
+    ) -> Started:
+        """Start one run. In: `leftover`, what is stored beside the object. Raises WorkflowInProgressError, PayloadError,
+        BadDataError, StoreError."""
         core = self._core
-        change = self._change(workflow, foreign_id, obj, options, handoff=True)
+        change = self._change(workflow, foreign_id, obj, options, handoff=True, leftover=leftover)
         answer: Future[CommitResult] = Future()
         self._submit(change, answer)
         core.committer.flush(answer.done)
@@ -144,7 +153,14 @@ class Starter:
         core.committer.submit(change, done, failed)
 
     def _change(
-        self, workflow: Workflow[Any, Any], foreign_id: str, obj: object, options: TriggerOptions[Any], *, handoff: bool
+        self,
+        workflow: Workflow[Any, Any],
+        foreign_id: str,
+        obj: object,
+        options: TriggerOptions[Any],
+        *,
+        handoff: bool,
+        leftover: Leftover | None = None,
     ) -> StartRun:
         core = self._core
         check_options(options)
@@ -175,7 +191,7 @@ class Starter:
         key = options.get("idempotency_key")
         items = () if key is None else (NewItem(kind=ItemKind.TRIGGER_KEY, key=f"{workflow.name}/{key}", body=run_id.encode()),)
         priority = options.get("priority", 0)
-        payload = None if obj is None else workflow.codec.encode(obj)
+        payload = None if obj is None else workflow.codec.encode(obj, leftover)
         return StartRun(
             change_id=core.ids(),
             namespace=core.namespace,

@@ -14,9 +14,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from flowdsl.dsl.run import Run
+from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.auto_resumer import pause_mark
 from flowdsl.engine.control import request_move
 from flowdsl.engine.core import Core
+from flowdsl.engine.error_pause import error_pause_reason
 from flowdsl.engine.lane import Lane
 from flowdsl.engine.metrics import SkipReason
 from flowdsl.engine.work import Work
@@ -39,15 +41,6 @@ from flowdsl.model.run_state import RunState
 log = logging.getLogger("flowdsl.steps")
 MAX_ERROR_TEXT = 2000
 STORE_RETRY = timedelta(seconds=1)
-
-
-class AutoResume:
-    """When a run that errors paused is tried again by itself: after `after`, at most `limit` times while it stays in the status.
-    `after=None`: never."""
-
-    def __init__(self, after: timedelta | None = timedelta(hours=1), limit: int = 3) -> None:
-        self.after = after
-        self.limit = limit
 
 
 class Steps:
@@ -231,11 +224,12 @@ class Steps:
         self._submit(work, change, partial(self._given_back, work))
 
     def _pause_move(self, work: Work, failures: int, text: str) -> MoveRun:
-        record, resume = work.record, self._auto_resume
+        record = work.record
         items: tuple[NewItem, ...] = ()
-        if resume.after is not None and record.auto_resumes < resume.limit:
+        wait = self._auto_resume.wait(record.auto_resumes)
+        if wait is not None:
             body = pause_mark(record.version + 1, work.owner)
-            items = (NewItem(kind=ItemKind.AUTO_RESUME, key=record.run_id, body=body, delay=resume.after, replace=True),)
+            items = (NewItem(kind=ItemKind.AUTO_RESUME, key=record.run_id, body=body, delay=wait, replace=True),)
         return MoveRun(
             change_id=self._core.ids(),
             namespace=record.namespace,
@@ -250,7 +244,7 @@ class Steps:
                 cause=Cause.ERRORS,
                 name=work.lane.spec.name,
                 actor=work.owner,
-                reason=f"step {work.lane.spec.name} failed {failures} times in a row",
+                reason=error_pause_reason(f"step {work.lane.spec.name}", failures),
                 attempt=failures,
                 error=text,
             ),

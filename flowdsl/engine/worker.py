@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
+from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.auto_resumer import AutoResumer
 from flowdsl.engine.core import Core
 from flowdsl.engine.dispatcher import Dispatcher
@@ -16,7 +17,7 @@ from flowdsl.engine.membership import DEFAULT_BEAT, DEFAULT_LAPSE, Membership
 from flowdsl.engine.metrics import ProcessState
 from flowdsl.engine.process import Process
 from flowdsl.engine.role_keeper import DEFAULT_LEASE, RoleKeeper
-from flowdsl.engine.steps import AutoResume, Steps
+from flowdsl.engine.steps import Steps
 from flowdsl.engine.stream_reader import StreamReader
 from flowdsl.engine.sweeper import Sweeper
 from flowdsl.engine.work import Work

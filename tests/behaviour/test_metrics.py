@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, generate_latest
 
-from flowdsl.engine.steps import AutoResume
+from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.errors import StoreUnavailableError
 from flowdsl.model.pending import ClaimedRow
 from flowdsl.model.run_state import RunState

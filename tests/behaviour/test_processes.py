@@ -15,9 +15,9 @@ import pytest
 
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.engine import Engine
 from flowdsl.engine.metrics import ProcessState
-from flowdsl.engine.steps import AutoResume
 from flowdsl.errors import BlockingCallError, ConfigurationError, EngineClosedError, EngineForkedError, StoreUnavailableError
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.memory.role_scheduler import MemoryRoleScheduler

@@ -51,7 +51,7 @@ class SqlRecordStore:
         self.parallel_commits = 1 if database.dialect.name == "sqlite" else 2
         self._listeners = Listeners(lambda: watcher_for(database, self._listeners))
         self._commits = Commits(database)
-        self._claims = Claims(database)
+        self._claims = Claims(database, self.commit)
         self._instances = Instances(database)
         self._queries = Queries(database)
 

@@ -1,7 +1,7 @@
 """Workers of a fleet are killed at random moments, again and again: every run arrives, every transition happens once.
 
 FLOWDSL_KILL_RUNS and FLOWDSL_KILLS make it larger; FLOWDSL_KILL_SEED repeats its moments; FLOWDSL_KILL_MATRIX takes every pair of
-store and streamer instead of the everyday ones.
+store and streamer instead of the everyday ones; FLOWDSL_KILL_LEASES=default leaves heartbeat and leases as they are shipped.
 """
 
 from __future__ import annotations
@@ -69,10 +69,9 @@ from examples.fleet.app import parcels
 import os, sys
 
 store, streamer, handoff = sys.argv[1:]
-with Engine.from_url(
-    parcels, store=store, streamer=streamer or None, handoff=handoff == "on",
-    beat=timedelta(milliseconds=500), lapse=timedelta(seconds=2), lease=timedelta(seconds=2),
-) as engine:
+quick = {"beat": timedelta(milliseconds=500), "lapse": timedelta(seconds=2), "lease": timedelta(seconds=2)}
+leases = {} if os.environ.get("FLOWDSL_KILL_LEASES") == "default" else quick
+with Engine.from_url(parcels, store=store, streamer=streamer or None, handoff=handoff == "on", **leases) as engine:
     print("ready", flush=True)
     sys.stdin.read()
 """
@@ -156,11 +155,13 @@ def test_nothing_is_lost_and_nothing_happens_twice(place: Place, handoff: str) -
         entries = [(f"p-{number}", app.Parcel(weight_g=number)) for number in range(RUNS)]
         handles = client.trigger_many(app.parcels, entries)
         held = 0
-        for _ in range(KILLS):
+        for killed in range(1, KILLS + 1):
             time.sleep(moments.uniform(0.05, 0.5))
             number = moments.randrange(WORKERS)
             held += claims(place.store, store, fleet.workers[number].pid) > 0
             fleet.kill(number)
+            if killed % 20 == 0:
+                print(f"{killed} killed, {held} of them with claims, after {time.monotonic() - began:.0f} s", flush=True)
         for handle in handles:
             handle.wait(timeout=PATIENCE)
         records = [handle.record() for handle in handles]

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypedDict, TypeVar, Unpack
 
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.dead_letters import AioDeadLetters, DeadLetters
 from flowdsl.engine.handle import AioRunHandle, RunHandle
 from flowdsl.engine.starter import TriggerOptions
 from flowdsl.model.query import Page
@@ -23,6 +24,7 @@ class BlockingEngine(Protocol):
     """What is forwarded to."""
 
     works: bool
+    dead_letters: DeadLetters
 
     @property
     def trigger(self) -> Any: ...
@@ -43,6 +45,7 @@ class AioEngine:
 
     def __init__(self, engine: BlockingEngine) -> None:
         self._engine = engine
+        self.dead_letters = AioDeadLetters(engine.dead_letters)
 
     async def start(self) -> None:
         """Begin to work on runs; `async def` steps run on the calling loop."""

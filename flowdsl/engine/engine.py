@@ -19,6 +19,7 @@ from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.aio import AioEngine
 from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.core import Core
+from flowdsl.engine.dead_letters import DeadLetters
 from flowdsl.engine.discovery import open_roles, open_store, open_streamer
 from flowdsl.engine.executor import ThreadExecutor
 from flowdsl.engine.handle import RunHandle
@@ -112,6 +113,8 @@ class Engine:
         self._worker: Worker | None = None
         self._runtime: Runtime | None = None
         self._closed, self._clean = False, True
+        self.dead_letters = DeadLetters(self._the_core, {})
+        """What was given up: list, get, replay, drop."""
         self.aio = AioEngine(self)
         """The same verbs as coroutines."""
         for workflow in workflows:

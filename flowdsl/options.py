@@ -154,7 +154,7 @@ def resolve_side(own: SideOptions, defaults: StepOptions, *, is_async: bool) -> 
     inherited.pop("parallel_count", None)
     inherited.pop("consume_lag", None)
     given: Any = own
-    return resolve(StepOptions(**given), inherited, is_async=is_async)
+    return resolve(given, inherited, is_async=is_async)
 
 
 def resolve(own: StepOptions, defaults: StepOptions, *, is_async: bool) -> ResolvedOptions:

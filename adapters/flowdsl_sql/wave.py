@@ -221,7 +221,8 @@ class _RowChanges:
                 CommitResult(CommitOutcome.ALREADY_APPLIED, requested=waiting) if row.mark == change.change_id else results.LOST
             )
         if isinstance(change, FailRow):
-            due = draft.now if waiting is not None else after(draft.now, change.delay)
+            hastened = waiting is not None and change.row_id == row.run_id  # a step row has its run's id
+            due = draft.now if hastened else after(draft.now, change.delay)
             self._fails.append((change.error, due, change.change_id, change.row_id))
             if run is not None:
                 for told in change.side_rows:

@@ -16,6 +16,7 @@ from flowdsl.dsl.declaring import duration, function_fields, label_of, way
 from flowdsl.dsl.decorators import CallbackDecorator, DueAt, HookDecorator, StepDecorator
 from flowdsl.dsl.payload import PayloadReader
 from flowdsl.dsl.registry import Registry
+from flowdsl.dsl.retention import Retention
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.signature import payload_type as annotated_payload
 from flowdsl.dsl.spec import CallbackSpec, DeletionSpec, HookEvent, HookSpec, OnEarly, Place, StepSpec, TimeoutSpec
@@ -61,7 +62,9 @@ class Workflow(Generic[ObjectT, StatusT]):
     In: `name`, under which runs are stored; `object_type`, what a run carries (dataclass, msgspec Struct, attrs, TypedDict,
     pydantic model, dict); `status_type`, an Enum with str or int values; `defaults`, options of every step that does not say
     otherwise;
-    `allow_cycles`; `retired`, statuses that no step mentions any more but old runs may still be in.
+    `allow_cycles`; `retired`, statuses that no step mentions any more but old runs may still be in; how long finished runs are
+    kept with their history, by how they ended (None: for ever): `keep_completed`, `keep_cancelled`, and `keep_deleted` for those
+    whose data was deleted.
     Raises DefinitionError for what can be refused at once; the rest is found by `check` and `definition`, all of it together.
     """
 
@@ -74,6 +77,9 @@ class Workflow(Generic[ObjectT, StatusT]):
         defaults: StepOptions | None = None,
         allow_cycles: bool = False,
         retired: Sequence[StatusT] = (),
+        keep_completed: timedelta | None = None,
+        keep_cancelled: timedelta | None = None,
+        keep_deleted: timedelta | None = None,
     ) -> None:
         here = _caller()
         if not isinstance(name, str) or not name.strip() or len(name) > 100:
@@ -87,6 +93,13 @@ class Workflow(Generic[ObjectT, StatusT]):
         self._statuses = Statuses(status_type, name)
         self.codec: ObjectCodec[ObjectT] = ObjectCodec(object_type, str(here))
         self._allow_cycles = allow_cycles
+        for option, kept in (
+            ("keep_completed", keep_completed),
+            ("keep_cancelled", keep_cancelled),
+            ("keep_deleted", keep_deleted),
+        ):
+            duration(option, kept, here)
+        self.retention = Retention(keep_completed, keep_cancelled, keep_deleted)
         self._retired = frozenset(self._statuses.key(member) for member in retired)
         self._registry = Registry(status_type)
         self._definition: Definition | None = None
@@ -253,7 +266,7 @@ class Workflow(Generic[ObjectT, StatusT]):
         """The function scrubs `run.object` when the data of a finished run is to be deleted, and what it leaves is stored.
         Without one nothing of the object is left. `def` or `async def`; called again until it returns."""
         fields = function_fields(fn, "on_delete", _caller())
-        options = resolve_side({}, self._defaults, is_async=fields["is_async"])
+        options = resolve_side({"polling_frequency": None}, self._defaults, is_async=fields["is_async"])
         self._registry.set_deletion(DeletionSpec(**fields, options=options))
         self._definition = None
         return fn

@@ -14,6 +14,7 @@ from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.dead_letters import AioDeadLetters, DeadLetters
 from flowdsl.engine.handle import AioRunHandle, RunHandle
 from flowdsl.engine.starter import TriggerOptions
+from flowdsl.model.callback_result import CallbackResult
 from flowdsl.model.query import Page
 
 ObjectT = TypeVar("ObjectT")
@@ -30,6 +31,8 @@ class BlockingEngine(Protocol):
     def trigger(self) -> Any: ...
     @property
     def trigger_many(self) -> Any: ...
+    @property
+    def callback(self) -> Any: ...
     @property
     def handle(self) -> Any: ...
     @property
@@ -83,6 +86,13 @@ class AioEngine:
             self._engine.trigger_many, workflow, entries, **options
         )
         return [handle.aio for handle in handles]
+
+    async def callback(
+        self, workflow: Workflow[ObjectT, StatusT], foreign_id: str, status: StatusT, payload: object = b"", **options: Any
+    ) -> CallbackResult:
+        call = partial(self._engine.callback, workflow, foreign_id, status, payload, **options)
+        result: CallbackResult = await asyncio.to_thread(call)
+        return result
 
     async def handle(self, run_id: str) -> AioRunHandle[Any, Any]:
         handle: RunHandle[Any, Any] = await asyncio.to_thread(self._engine.handle, run_id)

@@ -38,7 +38,7 @@ class Duty(Protocol):
 
     @abstractmethod
     def finish(self, work: Work, opened: Opened, answer: object) -> Plan[None]:
-        """Submit what the answer means. Raises StepOutcomeError and what user code raises that it calls: the attempt has failed."""
+        """Submit what the answer means. Raises StepOutcomeError, and what user code raises that it calls: the attempt failed."""
 
     @abstractmethod
     def give_up(self, work: Work, failures: int, error: str) -> MoveRun | None:

@@ -13,6 +13,7 @@ from flowdsl.clock import Clock
 from flowdsl.dsl.spec import HookEvent
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.model.change import Change, MoveRun, StartRun
+from flowdsl.model.failure import Failure
 from flowdsl.model.history import Cause
 from flowdsl.model.item import ItemKind, NewItem
 from flowdsl.model.limits import MAX_TEXT
@@ -30,14 +31,6 @@ EVENT_OF = {
     RunState.CANCELLED: HookEvent.CANCEL,
     RunState.COMPLETED: HookEvent.COMPLETE,
 }
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """What an on_error hook is told: the function that failed, its error, which attempt it was."""
-
-    name: str
-    error: str
-    attempt: int
 
 
 class Hooks:

@@ -41,6 +41,8 @@ class Lane:
         self.metrics = metrics
         self.status = spec.from_key if isinstance(spec, StepSpec) else ""
         """The status whose runs it is about; empty: of any."""
+        self.queue = self.status if kind is RowKind.STEP else name.removesuffix("-consumer")
+        """What people call the rows that wait for it."""
         self.destinations: dict[object, str] = dict(zip(spec.to, spec.to_keys, strict=True)) if isinstance(spec, StepSpec) else {}
         self.terminal = workflow.definition().terminal
         self.slots = 1 if spec.options.parallel_count is None else 0
@@ -155,7 +157,9 @@ class Lane:
     def rides_along(self, now: float) -> bool:
         """Its own look is near enough to be made with another lane's: one claim serves both from then on."""
         frequency = self.options.polling_frequency
-        return frequency is not None and self.next_poll - now <= frequency.total_seconds() / 2
+        if frequency is None:
+            return self.kind is RowKind.DELETION  # in no hurry: any look of another's will do
+        return self.next_poll - now <= frequency.total_seconds() / 2
 
     def looked(self, now: float, asked: int, got: int) -> None:
         """The store gave `got` of `asked` rows."""

@@ -66,8 +66,8 @@ def moving(
     unless_claimed: bool = False,
     items: tuple[NewItem, ...] = (),
 ) -> Plan[MoveRun]:
-    """The change that an answer means; of a skip there is none. In: the run as it was read, its object and the same as it is to be
-    stored (None: as it is), what `judge` said, and the side row that asked. Raises what an `at=` of the new status raises."""
+    """The change that an answer means; of a skip there is none. In: the run as it was read, its object and the same as it is to
+    be stored (None: as it is), what `judge` said, and the side row that asked. Raises what an `at=` of the new status raises."""
     kind = outcome.kind if outcome is not None else None
     timers = () if kind is not None else (yield from core.timers.rows(lane.workflow, record, obj, key))
     state, row = RunState.RUNNING, None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -13,10 +12,12 @@ from flowdsl.dsl.spec import CallbackSpec, TimeoutSpec
 from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.auto_resumer import pause_mark
 from flowdsl.engine.awaiting import Plan
+from flowdsl.engine.burying import bury_callback
 from flowdsl.engine.control import request_move
 from flowdsl.engine.core import Core
 from flowdsl.engine.duty import Duty, Opened
 from flowdsl.engine.error_pause import error_pause_reason
+from flowdsl.engine.kept_callback import KeptCallback
 from flowdsl.engine.metrics import SkipReason
 from flowdsl.engine.moving import judge, moving, step_spec
 from flowdsl.engine.results import Results
@@ -27,16 +28,6 @@ from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import ItemKind, NewItem
 from flowdsl.model.outcome import OutcomeKind
 from flowdsl.model.run_state import RunState
-
-
-class KeptCallback(msgspec.Struct, frozen=True, kw_only=True):
-    """What a kept callback's row carries."""
-
-    data: bytes
-    actor: str
-    key: str | None = None
-    """The idempotency key that it came with."""
-    expires_at: datetime | None = None
 
 
 class StepDuty(Duty):
@@ -187,9 +178,11 @@ class CallbackDuty(StepDuty):
 
     def _bury(self, work: Work, kept: KeptCallback, why: str) -> bool:
         """Nobody will apply it: it goes to the dead letters, where people find it."""
-        core, record = self._core, work.record
-        letter = dead_callback(work.lane.spec, record, kept, why, core.store_clock.now(), work.row_id)
-        put = PutItems(change_id=core.ids(), namespace=core.namespace, items=(letter,))
+        core, spec = self._core, work.lane.spec
+        if not isinstance(spec, CallbackSpec):
+            return self._stale(work)
+        items = bury_callback(core.ids(), spec, work.record, work.row_id, kept.data, work.failures, why, core.store_clock.now())
+        put = PutItems(change_id=core.ids(), namespace=core.namespace, items=items)
         work.lane.metrics.skipped(SkipReason.STOPPED)
         # First the letter, then the row: whatever happens in between, it is in one of the two.
         self._results.submit(work, put, lambda _: self._buried(work))

@@ -103,6 +103,12 @@ class Results:
         elif work.lane.next_look() is not None:
             core.wake(())
 
+    def told(self, work: Work, result: CommitResult) -> None:
+        """After the row of a work was removed."""
+        if work.began >= 0:
+            work.lane.metrics.latency.observe(self._core.clock.monotonic() - work.began)
+        self._core.close(work)
+
     def _requested(self, change: MoveRun, record: RunRecord, result: CommitResult) -> None:
         if result.applied:
             self._core.metrics.moved(record.workflow, record.state, change.to_state)

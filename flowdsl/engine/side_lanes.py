@@ -45,7 +45,7 @@ def _erase_all(workflow: Workflow[Any, Any]) -> DeletionSpec:
         module=__name__,
         fn=erase,
         is_async=False,
-        options=resolve({}, {}, is_async=False),
+        options=resolve({"polling_frequency": None}, {}, is_async=False),
         place=workflow.place,
         doc="",
     )

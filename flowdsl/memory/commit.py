@@ -279,7 +279,8 @@ class Commit:
         self._t.disown(row)
         row.attempts += 1
         row.last_error = change.error
-        row.due_at = self._now if result.requested is not None else self._now + change.delay
+        hastened = result.requested is not None and row.kind is RowKind.STEP
+        row.due_at = self._now if hastened else self._now + change.delay
         self._rows.release(row)
         record = self._t.runs.get(row.run_id)
         if record is not None:

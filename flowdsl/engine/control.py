@@ -101,7 +101,7 @@ class Control:
 
     def delete_data(self, run_id: str, reason: str, actor: str | None = None) -> RunRecord:
         """Ask for the data of a finished run to be erased; a worker of its workflow does it. Raises IllegalMoveError."""
-        core = self._core
+        core, who = self._core, actor or default_actor()
 
         def change(record: RunRecord) -> Change:
             self._allow(record, RunState.REQUESTED_DATA_DELETED)
@@ -109,13 +109,14 @@ class Control:
                 row_id=f"{record.run_id}:{record.version + 1}:delete",
                 topic=deletion_topic(record.workflow),
                 kind=RowKind.DELETION,
+                payload=who.encode(),
             )
             move = control_move(
                 core,
                 record,
                 RunState.REQUESTED_DATA_DELETED,
                 reason,
-                actor or default_actor(),
+                who,
                 cause=Cause.DELETION,
                 name=self._name,
             )

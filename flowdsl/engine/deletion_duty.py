@@ -53,7 +53,7 @@ class DeletionDuty(Duty):
         receipt = Receipt(
             run_id=record.run_id,
             workflow=record.workflow,
-            requested_by=record.actor or "",
+            requested_by=(work.payload or b"").decode(),
             erased_at=core.store_clock.now(),
             object="erased" if payload is None else f"scrubbed by {work.lane.spec.name}",
             dead_letters=len(letters),

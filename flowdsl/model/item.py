@@ -15,6 +15,10 @@ class ItemKind(StrEnum):
     """An idempotency key of a trigger; the body is the run id."""
     AUTO_RESUME = "auto_resume"
     """When to resume a run that errors paused; the key is the run id, the body the version that paused it."""
+    BULK = "bulk"
+    """An operation on many runs; the key is its id and a number that grows as it goes on, the body its order and progress."""
+    AUDIT = "audit"
+    """The audit entry of an operation; keys of newer entries come first."""
 
 
 class NewItem(Struct, frozen=True, kw_only=True):

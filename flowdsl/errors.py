@@ -139,6 +139,18 @@ class SchemaError(StoreError):
     """The database's tables do not fit this version of flowdsl."""
 
 
+class OperationStoppedError(StoreError):
+    """An operation on many runs could not go on because the store did not answer. `operation` is its id."""
+
+    def __init__(self, message: str | None = None, *, operation: str, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.operation = operation
+
+
+class OperationError(FlowError):
+    """An operation on many runs is not in a state that allows this."""
+
+
 class StreamerError(FlowError):
     """The event streamer could not do this."""
 

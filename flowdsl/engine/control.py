@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from msgspec.structs import replace
 
 from flowdsl.engine.core import Core
-from flowdsl.errors import ConflictError, IllegalMoveError, RunNotFoundError, StoreError
+from flowdsl.errors import BadDataError, ConflictError, IllegalMoveError, RunNotFoundError, StoreError
 from flowdsl.model.change import Change, CommitResult, MoveRun, Refusal, RequestControl
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import ItemKey, ItemKind
@@ -75,10 +75,12 @@ class Control:
     """The verbs. Each returns the run as it is afterwards; a pause or cancel of a run whose step is being executed is left as a
     request (`record.requested`) that the step's commit applies."""
 
-    def __init__(self, core: Core, name: str = "") -> None:
+    def __init__(self, core: Core, name: str = "", guard: Callable[[RunRecord], None] | None = None) -> None:
         self._core = core
         self._name = name
         """Of the operation that these changes are part of, for the history."""
+        self._guard = guard
+        """Raises for a run that is to be left alone; asked of each version that a change is computed from."""
 
     def pause(self, run_id: str, reason: str, actor: str | None = None) -> RunRecord:
         return self._stop(run_id, RunState.PAUSED, reason, actor or default_actor(), force=False)
@@ -86,15 +88,15 @@ class Control:
     def cancel(self, run_id: str, reason: str, actor: str | None = None, *, force: bool = False) -> RunRecord:
         return self._stop(run_id, RunState.CANCELLED, reason, actor or default_actor(), force=force)
 
-    def resume(self, run_id: str, actor: str | None = None) -> RunRecord:
+    def resume(self, run_id: str, actor: str | None = None, reason: str | None = None) -> RunRecord:
         core = self._core
 
         def change(record: RunRecord) -> Change:
-            self._allow(record, RunState.RUNNING)
+            self.allow(record, RunState.RUNNING)
             row = core.step_row(record.workflow, record.run_id, record.status, priority=record.priority)
             drop = (ItemKey(ItemKind.AUTO_RESUME, record.run_id),)
             return control_move(
-                core, record, RunState.RUNNING, None, actor or default_actor(), name=self._name, row=row, drop_items=drop
+                core, record, RunState.RUNNING, reason, actor or default_actor(), name=self._name, row=row, drop_items=drop
             )
 
         return self._until_applied(run_id, change)
@@ -104,7 +106,7 @@ class Control:
         core, who = self._core, actor or default_actor()
 
         def change(record: RunRecord) -> Change:
-            self._allow(record, RunState.REQUESTED_DATA_DELETED)
+            self.allow(record, RunState.REQUESTED_DATA_DELETED)
             row = NewRow(
                 row_id=f"{record.run_id}:{record.version + 1}:delete",
                 topic=deletion_topic(record.workflow),
@@ -129,7 +131,7 @@ class Control:
         claimed = False
 
         def change(record: RunRecord) -> Change:
-            self._allow(record, state)
+            self.allow(record, state)
             if claimed:
                 request = ControlRequest(state, reason, actor)
                 return RequestControl(change_id=core.ids(), run_id=run_id, request=request)
@@ -154,7 +156,8 @@ class Control:
 
         return self._until_applied(run_id, change, learn)
 
-    def _allow(self, record: RunRecord, state: RunState) -> None:
+    def allow(self, record: RunRecord, state: RunState) -> None:
+        """Raises IllegalMoveError when the run cannot be put into the state from outside."""
         resuming = state is RunState.RUNNING
         if may_move(record.state, state) and record.state is not state and (not resuming or record.state is RunState.PAUSED):
             return
@@ -183,6 +186,8 @@ class Control:
             record = core.store.lookup([run_id]).get(run_id)
             if record is None:
                 raise RunNotFoundError(f"there is no run {run_id}.", run_id=run_id)
+            if self._guard is not None:
+                self._guard(record)
             change = make(record)
             row = change.row if isinstance(change, MoveRun) else None
             try:
@@ -202,6 +207,8 @@ class Control:
             core.not_committed(row)
             if result.refusal is Refusal.NOT_FOUND:
                 raise RunNotFoundError(f"there is no run {run_id}.", run_id=run_id)
+            if result.refusal is Refusal.BAD_DATA:
+                raise BadDataError(f"the store cannot hold this: {result.detail}.")
         raise ConflictError(f"run {run_id} kept changing; nothing was stored.", run_id=run_id, remedy="Try again.")
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 from types import TracebackType
@@ -17,7 +17,9 @@ from prometheus_client import CollectorRegistry
 from flowdsl.clock import Clock, IdSource, SystemClock, Uuid7Source
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.aio import AioEngine
+from flowdsl.engine.audit import entries
 from flowdsl.engine.auto_resume import AutoResume
+from flowdsl.engine.bulk import Bulk
 from flowdsl.engine.callbacks import Callbacks
 from flowdsl.engine.core import Core
 from flowdsl.engine.dead_letters import DeadLetters
@@ -33,6 +35,7 @@ from flowdsl.engine.runtime import Runtime
 from flowdsl.engine.starter import Started, Starter, TriggerOptions
 from flowdsl.engine.worker import Worker
 from flowdsl.errors import ConfigurationError, EngineClosedError, EngineForkedError, RunNotFoundError, StoreError
+from flowdsl.model.bulk import AuditEntry
 from flowdsl.model.callback_result import CallbackResult
 from flowdsl.model.pending import TopicDepth
 from flowdsl.model.query import Cursor, Order, Page, RunQuery
@@ -119,6 +122,8 @@ class Engine:
         """What was given up: list, get, replay, drop."""
         self.aio = AioEngine(self)
         """The same verbs as coroutines."""
+        self.bulk = Bulk(self._the_core)
+        """Verbs on many runs at once."""
         for workflow in workflows:
             workflow.definition()  # an invalid workflow is refused here, not at its first event
 
@@ -282,6 +287,11 @@ class Engine:
                 after=after,
             )
         )
+
+    def audit(self, *, limit: int = 25, after: str = "") -> Sequence[AuditEntry]:
+        """Operations on many runs, newest first; pass the last one's `key` as `after` for those that follow."""
+        refuse_on_loop("engine.audit", "engine.aio.audit")
+        return entries(self._the_core(), limit, after)
 
     # -- inside ---------------------------------------------------------------------------------------------------------------
 

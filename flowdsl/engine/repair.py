@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flowdsl.engine.control import Control, control_move, default_actor
 from flowdsl.engine.error_pause import paused_by_errors
 from flowdsl.engine.placing import placed
@@ -9,6 +11,7 @@ from flowdsl.errors import ConfigurationError, IllegalMoveError
 from flowdsl.model.change import Change, CommitResult, Refusal
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import ItemKey, ItemKind
+from flowdsl.model.pending import PendingRow
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState, may_move
 
@@ -19,18 +22,9 @@ class Repair(Control):
     def retry(self, run_id: str, reason: str | None = None, actor: str | None = None) -> RunRecord:
         """Run the step of its status again, now, counting failures from zero. For a run that errors paused, one whose failed step
         waits for its next attempt, and one whose step answered skip. Raises IllegalMoveError for any other."""
-        claimed = False
-
-        def change(record: RunRecord) -> Change:
-            if claimed:
-                raise _illegal(record, "its step is being executed right now", "It is tried without your doing.")
-            return self.retrying(record, reason, actor)
-
-        def learn(result: CommitResult) -> None:
-            nonlocal claimed
-            claimed = result.refusal is Refusal.CLAIMED
-
-        return self._until_applied(run_id, change, learn)
+        return self._unless_claimed(
+            run_id, lambda record: self.retrying(record, reason, actor), "It is tried without your doing."
+        )
 
     def retrying(self, record: RunRecord, reason: str | None, actor: str | None, *, handoff: bool = True) -> Change:
         """The change that `retry` makes. Raises IllegalMoveError when the run needs none."""
@@ -65,22 +59,8 @@ class Repair(Control):
     def move(self, run_id: str, status: str, reason: str, actor: str | None = None, *, force: bool = False) -> RunRecord:
         """Put an unfinished run into another status of its workflow's graph, from where it goes on; into a terminal one: it is
         completed. Raises IllegalMoveError, ConfigurationError when the workflow's code is not at hand."""
-        claimed = False
-
-        def change(record: RunRecord) -> Change:
-            if claimed:
-                raise _illegal(
-                    record,
-                    "its step is being executed right now",
-                    "Try again when it is done, or discard its result with force=True.",
-                )
-            return self.moving(record, status, reason, actor, force=force)
-
-        def learn(result: CommitResult) -> None:
-            nonlocal claimed
-            claimed = result.refusal is Refusal.CLAIMED
-
-        return self._until_applied(run_id, change, learn)
+        remedy = "Try again when it is done, or discard its result with force=True."
+        return self._unless_claimed(run_id, lambda record: self.moving(record, status, reason, actor, force=force), remedy)
 
     def moving(
         self, record: RunRecord, status: str, reason: str, actor: str | None, *, force: bool = False, handoff: bool = True
@@ -119,11 +99,34 @@ class Repair(Control):
             drop_items=(ItemKey(ItemKind.AUTO_RESUME, record.run_id),) if record.state is RunState.PAUSED else (),
         )
 
+    def refuse_claimed(self, record: RunRecord) -> None:
+        """Raises IllegalMoveError while its step is being executed: for a look ahead, since the commit makes sure."""
+        row = self._step_row(record)
+        if row is not None and row.owner is not None:
+            raise _claimed(record)
+
+    def _unless_claimed(self, run_id: str, make: Callable[[RunRecord], Change], remedy: str) -> RunRecord:
+        claimed = False
+
+        def change(record: RunRecord) -> Change:
+            if claimed:
+                raise _claimed(record, remedy)
+            return make(record)
+
+        def learn(result: CommitResult) -> None:
+            nonlocal claimed
+            claimed = result.refusal is Refusal.CLAIMED
+
+        return self._until_applied(run_id, change, learn)
+
+    def _step_row(self, record: RunRecord) -> PendingRow | None:
+        rows = self._core.store.rows([record.run_id])
+        return next((row for row in rows if row.row_id == record.run_id), None)
+
     def _refuse_unfailed(self, record: RunRecord) -> None:
-        rows = [row for row in self._core.store.rows([record.run_id]) if row.row_id == record.run_id]
-        if not rows:
+        row = self._step_row(record)
+        if row is None:
             raise _illegal(record, "no step waits for it", "explain says why it stands still.")
-        (row,) = rows
         if row.owner is None and row.due_at is not None and not row.attempts and not row.lapses:
             raise _illegal(record, "its step has not failed", f"It is due at {row.due_at.isoformat()} without your doing.")
 
@@ -137,6 +140,10 @@ class Repair(Control):
 def _refuse_finished(record: RunRecord) -> None:
     if record.state.finished:
         raise _illegal(record, f"it is {record.state.label.lower()}", "restart starts a new run from any status.")
+
+
+def _claimed(record: RunRecord, remedy: str | None = None) -> IllegalMoveError:
+    return _illegal(record, "its step is being executed right now", remedy)
 
 
 def _illegal(record: RunRecord, why: str, remedy: str | None = None) -> IllegalMoveError:

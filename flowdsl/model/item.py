@@ -28,8 +28,12 @@ class ItemKind(StrEnum):
     """A part of a letter's body; the key is the letter's id and the part's number."""
     DEAD_LETTER_KEY = "dead_letter_key"
     """Keeps a thing from being buried twice; the key is a digest of its identity, the body the letter's id."""
+    DEAD_LETTER_AUDIT = "dead_letter_audit"
+    """Who did what to a dead letter; the key is what it was done to, then an id that sorts by time."""
+    BULK = "bulk"
+    """An operation on many runs; the key is its id and a number that grows as it goes on, the body its order and progress."""
     AUDIT = "audit"
-    """Who did what to something that is not a run; the key is what it was done to, then an id that sorts by time."""
+    """The audit entry of an operation; keys of newer entries come first."""
 
 
 class NewItem(Struct, frozen=True, kw_only=True):

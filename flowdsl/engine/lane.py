@@ -48,11 +48,11 @@ class Lane:
         self.slots = 1 if spec.options.parallel_count is None else 0
         self.hungry = True
         """There may be rows that were not taken for want of room, or that a wake-up announced."""
-        self.streamed = False
-        """Its rows are announced on a streamer; the store is only looked into now and then."""
         self.more = False
         """The streamer has more events for it than it asked for."""
         self.next_poll = 0.0
+        self.next_due: float | None = None
+        """Of a lane that nobody polls: the monotonic time at which the first row that waits in the store is due."""
         self._lock = threading.Lock()
         self._open = 0
         self._running = 0
@@ -146,6 +146,8 @@ class Lane:
             moments = [self._expected[0]] if self._expected else []
         if self.options.polling_frequency is not None:
             moments.append(self.next_poll)
+        if self.next_due is not None:
+            moments.append(self.next_due)
         return min(moments, default=None)
 
     def should_look(self, now: float) -> bool:
@@ -166,6 +168,7 @@ class Lane:
         with self._lock:
             while self._expected and self._expected[0] <= now:
                 heapq.heappop(self._expected)
+        self.next_due = None
         self.hungry = got >= asked and not self.more
         if self.options.polling_frequency is not None:
             self.next_poll = now + self.options.polling_frequency.total_seconds()

@@ -25,6 +25,16 @@ def hook_topic(workflow: str, event: str, label: str) -> str:
     return f"{quote(workflow, safe='')}//{event}/{quote(label, safe='')}"
 
 
+def event_topic(workflow: str) -> str:
+    """Where events of the user's wait to be published."""
+    return f"{quote(workflow, safe='')}//event"
+
+
+def user_topic(namespace: str, topic: str) -> str:
+    """The name on the streamer of a topic of the user's."""
+    return f"{namespace}//{quote(topic, safe='')}"
+
+
 def deletion_topic(workflow: str) -> str:
     """Where runs wait whose data is to be deleted."""
     return f"{quote(workflow, safe='')}//deletion"

@@ -24,6 +24,7 @@ from flowdsl.engine.sweeper import Sweeper
 from flowdsl.engine.work import Work
 from flowdsl.errors import RoleSchedulerError, StoreError
 from flowdsl.model.change import PutItems
+from flowdsl.model.pending import RowKind
 from flowdsl.naming import role
 from flowdsl.ports.event_streamer import EventStreamer
 from flowdsl.ports.role_scheduler import RoleScheduler
@@ -83,6 +84,9 @@ class Worker:
         core.wake = self.dispatcher.wake
         core.accepting = True
         core.complete = self.executor.complete
+        for lane in core.side_lanes:
+            if lane.kind is RowKind.EVENT:
+                lane.slots = 0 if core.publisher is None else 1  # without a streamer they wait for an instance that has one
         if self.reader is not None:
             core.room = self.reader.room
         self._unlisten = core.store.listen(core.namespace, self._heard)

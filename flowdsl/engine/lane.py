@@ -112,7 +112,10 @@ class Lane:
             if self._running < self.limit:
                 self._running += 1
                 return True
-            self._waiting.append(work)
+            if work.lapses:  # the shorter it is in hand, the less it is lost with another's process
+                self._waiting.appendleft(work)
+            else:
+                self._waiting.append(work)
             return False
 
     def finish(self, seconds: float) -> Work | None:

@@ -17,6 +17,7 @@ from flowdsl.model.change import Change, CommitResult
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.instance import Instance
 from flowdsl.model.item import Item
+from flowdsl.model.lapse import rest
 from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind, TopicDepth, TopicQuota
 from flowdsl.model.query import Cursor, Order, Page, RunQuery
 from flowdsl.model.record import RunRecord
@@ -177,7 +178,7 @@ class MemoryRecordStore(RecordStore):
                 t.disown(row)
                 if lapse:
                     row.lapses += 1
-                    row.due_at = now
+                    row.due_at = now + rest(row.row_id, row.lapses)
                 t.enqueue(row)
                 woken.add((namespace, row.topic))
                 count += 1

@@ -81,7 +81,8 @@ class RecordStore(Protocol):
     @abstractmethod
     def free_lapsed(self, namespace: str, dead: Sequence[str] = ()) -> int:
         """Remove heartbeats that have lapsed, and those of owners known to be `dead`, and free every claim of an owner that
-        has none: due at once, one lapse counted. Returns how many rows were freed."""
+        has none: one lapse counted, due at once or, when lapses follow each other, after `flowdsl.model.lapse.rest`. Returns
+        how many rows were freed."""
 
     @abstractmethod
     def lookup(self, run_ids: Sequence[str]) -> Mapping[str, RunRecord]:

@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar, Unpack, overload
 
 from flowdsl.dsl.callables import doc_line, is_async, is_generator, names, place
 from flowdsl.dsl.codec import ObjectCodec
+from flowdsl.dsl.lint import lint
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.signature import findings_of
 from flowdsl.dsl.spec import Place, StepSpec
@@ -194,6 +195,11 @@ class Workflow(Generic[ObjectT, StatusT]):
             allow_cycles=self._allow_cycles,
         )
         return found
+
+    def lint(self) -> Sequence[Finding]:
+        """What may be wrong although the workflow can work. A comment `# flowdsl: ignore[code]` in the head of a function, or on
+        the line itself, silences a warning there."""
+        return lint(self.graph, list(self._declared.values()), self.place, self.status_type)
 
     def definition(self) -> Definition:
         """The sound definition. Raises WorkflowDefinitionError with every finding."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from enum import Enum
 
 from flowdsl.dsl.body import answers
+from flowdsl.dsl.registry import Registry
 from flowdsl.dsl.source import Sources
 from flowdsl.dsl.spec import Place, StepSpec
 from flowdsl.graph.build import FlowGraph
@@ -18,7 +19,7 @@ CODES = {
     "never-finishes": "A run that gets to this status can never finish.",
     "no-timeout": "A status waits for a callback and has no timeout.",
     "unguarded-cycle": "A run can go round by steps alone, without a wait.",
-    "unbounded-retry": "A step that fails is tried again without end.",
+    "unbounded-retry": "What fails is tried again without end.",
     "undeclared-answer": "A body answers a status that it did not declare.",
     "unanswered-destination": "A body never answers a status that it declared.",
     "no-answer": "A body may answer nothing although it has several destinations.",
@@ -27,31 +28,32 @@ CODES = {
 """Every code, and what it means."""
 
 
-def lint(graph: FlowGraph, steps: Sequence[StepSpec], place: Place, status_type: type[Enum]) -> list[Finding]:
+def lint(graph: FlowGraph, registry: Registry, place: Place, status_type: type[Enum]) -> list[Finding]:
     """In: what is declared, and where the workflow is made. Out: the warnings that no comment at their place silences."""
-    places = {spec.from_key: spec.place for spec in reversed(steps)}
-    paced = {spec.from_key for spec in steps if spec.options.consume_lag > ZERO}
+    places = {spec.from_key: spec.place for spec in reversed(registry.movers)}
+    paced = {spec.from_key for spec in registry.steps if spec.options.consume_lag > ZERO}
     sources = Sources()
     found = lint_graph(graph, lambda status: str(places.get(status, place)), paced)
-    for spec in steps:
-        found += _retry(spec)
-        found += _body(spec, sources, status_type)
-    heads = {str(spec.place): spec.place for spec in steps} | {str(place): place}
+    for what, specs in (("step", registry.steps), ("callback", registry.callbacks), ("timeout", registry.timeouts)):
+        for spec in specs:
+            found += _retry(spec, f"{what} {spec.name}")
+            found += _body(spec, f"{what} {spec.name}", sources, status_type)
+    heads = {str(spec.place): spec.place for spec in registry.movers} | {str(place): place}
     heard = [finding for finding in found if not _silenced(finding, heads, sources)]
     return heard + [finding for head in heads.values() for finding in _unknown_codes(head, sources)]
 
 
-def _retry(spec: StepSpec) -> Iterator[Finding]:
+def _retry(spec: StepSpec, who: str) -> Iterator[Finding]:
     if not spec.options.pause_after_err_count:
         yield Finding(
             "unbounded-retry",
-            f"step {spec.name} is tried again without end when it fails.",
+            f"{who} is tried again without end when it fails.",
             str(spec.place),
             "Give it a pause_after_err_count of 1 or more.",
         )
 
 
-def _body(spec: StepSpec, sources: Sources, status_type: type[Enum]) -> Iterator[Finding]:
+def _body(spec: StepSpec, who: str, sources: Sources, status_type: type[Enum]) -> Iterator[Finding]:
     node = sources.function(spec.place, spec.name)
     if node is None:
         return
@@ -61,7 +63,7 @@ def _body(spec: StepSpec, sources: Sources, status_type: type[Enum]) -> Iterator
         if member not in spec.to:
             yield Finding(
                 "undeclared-answer",
-                f"step {spec.name} answers {member.name}, which its to= does not name.",
+                f"{who} answers {member.name}, which its to= does not name.",
                 str(Place(spec.place.file, line)),
                 f"Add it to to=, or answer one of {declared}.",
             )
@@ -69,7 +71,7 @@ def _body(spec: StepSpec, sources: Sources, status_type: type[Enum]) -> Iterator
         for line in found.nothing[:1]:
             yield Finding(
                 "no-answer",
-                f"step {spec.name} {'answers nothing here' if line else 'may end without an answer'}.",
+                f"{who} {'answers nothing here' if line else 'may end without an answer'}.",
                 str(Place(spec.place.file, line) if line else spec.place),
                 f"Return one of {declared}, or an outcome of the run.",
             )
@@ -78,7 +80,7 @@ def _body(spec: StepSpec, sources: Sources, status_type: type[Enum]) -> Iterator
         if found.complete and not meant:
             yield Finding(
                 "unanswered-destination",
-                f"step {spec.name} never answers {member.name}.",
+                f"{who} never answers {member.name}.",
                 str(spec.place),
                 "Take it out of to=, or answer it.",
             )

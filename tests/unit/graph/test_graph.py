@@ -15,7 +15,7 @@ def codes(
     graph = graph_of(*pairs)
     consumers = [(source, f"step_{source}", "file.py:1") for source in dict.fromkeys(a for a, _ in pairs)]
     findings = validate(
-        graph, consumers, place="w.py:1", statuses=[*graph.nodes, *extra], retired=retired, allow_cycles=allow_cycles
+        graph, consumers, consumers, place="w.py:1", statuses=[*graph.nodes, *extra], retired=retired, allow_cycles=allow_cycles
     )
     return [finding.code for finding in findings]
 

@@ -14,6 +14,7 @@ from typing import Any, Generic, Literal, TypeVar, Unpack
 from flowdsl.dsl.codec import ObjectCodec
 from flowdsl.dsl.declaring import duration, function_fields, label_of, way
 from flowdsl.dsl.decorators import CallbackDecorator, DueAt, HookDecorator, StepDecorator
+from flowdsl.dsl.lint import lint
 from flowdsl.dsl.payload import PayloadReader
 from flowdsl.dsl.registry import Registry
 from flowdsl.dsl.retention import Retention
@@ -309,6 +310,11 @@ class Workflow(Generic[ObjectT, StatusT]):
             allow_cycles=self._allow_cycles,
         )
         return found
+
+    def lint(self) -> Sequence[Finding]:
+        """What may be wrong although the workflow can work. A comment `# flowdsl: ignore[code]` in the head of a function, or on
+        the line itself, silences a warning there."""
+        return lint(self.graph, self._registry, self.place, self.status_type)
 
     def definition(self) -> Definition:
         """The sound definition. Raises WorkflowDefinitionError with every finding."""

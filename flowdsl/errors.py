@@ -163,6 +163,22 @@ class RoleSchedulerError(FlowError):
     """The role scheduler could not answer."""
 
 
+class DeadLetterNotFoundError(FlowError):
+    """There is no such dead letter."""
+
+    def __init__(self, letter_id: str) -> None:
+        super().__init__(f"there is no dead letter {letter_id!r}.", remedy="It may have been replayed or dropped.")
+        self.letter_id = letter_id
+
+
+class ReplayFailedError(FlowError):
+    """A dead letter was tried again and failed again. The cause is what was raised."""
+
+    def __init__(self, letter_id: str, error: Exception) -> None:
+        super().__init__(f"dead letter {letter_id} failed again: {type(error).__name__}: {error}")
+        self.letter_id = letter_id
+
+
 class BadDataError(FlowError):
     """The store cannot hold this data."""
 

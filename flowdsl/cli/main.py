@@ -12,6 +12,7 @@ from flowdsl.cli.commands.bulk import add_bulk
 from flowdsl.cli.commands.check import check
 from flowdsl.cli.commands.control import cancel, pause, resume
 from flowdsl.cli.commands.db import db
+from flowdsl.cli.commands.dead_letters import dead_letters
 from flowdsl.cli.commands.demo import demo
 from flowdsl.cli.commands.graph import graph
 from flowdsl.cli.commands.repair import move, restart, retry
@@ -68,6 +69,7 @@ app.command(rich_help_panel=CONTROL)(cancel)
 app.command(rich_help_panel=CONTROL)(retry)
 app.command(rich_help_panel=CONTROL)(move)
 app.command(rich_help_panel=CONTROL)(restart)
+app.add_typer(dead_letters, name="dead-letters", rich_help_panel=CONTROL)
 app.command(rich_help_panel=CODE)(graph)
 app.command(rich_help_panel=CODE)(check)
 app.add_typer(db, name="db", rich_help_panel=CODE)

@@ -13,9 +13,11 @@ from typing import Any, Protocol, Self, TypedDict, TypeVar, Unpack
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.aio_bulk import AioBulk
 from flowdsl.engine.bulk import Bulk
+from flowdsl.engine.dead_letters import AioDeadLetters, DeadLetters
 from flowdsl.engine.handle import AioRunHandle, RunHandle
 from flowdsl.engine.starter import TriggerOptions
 from flowdsl.model.bulk import AuditEntry
+from flowdsl.model.callback_result import CallbackResult
 from flowdsl.model.query import Page
 
 ObjectT = TypeVar("ObjectT")
@@ -26,11 +28,14 @@ class BlockingEngine(Protocol):
     """What is forwarded to."""
 
     works: bool
+    dead_letters: DeadLetters
 
     @property
     def trigger(self) -> Any: ...
     @property
     def trigger_many(self) -> Any: ...
+    @property
+    def callback(self) -> Any: ...
     @property
     def handle(self) -> Any: ...
     @property
@@ -50,6 +55,7 @@ class AioEngine:
 
     def __init__(self, engine: BlockingEngine) -> None:
         self._engine = engine
+        self.dead_letters = AioDeadLetters(engine.dead_letters)
 
     @property
     def bulk(self) -> AioBulk:
@@ -92,6 +98,13 @@ class AioEngine:
             self._engine.trigger_many, workflow, entries, **options
         )
         return [handle.aio for handle in handles]
+
+    async def callback(
+        self, workflow: Workflow[ObjectT, StatusT], foreign_id: str, status: StatusT, payload: object = b"", **options: Any
+    ) -> CallbackResult:
+        call = partial(self._engine.callback, workflow, foreign_id, status, payload, **options)
+        result: CallbackResult = await asyncio.to_thread(call)
+        return result
 
     async def handle(self, run_id: str) -> AioRunHandle[Any, Any]:
         handle: RunHandle[Any, Any] = await asyncio.to_thread(self._engine.handle, run_id)

@@ -7,14 +7,17 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from msgspec.structs import replace
+
 from flowdsl.engine.core import Core
 from flowdsl.errors import BadDataError, ConflictError, IllegalMoveError, RunNotFoundError, StoreError
 from flowdsl.model.change import Change, CommitResult, MoveRun, Refusal, RequestControl
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import ItemKey, ItemKind
-from flowdsl.model.pending import NewRow
+from flowdsl.model.pending import NewRow, RowKind
 from flowdsl.model.record import ControlRequest, RunRecord
 from flowdsl.model.run_state import RunState, may_move
+from flowdsl.naming import deletion_topic
 
 TRIES = 50
 """A run that changes between fifty looks and fifty writes is changed by something that will not stop."""
@@ -98,6 +101,31 @@ class Control:
 
         return self._until_applied(run_id, change)
 
+    def delete_data(self, run_id: str, reason: str, actor: str | None = None) -> RunRecord:
+        """Ask for the data of a finished run to be erased; a worker of its workflow does it. Raises IllegalMoveError."""
+        core, who = self._core, actor or default_actor()
+
+        def change(record: RunRecord) -> Change:
+            self.allow(record, RunState.REQUESTED_DATA_DELETED)
+            row = NewRow(
+                row_id=f"{record.run_id}:{record.version + 1}:delete",
+                topic=deletion_topic(record.workflow),
+                kind=RowKind.DELETION,
+                payload=who.encode(),
+            )
+            move = control_move(
+                core,
+                record,
+                RunState.REQUESTED_DATA_DELETED,
+                reason,
+                who,
+                cause=Cause.DELETION,
+                name=self._name,
+            )
+            return replace(move, side_rows=(row,))
+
+        return self._until_applied(run_id, change)
+
     def _stop(self, run_id: str, state: RunState, reason: str, actor: str, *, force: bool) -> RunRecord:
         core = self._core
         claimed = False
@@ -136,6 +164,8 @@ class Control:
         remedy = None
         if record.state is state and not resuming:
             remedy = f"It is {state.label.lower()} already."
+        elif state is RunState.REQUESTED_DATA_DELETED:
+            remedy = "Cancel it first." if not record.state.finished else "It is asked for already."
         elif record.state.finished:
             remedy = "A finished run stays as it is; trigger a new one."
         elif resuming:

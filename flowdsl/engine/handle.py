@@ -9,15 +9,19 @@ from datetime import timedelta
 from enum import Enum
 from typing import Generic, TypeVar
 
+import msgspec
+
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.core import Core
 from flowdsl.engine.loop_guard import refuse_on_loop
+from flowdsl.engine.receipt import Receipt
 from flowdsl.engine.repair import Repair
 from flowdsl.engine.restart import restart
 from flowdsl.engine.waiter import Wait
 from flowdsl.errors import ConfigurationError, RunNotFoundError, WaitTimeoutError
 from flowdsl.model.history import HistoryRow
+from flowdsl.model.item import ItemKind
 from flowdsl.model.pending import PendingRow
 from flowdsl.model.record import RunRecord
 
@@ -138,6 +142,19 @@ class RunHandle(Generic[ObjectT, StatusT]):
         started = restart(self._core, workflow, self.run_id, status, obj, idempotency_key=idempotency_key, actor=actor)
         return RunHandle(self._core, workflow, started.run_id, self.foreign_id, created=started.created)
 
+    def delete_data(self, reason: str, actor: str | None = None) -> RunRecord:
+        """Have the data of a finished run erased: its object, or what the workflow's on_delete leaves of it, reasons and errors
+        of its history, payloads and errors of what waits for it, its dead letters. Ids, statuses, times, metadata and tags stay.
+        A worker does it soon; `receipt` says when. Raises IllegalMoveError for an unfinished run, RunNotFoundError."""
+        refuse_on_loop("handle.delete_data", "handle.aio.delete_data")
+        return self._control.delete_data(self.run_id, reason, actor)
+
+    def receipt(self) -> Receipt | None:
+        """What was erased of the run, and when; None: nothing yet."""
+        refuse_on_loop("handle.receipt", "handle.aio.receipt")
+        item = self._core.store.item(self._core.namespace, ItemKind.RECEIPT, self.run_id)
+        return None if item is None else msgspec.json.decode(item.body, type=Receipt)
+
     def __repr__(self) -> str:
         return f"<RunHandle {self.foreign_id!r} {self.run_id}>"
 
@@ -243,3 +260,9 @@ class AioRunHandle(Generic[ObjectT, StatusT]):
     ) -> AioRunHandle[ObjectT, StatusT]:
         handle = await asyncio.to_thread(lambda: self._handle.restart(status, obj, idempotency_key=idempotency_key, actor=actor))
         return handle.aio
+
+    async def delete_data(self, reason: str, actor: str | None = None) -> RunRecord:
+        return await asyncio.to_thread(self._handle.delete_data, reason, actor)
+
+    async def receipt(self) -> Receipt | None:
+        return await asyncio.to_thread(self._handle.receipt)

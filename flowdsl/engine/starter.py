@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import datetime
 from enum import Enum
 from typing import Any, Generic, TypedDict, TypeVar
 
 from flowdsl.dsl.codec import Leftover
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.awaiting import carry_out
 from flowdsl.engine.committer import MAX_GROUP
 from flowdsl.engine.control import default_actor
 from flowdsl.engine.core import Core
@@ -17,6 +19,7 @@ from flowdsl.errors import BadDataError, ConfigurationError, DefinitionError, Pa
 from flowdsl.model.change import CommitResult, Refusal, StartRun
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import ItemKind, NewItem
+from flowdsl.model.pending import NewRow
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
 
@@ -192,6 +195,8 @@ class Starter:
         items = () if key is None else (NewItem(kind=ItemKind.TRIGGER_KEY, key=f"{workflow.name}/{key}", body=run_id.encode()),)
         priority = options.get("priority", 0)
         payload = None if obj is None else workflow.codec.encode(obj, leftover)
+        now = core.store_clock.now() if definition.timeouts.get(status) else None
+        timers = () if now is None else self._timers(workflow, run_id, foreign_id, obj, status, options, now)
         return StartRun(
             change_id=core.ids(),
             namespace=core.namespace,
@@ -202,12 +207,44 @@ class Starter:
             payload=payload,
             origin=Origin(cause=Cause.TRIGGER, actor=options.get("actor") or self._user()),
             row=core.step_row(workflow.name, run_id, status, priority=priority, handoff=handoff),
+            side_rows=timers,
             items=items,
             metadata=dict(options.get("metadata") or {}),
             tags=tuple(options.get("tags", ())),
             parent_run_id=options.get("parent_run_id"),
             priority=priority,
         )
+
+    def _timers(
+        self,
+        workflow: Workflow[Any, Any],
+        run_id: str,
+        foreign_id: str,
+        obj: object,
+        status: str,
+        options: TriggerOptions[Any],
+        now: datetime,
+    ) -> tuple[NewRow, ...]:
+        """The timeouts of the first status."""
+        core = self._core
+        unborn = RunRecord(
+            namespace=core.namespace,
+            workflow=workflow.name,
+            run_id=run_id,
+            foreign_id=foreign_id,
+            status=status,
+            state=RunState.INITIATED,
+            version=0,
+            visit=0,
+            payload=None,
+            created_at=now,
+            updated_at=now,
+            change_id="",
+            metadata=dict(options.get("metadata") or {}),
+            tags=tuple(options.get("tags", ())),
+            priority=options.get("priority", 0),
+        )
+        return carry_out(core.timers.rows(workflow, unborn, obj, status), core.complete)
 
     def _user(self) -> str:
         if self._actor is None:

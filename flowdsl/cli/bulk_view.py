@@ -13,7 +13,7 @@ from flowdsl.cli.render import plain_table, state_text
 from flowdsl.cli.run_view import RunView
 from flowdsl.cli.span import moment_text, span_text
 from flowdsl.engine.bulk_operation import Turn
-from flowdsl.model.bulk import AuditEntry, BulkReport, BulkVerb
+from flowdsl.model.bulk import BulkReport, BulkVerb, OperationEntry
 
 _WHAT = {"done": "green", "waiting": "yellow", "refused": "red", "passed": "dim"}
 
@@ -68,7 +68,7 @@ def refusal_lines(report: BulkReport) -> list[str]:
     return [f"{refused.count} x {why} (e.g. {refused.example})" for why, refused in refusals]
 
 
-def audit_table(entries: Sequence[AuditEntry]) -> RenderableType:
+def audit_table(entries: Sequence[OperationEntry]) -> RenderableType:
     """Operations, newest first."""
     if not entries:
         return Text("No operations.", style="dim")

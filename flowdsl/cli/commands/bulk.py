@@ -1,4 +1,4 @@
-"""flowdsl runs retry, move, cancel, pause, resume: one verb on many runs."""
+"""flowdsl runs retry, move, cancel, pause, resume, delete: one verb on many runs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _RATE_TEXT = f"{DEFAULT_RATE:g}/s"
 
 def add_bulk(group: typer.Typer) -> None:
     """Add the commands to the group."""
-    for command in (retry, move, pause, resume, cancel):
+    for command in (retry, move, pause, resume, cancel, delete):
         group.command(epilog=FIELDS_HELP)(command)
 
 
@@ -155,6 +155,26 @@ def cancel(
     with connected(store, app, namespace) as engine:
         options: ForcibleOptions = {"actor": actor, "rate": parse_rate(rate), "limit": limit, "force": force}
         _Command(engine, BulkVerb.CANCEL, where, reason, None, options, json).carry_out(dry_run, yes, go_on)
+
+
+def delete(
+    where: Which = None,
+    reason: Why = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    rate: Rate = _RATE_TEXT,
+    limit: Limit = None,
+    go_on: Continue = None,
+    actor: arguments.Actor = None,
+    store: arguments.Store = None,
+    app: arguments.App = None,
+    namespace: arguments.Namespace = None,
+    json: arguments.Json = False,
+) -> None:
+    """Erase the data of finished runs; workers of their workflows do it. It cannot be undone."""
+    with connected(store, app, namespace) as engine:
+        options: ForcibleOptions = {"actor": actor, "rate": parse_rate(rate), "limit": limit}
+        _Command(engine, BulkVerb.DELETE, where, reason, None, options, json).carry_out(dry_run, yes, go_on)
 
 
 class _Command:

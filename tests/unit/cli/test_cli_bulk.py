@@ -74,6 +74,14 @@ def test_runs_are_moved_to_a_status_named_as_in_the_code(three: Shop) -> None:
     assert listed(three, "--status", "paid") == ["o-1", "o-2", "o-3"]
 
 
+def test_the_data_of_finished_runs_is_erased(three: Shop) -> None:
+    three.ask("runs", "cancel", "--where", "foreign_id=o-1", *WHY, "--yes")
+    done = three.ask("runs", "delete", "--where", "workflow=orders", *WHY, "--yes")
+
+    assert done.stdout == "delete: 1 done\n"
+    assert listed(three, "--state", "requested_data_deleted") == ["o-1"]
+
+
 def test_the_audit_trail_lists_operations(three: Shop) -> None:
     three.ask("runs", "pause", *WHERE, *WHY, "--yes", "--actor", "ada")
     three.ask("runs", "cancel", *WHERE, "--reason", "never \x07 mind", "--yes", "--actor", "bob", "--force")

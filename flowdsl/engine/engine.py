@@ -35,7 +35,7 @@ from flowdsl.engine.runtime import Runtime
 from flowdsl.engine.starter import Started, Starter, TriggerOptions
 from flowdsl.engine.worker import Worker
 from flowdsl.errors import ConfigurationError, EngineClosedError, EngineForkedError, RunNotFoundError, StoreError
-from flowdsl.model.bulk import AuditEntry
+from flowdsl.model.bulk import OperationEntry
 from flowdsl.model.callback_result import CallbackResult
 from flowdsl.model.pending import TopicDepth
 from flowdsl.model.query import Cursor, Order, Page, RunQuery
@@ -288,7 +288,7 @@ class Engine:
             )
         )
 
-    def audit(self, *, limit: int = 25, after: str = "") -> Sequence[AuditEntry]:
+    def audit(self, *, limit: int = 25, after: str = "") -> Sequence[OperationEntry]:
         """Operations on many runs, newest first; pass the last one's `key` as `after` for those that follow."""
         refuse_on_loop("engine.audit", "engine.aio.audit")
         return entries(self._the_core(), limit, after)

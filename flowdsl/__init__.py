@@ -2,8 +2,10 @@
 
 import logging
 
+from flowdsl.dsl.incoming import Incoming
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.connector_engine import ConnectorEngine
 from flowdsl.engine.engine import Engine
 from flowdsl.engine.handle import AioRunHandle, RunHandle
 from flowdsl.engine.steps import AutoResume
@@ -20,8 +22,10 @@ __version__ = "0.1.0"
 __all__ = [
     "AioRunHandle",
     "AutoResume",
+    "ConnectorEngine",
     "Engine",
     "FlowError",
+    "Incoming",
     "Outcome",
     "Retry",
     "Run",

@@ -11,6 +11,8 @@ from typing import Any, Generic, Protocol, TypeVar, Unpack, overload
 
 from flowdsl.dsl.callables import doc_line, is_async, is_generator, names, place
 from flowdsl.dsl.codec import ObjectCodec
+from flowdsl.dsl.connector import ConnectorDecorator, Connectors, ConnectorSpec
+from flowdsl.dsl.connector_options import ConnectorOptions
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.signature import findings_of
 from flowdsl.dsl.spec import Place, StepSpec
@@ -23,6 +25,7 @@ from flowdsl.model.limits import MAX_TOPIC
 from flowdsl.model.outcome import Outcome
 from flowdsl.naming import topic
 from flowdsl.options import StepOptions, check_options, resolve
+from flowdsl.ports.connector_source import ConnectorSource
 
 ObjectT = TypeVar("ObjectT")
 StatusT = TypeVar("StatusT", bound=Enum)
@@ -91,6 +94,7 @@ class Workflow(Generic[ObjectT, StatusT]):
         self._retired = frozenset(self._statuses.key(member) for member in retired)
         self._declared: dict[tuple[str, str, str], StepSpec] = {}
         self._early: dict[tuple[str, str, str], list[Finding]] = {}
+        self._connectors = Connectors(name)
         self._definition: Definition | None = None
 
     # -- declaring ------------------------------------------------------------------------------------------------------------
@@ -157,6 +161,24 @@ class Workflow(Generic[ObjectT, StatusT]):
 
         return declare
 
+    def connector(
+        self,
+        name: str,
+        *,
+        source: ConnectorSource | None = None,
+        event_type: Any = None,
+        schema: Mapping[str, Any] | None = None,
+        **options: Unpack[ConnectorOptions],
+    ) -> ConnectorDecorator:
+        """The function is called with an engine and each event of a stream that is not ours.
+
+        In: the name, under which its place in the stream is kept; where events come from (left out: `Engine(sources=...)` says);
+        the type of their bodies (left out: that of an `event: Incoming[T]` annotation, else the bytes as they are); a JSON Schema
+        of them. Options: see ConnectorOptions. An event is acknowledged when the function has returned; what the function starts
+        through the engine it is given is started once, however often the event comes. Raises DefinitionError.
+        """
+        return self._connectors.declare(name, source, event_type, schema, options, self._defaults, _caller())
+
     # -- asking ---------------------------------------------------------------------------------------------------------------
 
     def key(self, member: StatusT) -> str:
@@ -171,6 +193,11 @@ class Workflow(Generic[ObjectT, StatusT]):
     def steps(self) -> Mapping[str, StepSpec]:
         """The declared steps by the stored text of the status they consume; of two for one status the later."""
         return MappingProxyType({spec.from_key: spec for spec in self._declared.values()})
+
+    @property
+    def connectors(self) -> Mapping[str, ConnectorSpec]:
+        """The declared connectors by name."""
+        return MappingProxyType(self._connectors.declared)
 
     @property
     def graph(self) -> FlowGraph:

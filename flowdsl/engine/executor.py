@@ -46,6 +46,10 @@ class Executor(Protocol):
         """Take back what has not begun."""
 
     @abstractmethod
+    def event_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop on which coroutines run, made at first use."""
+
+    @abstractmethod
     def stop(self) -> None:
         """Take no more. Bodies that still run are left to themselves."""
 
@@ -71,9 +75,7 @@ class InlineExecutor:
         work = self._ready.popleft()
         began = work.began = self._clock.monotonic()
         if work.lane.spec.is_async:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-            self._loop.run_until_complete(self._body.run_async(work))
+            self.event_loop().run_until_complete(self._body.run_async(work))
         else:
             self._body.run(work)
         following = work.lane.finish(self._clock.monotonic() - began)
@@ -90,6 +92,11 @@ class InlineExecutor:
         for work in works:
             work.lane.retract()
         return [*works, *(w for lane in lanes.values() for w in lane.withdraw())]
+
+    def event_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop
 
     def stop(self) -> None:
         if self._loop is not None:
@@ -129,7 +136,7 @@ class ThreadExecutor:
     def _start(self, work: Work) -> None:
         if work.lane.spec.is_async:
             self._arrived.append(work)
-            self._event_loop().call_soon_threadsafe(self._begin_arrived)
+            self.event_loop().call_soon_threadsafe(self._begin_arrived)
         else:
             self._enqueue(work)
 
@@ -171,7 +178,7 @@ class ThreadExecutor:
             del self._active[id(work)]
         return work.lane.finish(clock.monotonic() - began)  # type: ignore[no-any-return]
 
-    def _event_loop(self) -> asyncio.AbstractEventLoop:
+    def event_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()

@@ -21,6 +21,8 @@ class ItemKind(StrEnum):
     """A part of a letter's body; the key is the letter's id and the part's number."""
     DEAD_LETTER_KEY = "dead_letter_key"
     """Keeps a thing from being buried twice; the key is a digest of its identity, the body the letter's id."""
+    CONNECTOR_ATTEMPT = "connector_attempt"
+    """How often an event of a connector was tried; the key is a digest of connector and event. Due when it is tried again."""
     AUDIT = "audit"
     """Who did what to something that is not a run; the key is what it was done to, then an id that sorts by time."""
 

@@ -53,3 +53,13 @@ def consumer_role(namespace: str, workflow: str, status: str, slot: int, slots: 
 def process_name(status: str, slot: int = 1, slots: int = 1) -> str:
     """The name of a step's consumer in metrics and process states."""
     return f"{status}-consumer-{slot}-of-{slots}"
+
+
+def connector_role(namespace: str, workflow: str, connector: str, slot: int, slots: int) -> str:
+    """The role of consumer number `slot` (from 1) out of `slots` of a connector."""
+    return role(namespace, workflow, "connector", connector, "consumer", f"{slot}-of-{slots}")
+
+
+def connector_process_name(connector: str, slot: int, slots: int) -> str:
+    """The name of a connector's consumer in metrics and process states."""
+    return f"{connector}-connector-{slot}-of-{slots}"

@@ -12,6 +12,8 @@ from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar, Unpack
 
 from flowdsl.dsl.codec import ObjectCodec
+from flowdsl.dsl.connector import ConnectorDecorator, Connectors, ConnectorSpec
+from flowdsl.dsl.connector_options import ConnectorOptions
 from flowdsl.dsl.declaring import duration, function_fields, label_of, way
 from flowdsl.dsl.decorators import CallbackDecorator, DueAt, HookDecorator, StepDecorator
 from flowdsl.dsl.lint import lint
@@ -28,6 +30,7 @@ from flowdsl.graph.finding import Finding
 from flowdsl.graph.validate import validate
 from flowdsl.naming import callback_topic, hook_topic, timeout_topic
 from flowdsl.options import SIDE_OPTIONS, SideOptions, StepOptions, check_options, resolve, resolve_side
+from flowdsl.ports.connector_source import ConnectorSource
 
 ObjectT = TypeVar("ObjectT")
 StatusT = TypeVar("StatusT", bound=Enum)
@@ -103,6 +106,7 @@ class Workflow(Generic[ObjectT, StatusT]):
         self.retention = Retention(keep_completed, keep_cancelled, keep_deleted)
         self._retired = frozenset(self._statuses.key(member) for member in retired)
         self._registry = Registry(status_type)
+        self._connectors = Connectors(name)
         self._definition: Definition | None = None
 
     # -- declaring ------------------------------------------------------------------------------------------------------------
@@ -272,6 +276,24 @@ class Workflow(Generic[ObjectT, StatusT]):
         self._definition = None
         return fn
 
+    def connector(
+        self,
+        name: str,
+        *,
+        source: ConnectorSource | None = None,
+        event_type: Any = None,
+        schema: Mapping[str, Any] | None = None,
+        **options: Unpack[ConnectorOptions],
+    ) -> ConnectorDecorator:
+        """The function is called with an engine and each event of a stream that is not ours.
+
+        In: the name, under which its place in the stream is kept; where events come from (left out: `Engine(sources=...)` says);
+        the type of their bodies (left out: that of an `event: Incoming[T]` annotation, else the bytes as they are); a JSON Schema
+        of them. Options: see ConnectorOptions. An event is acknowledged when the function has returned; what the function starts
+        through the engine it is given is started once, however often the event comes. Raises DefinitionError.
+        """
+        return self._connectors.declare(name, source, event_type, schema, options, self._defaults, _caller())
+
     # -- asking ---------------------------------------------------------------------------------------------------------------
 
     def key(self, member: StatusT) -> str:
@@ -291,6 +313,11 @@ class Workflow(Generic[ObjectT, StatusT]):
     def registry(self) -> Registry:
         """Everything that is declared."""
         return self._registry
+
+    @property
+    def connectors(self) -> Mapping[str, ConnectorSpec]:
+        """The declared connectors by name."""
+        return MappingProxyType(self._connectors.declared)
 
     @property
     def graph(self) -> FlowGraph:

@@ -21,9 +21,11 @@ from flowdsl.engine.audit import entries
 from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.bulk import Bulk
 from flowdsl.engine.callbacks import Callbacks
+from flowdsl.engine.connector_processes import ConnectorProcesses, ConnectorReplayer, Sources
 from flowdsl.engine.core import Core
 from flowdsl.engine.dead_letters import DeadLetters
 from flowdsl.engine.discovery import open_roles, open_store, open_streamer
+from flowdsl.engine.event_calls import EventCalls, ThreadCalls
 from flowdsl.engine.executor import ThreadExecutor
 from flowdsl.engine.handle import RunHandle
 from flowdsl.engine.loop_guard import refuse_on_loop
@@ -37,6 +39,7 @@ from flowdsl.engine.worker import Worker
 from flowdsl.errors import ConfigurationError, EngineClosedError, EngineForkedError, RunNotFoundError, StoreError
 from flowdsl.model.bulk import OperationEntry
 from flowdsl.model.callback_result import CallbackResult
+from flowdsl.model.dead_letter import LetterOrigin
 from flowdsl.model.pending import TopicDepth
 from flowdsl.model.query import Cursor, Order, Page, RunQuery
 from flowdsl.model.run_state import RunState
@@ -58,7 +61,7 @@ class Engine:
     and controls, and other processes do the work. Nothing is connected before the first use. Safe for any number of threads.
 
     In: the workflows; `store`, `roles` and `streamer`, ready or as functions that open them at first use (`Engine.from_url` makes
-    those); without a streamer consumers look into the store;
+    those); without a streamer consumers look into the store; `sources` of connectors by name, in place of declared ones;
     `registry` for metrics (default: one of its own, at `engine.metrics.registry`); `namespace` to keep fleets on one database
     apart; `handoff=False` to send every row through the store; `auto_resume` for runs that errors paused; `drain`, how long a
     stop waits for running steps; `beat` and `lapse` of the heartbeat, `lease` of roles. `clock`, `ids` and `rng` are for tests.
@@ -70,6 +73,7 @@ class Engine:
         store: RecordStore | Callable[[], RecordStore],
         roles: RoleScheduler | Callable[[], RoleScheduler] | None = None,
         streamer: EventStreamer | Callable[[], EventStreamer] | None = None,
+        sources: Sources | None = None,
         namespace: str = "default",
         registry: CollectorRegistry | None = None,
         handoff: bool = True,
@@ -104,6 +108,7 @@ class Engine:
         self._roles_source = roles
         self._streamer_source = streamer
         self._streamer: EventStreamer | None = None
+        self._sources = sources or {}
         self._handoff = handoff
         self._auto_resume = auto_resume or AutoResume()
         self._drain = drain
@@ -118,7 +123,7 @@ class Engine:
         self._worker: Worker | None = None
         self._runtime: Runtime | None = None
         self._closed, self._clean = False, True
-        self.dead_letters = DeadLetters(self._the_core, {})
+        self.dead_letters = DeadLetters(self._the_core, {LetterOrigin.CONNECTOR: ConnectorReplayer(self)})
         """What was given up: list, get, replay, drop."""
         self.aio = AioEngine(self)
         """The same verbs as coroutines."""
@@ -376,6 +381,7 @@ class Engine:
             roles,
             executor,
             streamer=self._streamer,
+            connectors=lambda made: self._connectors(core, ThreadCalls("flowdsl", made.event_loop)),
             auto_resume=self._auto_resume,
             beat=self._beat,
             lapse=self._lapse,
@@ -389,6 +395,9 @@ class Engine:
             raise
         self._worker, self._runtime = worker, runtime
         log.info("engine started for %s", ", ".join(w.name for w in self.workflows))
+
+    def _connectors(self, core: Core, calls: EventCalls) -> ConnectorProcesses:
+        return ConnectorProcesses(core, self, self._sources, calls)
 
     def _stop(self, drain: timedelta | None) -> bool:
         with self._one_at_a_time():

@@ -165,6 +165,8 @@ class Worker:
         up = self._core.accepting
         states: dict[tuple[str, str], ProcessState] = {}
         for lane in self._core.all_lanes:
+            if lane.kind is RowKind.EVENT and self._core.publisher is None:
+                continue
             state = ProcessState.RUNNING if lane.slots else ProcessState.IDLE
             states[lane.workflow.name, lane.name] = state if up else ProcessState.SHUTDOWN
         for name, holds in self._housekeeping.items():

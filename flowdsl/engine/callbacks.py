@@ -6,7 +6,6 @@ from enum import Enum
 from typing import Any
 
 import msgspec
-import networkx as nx
 
 from flowdsl.dsl.payload_bytes import payload_bytes
 from flowdsl.dsl.run import Run
@@ -205,8 +204,7 @@ class _Call:
         return self._result(CallbackOutcome.NOT_IN_STATUS, record, f"the run is in {record.status!r}")
 
     def _reachable(self, status: str) -> bool:
-        graph, goal = self._workflow.definition().graph.networkx, self._spec.from_key
-        return status in graph and goal in nx.descendants(graph, status)
+        return self._workflow.definition().graph.leads(status, self._spec.from_key)
 
     def _keep(self, record: RunRecord, *, arrived: bool) -> CallbackResult | None:
         core, spec = self._core, self._spec

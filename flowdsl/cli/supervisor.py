@@ -120,8 +120,8 @@ class Supervisor(Collector):
         self.registry.register(self)
 
     def run(self, signals: Signals, draining: Callable[[], None]) -> ExitCode | int:
-        """Until a signal comes; then tell so (`draining`) and drain all. Out: the worst exit code. Workers that end before any was
-        ever ready are not started again: what is wrong with them is in their command."""
+        """Until a signal comes; then tell so (`draining`) and drain all. Out: the worst exit code. Workers that end before any
+        was ever ready are not started again: what is wrong with them is in their command."""
         try:
             for child in self._children:
                 child.start()

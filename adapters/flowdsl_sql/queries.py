@@ -8,7 +8,7 @@ from typing import Any
 
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.item import Item
-from flowdsl.model.pending import PendingRow, TopicDepth
+from flowdsl.model.pending import PendingRow, RowKind, TopicDepth
 from flowdsl.model.query import Cursor, Order, Page, RunQuery
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
@@ -17,6 +17,11 @@ from flowdsl_sql.database import Database, Session, to_datetime, to_micros
 from flowdsl_sql.rows import HISTORY, ITEM, PENDING, RUN, history_row, pending_row
 from flowdsl_sql.unreadable import known_run, known_runs
 from flowdsl_sql.waiting import priorities, waiting_rows
+
+ATTENDED = {
+    RowKind.STEP: "p.row_id = r.run_id",
+    RowKind.TIMEOUT: f"p.kind <> 0 AND p.run_id = r.run_id AND p.kind = {int(RowKind.TIMEOUT)}",
+}
 
 
 class Queries:
@@ -115,7 +120,9 @@ class Queries:
 
         return self._database.read(work)
 
-    def unattended(self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int) -> Sequence[RunRecord]:
+    def unattended(
+        self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int, kind: RowKind
+    ) -> Sequence[RunRecord]:
         if not statuses:
             return ()
         columns = ", ".join(f"r.{name}" for name in RUN.split(", "))
@@ -123,7 +130,7 @@ class Queries:
         sql = (
             f"SELECT {columns} FROM flowdsl_run r WHERE r.namespace = ? AND r.workflow = ? AND r.finished IS NULL"
             " AND r.state IN (?, ?) AND r.run_id > ?"
-            " AND NOT EXISTS (SELECT 1 FROM flowdsl_pending p WHERE p.row_id = r.run_id) AND r.status IN"
+            f" AND NOT EXISTS (SELECT 1 FROM flowdsl_pending p WHERE {ATTENDED[kind]}) AND r.status IN"
         )
         before = (namespace, workflow, int(RunState.INITIATED), int(RunState.RUNNING), after)
 

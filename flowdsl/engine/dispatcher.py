@@ -23,7 +23,7 @@ class Dispatcher:
     def __init__(self, core: Core, intake: Intake) -> None:
         self._core = core
         self._intake = intake
-        self._lanes = list(core.lanes.values())
+        self._lanes = list(core.all_lanes)
         self._woken = threading.Event()
         self.claiming = False
         """A claim may be under way: what it brings is in no lane yet."""

@@ -1,4 +1,4 @@
-"""A lane: one step's consumer in this instance. It counts what is in hand and says how much more may be taken."""
+"""A lane: one consumer in this instance, of a step say. It counts what is in hand and says how much more may be taken."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import threading
 from collections import deque
 from typing import Any
 
-from flowdsl.dsl.spec import StepSpec
+from flowdsl.dsl.spec import FunctionSpec, StepSpec
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.metrics import ProcessMetrics
 from flowdsl.engine.work import Work
+from flowdsl.model.pending import RowKind
 
 LOOK_AHEAD = 0.05
 """Seconds of work to hold beyond what runs: enough that a quick step never waits for the next claim, too little for a slow one
@@ -19,16 +20,30 @@ MAX_AHEAD = 240
 
 
 class Lane:
-    """Counts for one (workflow, status). `open` are the rows in hand: ready, running or not yet committed."""
+    """Counts for one topic: the steps of a status, a timeout or the kept callbacks of one, a hook, deletions. `open` are the rows
+    in hand: ready, running or not yet committed."""
 
-    def __init__(self, workflow: Workflow[Any, Any], spec: StepSpec, topic: str, name: str, metrics: ProcessMetrics) -> None:
+    def __init__(
+        self,
+        workflow: Workflow[Any, Any],
+        spec: FunctionSpec,
+        topic: str,
+        name: str,
+        metrics: ProcessMetrics,
+        kind: RowKind = RowKind.STEP,
+    ) -> None:
         self.workflow = workflow
         self.spec = spec
+        self.kind = kind
         self.options = spec.options
         self.topic = topic
         self.name = name
         self.metrics = metrics
-        self.destinations: dict[object, str] = dict(zip(spec.to, spec.to_keys, strict=True))
+        self.status = spec.from_key if isinstance(spec, StepSpec) else ""
+        """The status whose runs it is about; empty: of any."""
+        self.queue = self.status if kind is RowKind.STEP else name.removesuffix("-consumer")
+        """What people call the rows that wait for it."""
+        self.destinations: dict[object, str] = dict(zip(spec.to, spec.to_keys, strict=True)) if isinstance(spec, StepSpec) else {}
         self.terminal = workflow.definition().terminal
         self.slots = 1 if spec.options.parallel_count is None else 0
         self.hungry = True
@@ -147,7 +162,9 @@ class Lane:
     def rides_along(self, now: float) -> bool:
         """Its own look is near enough to be made with another lane's: one claim serves both from then on."""
         frequency = self.options.polling_frequency
-        return frequency is not None and self.next_poll - now <= frequency.total_seconds() / 2
+        if frequency is None:
+            return self.kind in (RowKind.DELETION, RowKind.EVENT)  # any look of another's will do
+        return self.next_poll - now <= frequency.total_seconds() / 2
 
     def looked(self, now: float, asked: int, got: int) -> None:
         """The store gave `got` of `asked` rows."""

@@ -136,6 +136,8 @@ class _Call:
 
     def _apply(self, record: RunRecord, more: tuple[Any, ...]) -> CallbackResult | None:
         core, spec, lane = self._core, self._spec, self._lane
+        if not self._workflow.codec.upcasters.knows(record.payload):
+            return self._keep(record, arrived=True)  # newer code applies it
         obj, leftover = self._workflow.codec.decode(record.payload)
         run: Run[Any, Any] = Run(record, obj, spec.from_, 1, self._key or spec.label)
         answer = spec.fn(run, *more)

@@ -61,6 +61,10 @@ class PayloadError(FlowError):
     """Bytes could not be turned into an object, or an object into bytes."""
 
 
+class NewerSchemaError(PayloadError):
+    """A stored object has a schema version that this code does not know yet."""
+
+
 class PayloadTooLargeError(PayloadError):
     """An object is larger than the payload limit."""
 

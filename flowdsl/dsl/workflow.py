@@ -24,6 +24,7 @@ from flowdsl.dsl.run import Run
 from flowdsl.dsl.signature import payload_type as annotated_payload
 from flowdsl.dsl.spec import CallbackSpec, DeletionSpec, HookEvent, HookSpec, OnEarly, Place, StepSpec, TimeoutSpec
 from flowdsl.dsl.statuses import Statuses
+from flowdsl.dsl.upcasting import Upcast, Upcaster, Upcasters
 from flowdsl.errors import DefinitionError, WorkflowDefinitionError
 from flowdsl.graph.build import FlowGraph
 from flowdsl.graph.finding import Finding
@@ -37,6 +38,7 @@ StatusT = TypeVar("StatusT", bound=Enum)
 EnumT = TypeVar("EnumT", bound=Enum)
 SpecT = TypeVar("SpecT")
 KeyT = TypeVar("KeyT")
+UpcastT = TypeVar("UpcastT", bound=Upcast)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ class Workflow(Generic[ObjectT, StatusT]):
     In: `name`, under which runs are stored; `object_type`, what a run carries (dataclass, msgspec Struct, attrs, TypedDict,
     pydantic model, dict); `status_type`, an Enum with str or int values; `defaults`, options of every step that does not say
     otherwise;
-    `allow_cycles`; `retired`, statuses that no step mentions any more but old runs may still be in; how long finished runs are
+    `allow_cycles`; `retired`, statuses that no step mentions any more but old runs may still be in; `schema_version` of the
+    stored object, see `upcast`; how long finished runs are
     kept with their history, by how they ended (None: for ever): `keep_completed`, `keep_cancelled`, and `keep_deleted` for those
     whose data was deleted.
     Raises DefinitionError for what can be refused at once; the rest is found by `check` and `definition`, all of it together.
@@ -81,6 +84,7 @@ class Workflow(Generic[ObjectT, StatusT]):
         defaults: StepOptions | None = None,
         allow_cycles: bool = False,
         retired: Sequence[StatusT] = (),
+        schema_version: int = 1,
         keep_completed: timedelta | None = None,
         keep_cancelled: timedelta | None = None,
         keep_deleted: timedelta | None = None,
@@ -95,7 +99,7 @@ class Workflow(Generic[ObjectT, StatusT]):
         self._defaults: StepOptions = defaults or {}
         check_options(self._defaults, str(here))
         self._statuses = Statuses(status_type, name)
-        self.codec: ObjectCodec[ObjectT] = ObjectCodec(object_type, str(here))
+        self.codec: ObjectCodec[ObjectT] = ObjectCodec(object_type, str(here), upcasters=Upcasters(schema_version, str(here)))
         self._allow_cycles = allow_cycles
         for option, kept in (
             ("keep_completed", keep_completed),
@@ -294,6 +298,26 @@ class Workflow(Generic[ObjectT, StatusT]):
         """
         return self._connectors.declare(name, source, event_type, schema, options, self._defaults, _caller())
 
+    def upcast(self, *, from_version: int) -> Callable[[UpcastT], UpcastT]:
+        """The function brings an object that was stored with schema version `from_version` to the next: JSON object to JSON
+        object, before it is decoded. Upcasters are chained up to the workflow's `schema_version`, and the object is stored in
+        that version with the next change of its run. Raises DefinitionError."""
+        here = _caller()
+
+        def declare(fn: UpcastT) -> UpcastT:
+            fields = function_fields(fn, "upcaster", here)
+            if fields["is_async"]:
+                raise DefinitionError(
+                    f"upcaster {fields['name']} is `async def`; objects are read where nobody can wait.",
+                    place=str(fields["place"]),
+                    remedy="Use `def`.",
+                )
+            self.codec.upcasters.add(from_version, Upcaster(fn, fields["name"], fields["module"], str(fields["place"])))
+            self._definition = None
+            return fn
+
+        return declare
+
     # -- asking ---------------------------------------------------------------------------------------------------------------
 
     def key(self, member: StatusT) -> str:
@@ -327,6 +351,7 @@ class Workflow(Generic[ObjectT, StatusT]):
     def check(self) -> Sequence[Finding]:
         """Everything that is wrong with the declaration, all at once; empty when it is sound."""
         found = self._registry.findings()
+        found += self.codec.upcasters.findings(str(self.place))
         found += validate(
             self.graph,
             [(spec.from_key, spec.name, str(spec.place)) for spec in self._registry.steps],

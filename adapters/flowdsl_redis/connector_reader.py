@@ -22,6 +22,8 @@ from flowdsl_redis.errors import translated
 from flowdsl_redis.receiver import MINE, NEWS, RETURNED, RETURNED_IDLE, entries_of
 
 log = logging.getLogger("flowdsl.redis")
+LOOK_EVERY = 0.5
+"""Seconds between two looks for what other readers left."""
 LATEST = 253_402_300_799_999
 """The last millisecond that a datetime can tell."""
 Entry = tuple[bytes, Mapping[bytes, bytes] | None]
@@ -53,7 +55,7 @@ class RedisConnectorReader(ConnectorReader):
         self._body_field = None if body_field is None else body_field.encode()
         self._idle = claim_after // timedelta(milliseconds=1)
         self._every = claim_after.total_seconds() / 4
-        """Seconds between two looks for what others left, and between two signs of life."""
+        """Seconds between two signs of life."""
         self._clock = clock
         self._out: dict[str, list[bytes]] = {}
         """By event id: the entries that were given out and not acknowledged."""
@@ -114,7 +116,7 @@ class RedisConnectorReader(ConnectorReader):
             if found:
                 return found
         if now >= self._look_at:
-            self._look_at = now + self._every
+            self._look_at = now + LOOK_EVERY
             claimed = self._client.xautoclaim(self._stream, self._group, self._consumer, self._idle, "0-0", count=limit)
             known = set(self._in_hand())
             if found := self._events([entry for entry in claimed[1] if entry[0] not in known], redelivered=True):

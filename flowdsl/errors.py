@@ -85,6 +85,10 @@ class BlockingCallError(FlowError):
     """A blocking verb was called on a running event loop."""
 
 
+class TimetableError(FlowError):
+    """A cron expression or a time zone cannot be understood, or never comes."""
+
+
 class RunError(FlowError):
     """Something concerning one run. `run_id`, `workflow` and `foreign_id` are set where they are known."""
 

@@ -21,6 +21,7 @@ from flowdsl.dsl.payload import PayloadReader
 from flowdsl.dsl.registry import Registry
 from flowdsl.dsl.retention import Retention
 from flowdsl.dsl.run import Run
+from flowdsl.dsl.schedule import ScheduleDecorator, ScheduleOptions, declared_rule, start_findings
 from flowdsl.dsl.signature import payload_type as annotated_payload
 from flowdsl.dsl.spec import CallbackSpec, DeletionSpec, HookEvent, HookSpec, OnEarly, Place, StepSpec, TimeoutSpec
 from flowdsl.dsl.statuses import Statuses
@@ -109,7 +110,7 @@ class Workflow(Generic[ObjectT, StatusT]):
             duration(option, kept, here)
         self.retention = Retention(keep_completed, keep_cancelled, keep_deleted)
         self._retired = frozenset(self._statuses.key(member) for member in retired)
-        self._registry = Registry(status_type)
+        self._registry = Registry(status_type, object_type)
         self._connectors = Connectors(name)
         self._definition: Definition | None = None
 
@@ -271,6 +272,31 @@ class Workflow(Generic[ObjectT, StatusT]):
 
         return decorate
 
+    def schedule(
+        self,
+        spec: str,
+        *,
+        foreign_id: str,
+        name: str | None = None,
+        start_status: StatusT | None = None,
+        **options: Unpack[ScheduleOptions],
+    ) -> ScheduleDecorator[ObjectT]:
+        """The function starts a run by the calendar: given a slot's time, it answers the run's object, or None for no run.
+
+        In: `spec`, a cron expression (see `flowdsl.cron`); the `foreign_id` of the runs; `name`, where several schedules have one
+        foreign id (default: the foreign id); `start_status`; `options`: see ScheduleOptions. Each slot starts at most one run,
+        but the function may be called again for a slot: it should do nothing else. Raises DefinitionError.
+        """
+        here = _caller()
+        declared = declared_rule(self._statuses, self.name, spec, foreign_id, name, start_status, options, here)
+
+        def declare(fn: Callable[..., Any]) -> Callable[..., Any]:
+            self._registry.add_schedule(declared.by(fn, self._defaults))
+            self._definition = None
+            return fn
+
+        return declare
+
     def on_delete(self, fn: Callable[[Run[ObjectT, StatusT]], Any]) -> Callable[[Run[ObjectT, StatusT]], Any]:
         """The function scrubs `run.object` when the data of a finished run is to be deleted, and what it leaves is stored.
         Without one nothing of the object is left. `def` or `async def`; called again until it returns."""
@@ -350,7 +376,7 @@ class Workflow(Generic[ObjectT, StatusT]):
 
     def check(self) -> Sequence[Finding]:
         """Everything that is wrong with the declaration, all at once; empty when it is sound."""
-        found = self._registry.findings()
+        found = [*self._registry.findings(), *start_findings(self._registry.schedules, self.graph)]
         found += self.codec.upcasters.findings(str(self.place))
         found += validate(
             self.graph,

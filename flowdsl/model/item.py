@@ -39,6 +39,13 @@ class ItemKind(StrEnum):
     AUDIT = "audit"
     """The audit entry of an operation; keys of newer entries come first."""
 
+    SCHEDULED_WORKFLOW = "scheduled_workflow"
+    """There are schedules of a workflow; the key is its name."""
+    SCHEDULE = "schedule"
+    """A schedule; its kind ends with the workflow's name. See flowdsl.model.schedule."""
+    SLOT = "slot"
+    """What became of a slot of a schedule, or who changed it; the same."""
+
 
 class NewItem(Struct, frozen=True, kw_only=True):
     """An item to insert. Its key must be free within (namespace, kind), or the whole change is refused."""

@@ -8,12 +8,12 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from flowdsl.clock import seeded_ids
+from flowdsl.clock import Clock, seeded_ids
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.core import Core
 from flowdsl.engine.engine import Engine
 from flowdsl.engine.executor import InlineExecutor
-from flowdsl.engine.steps import AutoResume
+from flowdsl.engine.steps import AutoResume, Steps
 from flowdsl.engine.worker import Worker
 from flowdsl.errors import FlowError
 from flowdsl.memory.record_store import MemoryRecordStore
@@ -70,7 +70,7 @@ class SteppedEngine(Engine):
         self._stepped = Worker(
             core,
             self.roles,
-            lambda steps: InlineExecutor(steps, core.clock),
+            lambda steps: self._executor(steps, core.clock),
             streamer=self._streamer,
             auto_resume=self._resume_policy,
             beat=self._beat,
@@ -79,6 +79,10 @@ class SteppedEngine(Engine):
         )
         self._worker = self._stepped
         self._stepped.open()
+
+    def _executor(self, steps: Steps, clock: Clock) -> InlineExecutor:
+        """What runs the bodies."""
+        return InlineExecutor(steps, clock)
 
     def _stop(self, drain: timedelta | None) -> bool:
         if self._stepped is not None:

@@ -60,6 +60,8 @@ class Outages:
         self._until.clear()
 
     def cover(self, port: Port, name: str) -> bool:
+        if not self._until:
+            return False
         now = self._clock.monotonic()
         return any(self._until.get((port, who), 0.0) > now for who in (None, name))
 

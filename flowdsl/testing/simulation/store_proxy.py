@@ -113,9 +113,10 @@ class StoreProxy:
         return held
 
     def instances(self, namespace: str) -> Sequence[Instance]:
-        """Simulated processes share one real process; those that are gone, and were this one's neighbours, look it."""
+        """Simulated processes share one real process, of which nobody must conclude anything; but those that are gone, and were
+        this one's neighbours, look it."""
         found = self._gate.through("instances", lambda: self._store.instances(namespace))
-        return [replace(one, pid_started="gone") if self._deceased(one.owner) else one for one in found]
+        return [replace(one, pid_started="gone") if self._deceased(one.owner) else replace(one, pid=0) for one in found]
 
     def listen(self, namespace: str, wake: Wake) -> Callable[[], None]:
         """Never through a thread of the store's: where it would need one, the world rings."""

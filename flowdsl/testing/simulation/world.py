@@ -99,20 +99,22 @@ class World:
         """A process is between two lines: others may act now, and for a stalled one a long time passes."""
         if self.weather.calm or len(self.stack) > DEEPEST:
             return
-        with off_the_loop():
-            self._interrupt()
+        stalls = self.weather.strikes(Fault.STALL, 0.003)
+        if stalls or self._rng.random() < self.plan.interruptions:
+            with off_the_loop():
+                self._let_others_act(stalls)
 
-    def _interrupt(self) -> None:
-        if self.weather.strikes(Fault.STALL, 0.003):
+    def _let_others_act(self, stalls: bool) -> None:
+        if stalls:
             self.journal.say(self.stack[-1].name, "stands still")
             seconds = self.weather.uniform(Fault.STALL, 5, 90)
             for _ in range(int(seconds / STRIDE) + 1):
                 self._pass(STRIDE)
                 for _ in range(4):
                     self._turn()
-        elif self._rng.random() < self.plan.interruptions:
-            for _ in range(self._rng.choice((1, 1, 2, 4, 8))):
-                self._round()
+            return
+        for _ in range(self._rng.choice((1, 1, 2, 4, 8))):
+            self._round()
 
     def _round(self) -> None:
         roll = self._rng.random()

@@ -109,7 +109,8 @@ class ReceiverProxy:
             self._broker.deliver()
             return self._broker.shuffle(self._receiver.receive(quotas, timedelta(0)))
 
-        return self._through("receive", take)
+        events: Sequence[Event] = self._through("receive", take)
+        return events
 
     def acknowledge(self, events: Sequence[Event]) -> None:
         self._through("acknowledge", lambda: self._receiver.acknowledge(events))

@@ -133,7 +133,9 @@ class Customers:
         if run_id is None:
             return
         self._reasons += 1
-        order = Order(verb=verb, run_id=run_id, reason=f"reason {self._reasons}", asked=journal.tick())
+        order = Order(
+            verb=verb, run_id=run_id, reason=f"reason {self._reasons}", asked=journal.tick(), asked_at=journal.clock.now()
+        )
 
         def ask(engine: SimulatedEngine) -> None:
             handle = engine.handle(run_id)
@@ -155,20 +157,18 @@ class Customers:
             journal.orders.remove(order)
 
     def _wait(self) -> None:
-        run_id = self._some_run()
-        if run_id is None:
+        run_id, node = self._some_run(), self._somebody()
+        if run_id is None or node is None:
             return
         status = self._rng.choice([None, *(place.value for place in Place)])
+        waiting = Waiting(run_id=run_id, status=status, node=node.name)
 
         def ask(engine: SimulatedEngine) -> None:
-            waiting = Waiting(run_id=run_id, status=status, node=node.name)
             wait = engine.core.waiter.wait(run_id, status)
             self._journal.waits.append(waiting)
             self._waits.append((wait, waiting))
 
-        node = self._somebody()
-        if node is not None:
-            self._call(f"wait for {status or 'the end'} of {run_id}", ask, lambda: "", node)
+        self._call(f"wait for {status or 'the end'} of {run_id}", ask, lambda: "waits", node)
         self.look()
 
     def look(self) -> None:
@@ -226,5 +226,3 @@ class Customers:
                 self._journal.say(name, f"{what}: {told()}")
 
         return node.ask(guarded)
-
-

@@ -31,6 +31,8 @@ ERRORS: dict[Port, type[FlowError]] = {
 """What each port raises when it cannot be reached."""
 CRASH, UNAVAILABLE, LOST_ANSWER, OUTAGE = 0.004, 0.01, 0.01, 0.002
 """How likely each fault is at one call."""
+DELICATE = {"commit": 5.0}
+"""Calls at which faults are so much more likely than at others."""
 
 
 class CrashedError(BaseException):
@@ -77,21 +79,21 @@ class Gate:
         self._interrupt = interrupt
 
     def through(self, name: str, call: Callable[[], T], part: Callable[[], None] | None = None) -> T:
-        """Make a call, or what the weather makes of it. In: `part`, what else may have been done of it when its answer is lost."""
+        """Make a call, or what the weather makes of it. In: `part`, what else may have been done when its answer is lost."""
         self._yield()
-        weather, caller = self._weather, self._caller
-        if weather.strikes(Fault.CRASH, CRASH):
+        weather, caller, more = self._weather, self._caller, DELICATE.get(name, 1.0)
+        if weather.strikes(Fault.CRASH, CRASH * more):
             caller.crash()
             raise CrashedError(f"before {name}")
         self._refuse(name)
-        if weather.strikes(Fault.LOST_ANSWER, LOST_ANSWER):
+        if weather.strikes(Fault.LOST_ANSWER, LOST_ANSWER * more):
             if part is not None and weather.uniform(Fault.LOST_ANSWER, 0, 1) < 0.3:
                 part()
             else:
                 call()
             raise ERRORS[self.port](f"the answer to {name} was lost.")
         answer = call()
-        if weather.strikes(Fault.CRASH, CRASH):
+        if weather.strikes(Fault.CRASH, CRASH * more):
             caller.crash()
             raise CrashedError(f"after {name}")
         self._yield()

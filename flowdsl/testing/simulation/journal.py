@@ -87,6 +87,7 @@ class Order:
     run_id: str
     reason: str
     asked: int
+    asked_at: datetime
     answered: int | None = None
     told: Told = Told.NOTHING
 
@@ -182,7 +183,9 @@ class Journal:
             elif isinstance(change, MoveRun):
                 self.commits.append(Commit(node, change.change_id, change.run_id, change.version + 1, result.outcome))
             if self.lines is not None:
-                self.say(node, f"commit {_shown(change)}: {result.outcome.value}{f' ({result.refusal})' if result.refusal else ''}")
+                self.say(
+                    node, f"commit {_shown(change)}: {result.outcome.value}{f' ({result.refusal})' if result.refusal else ''}"
+                )
 
 
 def _shown(change: Change) -> str:

@@ -18,6 +18,7 @@ from flowdsl.errors import FlowError, StoreError
 from flowdsl.ports.event_streamer import EventStreamer
 from flowdsl.ports.record_store import RecordStore
 from flowdsl.ports.role_scheduler import RoleScheduler
+from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.simulation.broker import Broker, StreamerProxy
 from flowdsl.testing.simulation.fault import Fault
 from flowdsl.testing.simulation.gate import CrashedError, Gate, Outages, Port
@@ -93,7 +94,7 @@ class Surroundings(Protocol):
     """What a process finds in its world."""
 
     plan: Plan
-    clock: Clock
+    clock: ManualClock
     weather: Weather
     outages: Outages
     journal: Journal
@@ -139,7 +140,8 @@ class Node:
 
     @property
     def up(self) -> bool:
-        return self.engine is not None
+        """Whether it lives and has joined: before that, nothing in it has its turn."""
+        return self.engine is not None and "start" not in self.busy
 
     def start(self) -> None:
         """A new life, unless it lives already, or frames of the last life are still on the stack. If the store does not let it
@@ -177,7 +179,7 @@ class Node:
         except StoreError:
             self._end(lost=True)
         else:
-            if self.works and self.engine is not None:
+            if self.works and self.up:
                 self._executors.append(cast(InlineExecutor, engine.worker.executor))
             self._note_owner()
 
@@ -272,7 +274,7 @@ class Node:
     def vital(self) -> None:
         """Its heartbeat and leases get their turn, if they are not in the middle of one."""
         engine = self.engine
-        if engine is not None and self.works and "vital" not in self.busy:
+        if engine is not None and self.up and self.works and "vital" not in self.busy:
             worker = engine.worker
             self._in("vital", lambda: self._vital(worker))
 
@@ -309,7 +311,7 @@ class Node:
     def ask(self, question: Callable[[SimulatedEngine], None]) -> bool:
         """A customer calls, in a thread of its own. False: it has to wait for a commit that is under way, or nobody is there."""
         engine = self.engine
-        if engine is None or engine.core.committer.leading:
+        if engine is None or not self.up or engine.core.committer.leading:
             return False
         self._in("customer", lambda: question(engine))
         return True
@@ -363,7 +365,7 @@ class Node:
         """Housekeeping roles that it acts in, by its own account; none while it renews them, for what it gives back with that it
         hears of only with the answer."""
         engine = self.engine
-        if engine is None or not self.works or self.leaving or "vital" in self.busy:
+        if engine is None or not self.up or not self.works or self.leaving or "vital" in self.busy:
             return []
         return [name for name, holds in engine.worker._housekeeping.items() if holds()]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import events, tasks
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
 @contextmanager
-def off_the_loop() -> Iterator[None]:
+def off_the_loop() -> Generator[None]:
     """As if no event loop ran in this thread: in production the other process has a thread, and a loop, of its own. Uses what
     asyncio has for makers of event loops."""
     loop = events._get_running_loop()

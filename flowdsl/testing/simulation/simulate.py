@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from flowdsl.testing.simulation.evidence import Evidence
 from flowdsl.testing.simulation.fault import Fault
 from flowdsl.testing.simulation.invariants.violation import Violation
 from flowdsl.testing.simulation.journal import Journal
-from flowdsl.testing.simulation.plan import Plan
+from flowdsl.testing.simulation.plan import Plan, StoreKind
 from flowdsl.testing.simulation.world import World
 
 
@@ -41,8 +41,13 @@ def simulate(plan: Plan, *, story: bool = False) -> Report:
     return Report(plan, evidence, check(evidence), world.weather.fired, world.journal.lines or ())
 
 
+def failing(seeds: Sequence[int], store: StoreKind) -> list[int]:
+    """Those of the seeds whose simulation breaks a promise."""
+    return [seed for seed in seeds if simulate(Plan.draw(seed, store)).violations]
+
+
 @contextmanager
-def _listening(journal: Journal) -> Iterator[None]:
+def _listening(journal: Journal) -> Generator[None]:
     """Errors that the library logs because it did not expect them are accidents; its warnings are what faults are for."""
 
     class Ear(logging.Handler):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 
 from flowdsl.model.history import Cause
 from flowdsl.model.run_state import RunState
@@ -18,8 +19,8 @@ WAKES = {Cause.CONTROL, Cause.AUTO_RESUME}
 
 
 def one_unfinished_run(evidence: Evidence) -> Iterator[Violation]:
-    """I5, one unfinished run: of one workflow and foreign id never two runs are unfinished at a time; an idempotency key names one
-    run; a trigger that was refused had such a run in its way."""
+    """I5, one unfinished run: of one workflow and foreign id never two runs are unfinished at a time; an idempotency key names
+    one run; a trigger that was refused had such a run in its way."""
     lives = defaultdict(list)
     for run_id, rows in evidence.histories.items():
         record = evidence.runs[run_id]
@@ -27,13 +28,14 @@ def one_unfinished_run(evidence: Evidence) -> Iterator[Violation]:
         lives[record.workflow, record.foreign_id].append((rows[0].at, end, run_id))
     for (_, foreign_id), spans in lives.items():
         spans.sort(key=lambda span: (span[0], span[1] is None, span[1]))
-        for (_, end, _), (begin, _, run_id) in zip(spans, spans[1:], strict=False):
+        for (_, end, _), (begin, _, run_id) in pairwise(spans):
             if end is None or end > begin:
                 yield Violation("I5", f"{foreign_id} had two unfinished runs", run_id)
     named: dict[tuple[str, str], str] = {}
     for trigger in evidence.journal.triggers:
         if trigger.key is not None and trigger.told in (Told.DONE, Told.FOUND):
-            if named.setdefault((trigger.workflow, trigger.key), trigger.run_id) != trigger.run_id:
+            first = named.setdefault((trigger.workflow, trigger.key), trigger.run_id)
+            if first != trigger.run_id:
                 yield Violation("I5", f"the idempotency key {trigger.key} was answered with two runs", trigger.run_id)
         if trigger.told is Told.REFUSED:
             other = evidence.runs.get(trigger.run_id)

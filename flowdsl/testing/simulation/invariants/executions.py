@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from flowdsl.model.history import Cause, HistoryRow
 from flowdsl.model.run_state import RunState
@@ -25,7 +26,7 @@ def at_least_once(evidence: Evidence) -> Iterator[Violation]:
             state = RunState.RUNNING if row.to_state is RunState.INITIATED else row.to_state
             if (execution.status, execution.state) != (row.to_status, state):
                 yield Violation("I4", f"a step was told {execution.status}, {execution.state.name} of version {version}", run_id)
-        for before, after in zip(executions, executions[1:], strict=False):
+        for before, after in pairwise(executions):
             if not _explained(evidence, before, after):
                 yield Violation("I4", f"version {version} was worked on again without a reason", run_id)
     yield from _keys(evidence)

@@ -24,7 +24,9 @@ def nothing_lost(evidence: Evidence) -> Iterator[Violation]:
         record = evidence.runs.get(trigger.run_id)
         if trigger.told in (Told.DONE, Told.FOUND):
             if record is None:
-                yield Violation("I1", f"the trigger of {trigger.foreign_id} was answered, but its run is not there", trigger.run_id)
+                yield Violation(
+                    "I1", f"the trigger of {trigger.foreign_id} was answered, but its run is not there", trigger.run_id
+                )
             elif (record.workflow, record.foreign_id) != (trigger.workflow, trigger.foreign_id):
                 yield Violation("I1", f"the trigger of {trigger.foreign_id} was answered with another run", trigger.run_id)
     for record in evidence.runs.values():
@@ -70,14 +72,14 @@ def _happened(evidence: Evidence, order: Order) -> bool:
     if record.state in ENDED:
         return True  # as asked, or the run was faster
     if order.verb == "resume":
-        return any(row.to_state is RunState.RUNNING and row.from_state is RunState.PAUSED for row in evidence.histories[order.run_id])
-    reasons = {row.reason for row in evidence.histories[order.run_id]}
-    later = {
-        other.reason
-        for other in evidence.journal.orders
-        if other.run_id == order.run_id and other.verb != "resume" and (other.answered or other.asked) > order.asked
-    }  # a request that still waits makes room for a later one
-    return order.verb == "pause" and bool(reasons & {order.reason, *later})
+        return any(
+            row.to_state is RunState.RUNNING and row.from_state is RunState.PAUSED for row in evidence.histories[order.run_id]
+        )
+    reasons = {other.reason for other in evidence.journal.orders if other.run_id == order.run_id and other.verb != "resume"}
+    return order.verb == "pause" and any(
+        row.to_state is RunState.PAUSED and row.reason in reasons and row.at >= order.asked_at
+        for row in evidence.histories[order.run_id]
+    )  # with a request that waited already, the run is paused once, for one of the reasons
 
 
 def nothing_stuck(evidence: Evidence) -> Iterator[Violation]:
@@ -100,11 +102,11 @@ def nothing_stuck(evidence: Evidence) -> Iterator[Violation]:
                 who = "an instance" if one.owner in evidence.owners else "an instance that is gone"
                 yield Violation("I2", f"{who} still has its row", record.run_id)
     for wait in evidence.journal.waits:
-        record, ran = evidence.runs.get(wait.run_id), evidence.histories.get(wait.run_id, ())
-        if wait.abandoned or record is None:
+        ran = evidence.histories.get(wait.run_id, ())
+        if wait.abandoned or not ran:
             continue
         passed = any(row.to_status == wait.status for row in ran)
-        ended = record.state in ENDED
+        ended = ran[-1].to_state in ENDED
         if wait.done and wait.reached and not (ended if wait.status is None else passed):
             yield Violation("I2", f"a wait for {wait.status or 'the end'} was answered before it happened", wait.run_id)
         if wait.done and not wait.reached and passed:

@@ -1,17 +1,19 @@
-"""I7 and I10: nothing is early, and everything is on time again some time after the last fault."""
+"""I7, I10 and I11: nothing is early, and some time after the last fault everything is as it was."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
-from flowdsl.model.history import Cause
+from flowdsl.model.history import Cause, HistoryRow
 from flowdsl.model.item import ItemKind
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.simulation.evidence import Evidence
 from flowdsl.testing.simulation.invariants.executions import lost
 from flowdsl.testing.simulation.invariants.violation import Violation
 from flowdsl.testing.simulation.journal import Answer
+from flowdsl.testing.simulation.workload import Workload
+
 
 def never_early(evidence: Evidence) -> Iterator[Violation]:
     """I7, never early: by the store's clock no step begins before its lag is over, no failed attempt is repeated before its wait
@@ -25,22 +27,26 @@ def never_early(evidence: Evidence) -> Iterator[Violation]:
         for execution in executions:
             if not resumed and execution.began_at < rows[version - 1].at + step.lag:
                 yield Violation("I7", f"version {version} was worked on before its lag of {step.lag} was over", run_id)
-        for before, after in zip(executions, executions[1:], strict=False):
-            if before.answer is Answer.RAISED and before.ended_at is not None and not (lost(evidence, before) or lost(evidence, after)):
-                if after.began_at < before.ended_at + step.backoff:
-                    yield Violation("I7", f"version {version} was tried again before its wait of {step.backoff} was over", run_id)
-    workload = evidence.workload
+        for before, after in pairwise(executions):
+            kept = not (lost(evidence, before) or lost(evidence, after))
+            failed_at = before.ended_at if before.answer is Answer.RAISED else None
+            if kept and failed_at is not None and after.began_at < failed_at + step.backoff:
+                yield Violation("I7", f"version {version} was tried again before its wait of {step.backoff} was over", run_id)
     for run_id, rows in evidence.histories.items():
-        times = 0
-        for before, after in zip(rows, rows[1:], strict=False):
-            if after.cause is Cause.CONTROL or (after.cause is Cause.STEP and after.to_status != after.from_status):
-                times = 0  # a transition and a person's resume give it new tries
-            if after.cause is Cause.AUTO_RESUME:
-                times += 1
-                if workload.auto_resume is None or after.at < before.at + workload.auto_resume:
-                    yield Violation("I7", f"version {after.version} resumed too early", run_id)
-                if times > workload.auto_resumes:
-                    yield Violation("I7", f"version {after.version} is automatic resume number {times}", run_id)
+        yield from _resumes(evidence.workload, run_id, rows)
+
+
+def _resumes(workload: Workload, run_id: str, rows: Sequence[HistoryRow]) -> Iterator[Violation]:
+    times = 0
+    for before, after in pairwise(rows):
+        if after.cause is Cause.CONTROL or (after.cause is Cause.STEP and after.to_status != after.from_status):
+            times = 0  # a transition and a person's resume give it new tries
+        if after.cause is Cause.AUTO_RESUME:
+            times += 1
+            if workload.auto_resume is None or after.at < before.at + workload.auto_resume:
+                yield Violation("I7", f"version {after.version} resumed too early", run_id)
+            if times > workload.auto_resumes:
+                yield Violation("I7", f"version {after.version} is automatic resume number {times}", run_id)
 
 
 def recovers(evidence: Evidence) -> Iterator[Violation]:

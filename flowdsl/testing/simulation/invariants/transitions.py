@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from flowdsl.model.history import Cause, HistoryRow
 from flowdsl.model.record import RunRecord
@@ -38,38 +39,40 @@ def committed_once(evidence: Evidence) -> Iterator[Violation]:
 
 
 def _chain(record: RunRecord, rows: Sequence[HistoryRow]) -> Iterator[Violation]:
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in pairwise(rows):
         if (after.from_status, after.from_state) != (before.to_status, before.to_state):
             yield Violation("I3", f"version {after.version} does not begin where {before.version} ended", record.run_id)
         if after.at < before.at:
             yield Violation("I3", f"version {after.version} is older than {before.version}", record.run_id)
     last = rows[-1]
     if (record.version, record.status, record.state) != (last.version, last.to_status, last.to_state):
-        yield Violation("I3", f"it is {record.state.name} in {record.status} v{record.version}, its history ends elsewhere", record.run_id)
+        here = f"{record.state.name} in {record.status}, version {record.version}"
+        yield Violation("I3", f"it is {here}, and its history ends elsewhere", record.run_id)
     if record.change_id != last.change_id:
         yield Violation("I3", "its last change is not its history's", record.run_id)
 
 
 def _graph(evidence: Evidence, record: RunRecord, rows: Sequence[HistoryRow]) -> Iterator[Violation]:
-    flow = evidence.workload.flow(record.workflow)
-    edges = flow.edges()
+    edges = evidence.workload.flow(record.workflow).edges()
     for row in rows:
-        step = row.from_status or ""
-        allowed = (
-            row.version == 1 and row.to_status in edges
-            if row.cause is Cause.TRIGGER
-            else row.to_status == row.from_status
-            if row.cause in STAYS or row.cause is Cause.REPEAT
-            else row.to_status in edges.get(step, ()) or (row.to_status == step and row.to_state in (RunState.PAUSED, RunState.CANCELLED))
-            if row.cause is Cause.STEP
-            else False
-        )
-        if not allowed:
-            yield Violation("I3", f"v{row.version}: {row.cause} may not lead from {row.from_status} to {row.to_status}", record.run_id)
+        if not _allowed(edges, row):
+            what = f"v{row.version}: {row.cause} may not lead from {row.from_status} to {row.to_status}"
+            yield Violation("I3", what, record.run_id)
         if row.to_state is RunState.COMPLETED and row.to_status in edges:
             yield Violation("I3", f"v{row.version}: it is complete in {row.to_status}, which has a step", record.run_id)
         if row.to_state is RunState.RUNNING and row.to_status not in edges:
             yield Violation("I3", f"v{row.version}: it is under way in {row.to_status}, where everything ends", record.run_id)
+
+
+def _allowed(edges: Mapping[str, frozenset[str]], row: HistoryRow) -> bool:
+    if row.cause is Cause.TRIGGER:
+        return row.version == 1 and row.from_status is None and row.to_status in edges
+    if row.cause in STAYS or row.cause is Cause.REPEAT:
+        return row.to_status == row.from_status
+    if row.cause is Cause.STEP:
+        stopped = row.to_status == row.from_status and row.to_state in (RunState.PAUSED, RunState.CANCELLED)
+        return stopped or row.to_status in edges.get(row.from_status or "", ())
+    return False
 
 
 def _answers(evidence: Evidence, record: RunRecord, rows: Sequence[HistoryRow]) -> Iterator[Violation]:

@@ -8,9 +8,12 @@ import pytest
 
 from flowdsl.testing.simulation.checker import INVARIANTS, check
 from flowdsl.testing.simulation.fault import Fault
-from tests.simulation.broken import BROKEN, two_processes_act_in_one_role
+from tests.simulation.broken_conduct import BROKEN_CONDUCT, two_processes_act_in_one_role
+from tests.simulation.broken_fates import BROKEN_FATES
 from tests.simulation.chronicle import Chronicle
 from tests.simulation.sound import SOUND
+
+BROKEN = [*BROKEN_FATES, *BROKEN_CONDUCT]
 
 
 def broken(chronicle: Chronicle) -> set[str]:

@@ -139,6 +139,18 @@ class SchemaError(StoreError):
     """The database's tables do not fit this version of flowdsl."""
 
 
+class OperationStoppedError(StoreError):
+    """An operation on many runs could not go on because the store did not answer. `operation` is its id."""
+
+    def __init__(self, message: str | None = None, *, operation: str, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.operation = operation
+
+
+class OperationError(FlowError):
+    """An operation on many runs is not in a state that allows this."""
+
+
 class StreamerError(FlowError):
     """The event streamer could not do this."""
 
@@ -149,6 +161,22 @@ class UnreadableEventError(StreamerError):
 
 class RoleSchedulerError(FlowError):
     """The role scheduler could not answer."""
+
+
+class DeadLetterNotFoundError(FlowError):
+    """There is no such dead letter."""
+
+    def __init__(self, letter_id: str) -> None:
+        super().__init__(f"there is no dead letter {letter_id!r}.", remedy="It may have been replayed or dropped.")
+        self.letter_id = letter_id
+
+
+class ReplayFailedError(FlowError):
+    """A dead letter was tried again and failed again. The cause is what was raised."""
+
+    def __init__(self, letter_id: str, error: Exception) -> None:
+        super().__init__(f"dead letter {letter_id} failed again: {type(error).__name__}: {error}")
+        self.letter_id = letter_id
 
 
 class BadDataError(FlowError):

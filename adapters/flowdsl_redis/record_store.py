@@ -40,10 +40,10 @@ from flowdsl_redis.store_encoding import (
     packed_instance,
     pending_row,
     result,
-    run_record,
     to_datetime,
     to_micros,
 )
+from flowdsl_redis.unreadable import Stored, known_run, known_runs, readable
 
 T = TypeVar("T")
 log = logging.getLogger("flowdsl.redis")
@@ -141,10 +141,13 @@ class RedisRecordStore(RecordStore):
             left = [one for one in self._doubtful.get((namespace, owner), ()) if one not in doubtful]
             if self._doubtful:
                 self._doubtful = {(namespace, owner): left} if left else {}  # earlier owners' rows were freed
-        return [
-            ClaimedRow(pending_row(row, payload), None if run is None else run_record(run, obj))
-            for row, payload, run, obj in zip(found[::4], found[1::4], found[2::4], found[3::4], strict=True)
-        ]
+        claimed, put_off = readable(owner, zip(found[::4], found[1::4], found[2::4], found[3::4], strict=True))
+        if put_off:
+            try:
+                self.commit(put_off)
+            except StoreError as error:  # they stay ours, and harm nobody, until this process is gone
+                log.warning("%d rows could not be put off: %s", len(put_off), error)
+        return claimed
 
     # -- heartbeats -----------------------------------------------------------------------------------------------------------
 
@@ -173,17 +176,21 @@ class RedisRecordStore(RecordStore):
 
     def _records(self, run_ids: Iterable[str]) -> list[RunRecord]:
         """Those that exist, in this order."""
-        keys = [self._key("run", run_id) for run_id in run_ids]
-        if not keys:
+        return [known_run(stored) for stored in self._stored(run_ids)]
+
+    def _stored(self, run_ids: Iterable[str]) -> list[Stored]:
+        names = list(run_ids)
+        if not names:
             return []
 
         def work(client: Any) -> Any:
             pipeline = client.pipeline(transaction=False)
-            for key in keys:
-                pipeline.hmget(key, "m", "p")
+            for name in names:
+                pipeline.hmget(self._key("run", name), "m", "p")
             return pipeline.execute()
 
-        return [run_record(packed, payload) for packed, payload in self._read("reading", work) if packed is not None]
+        found = zip(names, self._read("reading", work), strict=True)
+        return [(name, packed, payload) for name, (packed, payload) in found if packed is not None]
 
     def latest(self, namespace: str, workflow: str, foreign_id: str) -> RunRecord | None:
         def work(client: Any) -> Any:
@@ -262,7 +269,7 @@ class RedisRecordStore(RecordStore):
             return pipeline.execute()
 
         found = sorted({member.decode() for members in self._read("looking", work) for member in members})
-        return self._records(found[:limit])
+        return known_runs(self._stored(found[:limit]))
 
     # -- items ----------------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from importlib.resources import files
 from typing import Any
 
@@ -12,6 +13,8 @@ LAST = 253_402_300_799_999_999
 """The last microsecond that a datetime can tell."""
 KEPT_DEPARTED = 10_000
 """Owners whose heartbeat was removed are remembered, so that a late beat is told so; the oldest are forgotten."""
+PUT_OFF = timedelta(hours=1)
+"""How long a row that cannot be read is left alone."""
 NAMES = ("commit", "claim", "beat", "free", "depth")
 
 
@@ -31,7 +34,7 @@ def _constants() -> str:
         if before.finished
     }
     lines.append(f"local MAY = {_table(may)}")
-    lines.append(f"local LAST, KEPT_DEPARTED = {LAST}, {KEPT_DEPARTED}")
+    lines.append(f"local LAST, KEPT_DEPARTED, PUT_OFF = {LAST}, {KEPT_DEPARTED}, {PUT_OFF // timedelta(microseconds=1)}")
     return "\n".join(lines)
 
 

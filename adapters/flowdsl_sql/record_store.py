@@ -10,9 +10,10 @@ from flowdsl.model.change import Change, CommitResult
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.instance import Instance
 from flowdsl.model.item import Item
-from flowdsl.model.pending import ClaimedRow, PendingRow, TopicDepth, TopicQuota
+from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind, TopicDepth, TopicQuota
 from flowdsl.model.query import Page, RunQuery
 from flowdsl.model.record import RunRecord
+from flowdsl.model.run_state import RunState
 from flowdsl_sql import schema
 from flowdsl_sql.claims import Claims
 from flowdsl_sql.commit import Commits
@@ -21,6 +22,7 @@ from flowdsl_sql.database import Database
 from flowdsl_sql.errors import translated
 from flowdsl_sql.instances import Instances
 from flowdsl_sql.listeners import Listeners
+from flowdsl_sql.purge import purge
 from flowdsl_sql.queries import Queries
 from flowdsl_sql.watchers import watcher_for
 
@@ -49,7 +51,7 @@ class SqlRecordStore:
         self.parallel_commits = 1 if database.dialect.name == "sqlite" else 2
         self._listeners = Listeners(lambda: watcher_for(database, self._listeners))
         self._commits = Commits(database)
-        self._claims = Claims(database)
+        self._claims = Claims(database, self.commit)
         self._instances = Instances(database)
         self._queries = Queries(database)
 
@@ -107,8 +109,13 @@ class SqlRecordStore:
     def depths(self, namespace: str, topics: Sequence[str]) -> Mapping[str, TopicDepth]:
         return self._queries.depths(namespace, topics)
 
-    def unattended(self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int) -> Sequence[RunRecord]:
-        return self._queries.unattended(namespace, workflow, statuses, after, limit)
+    def unattended(
+        self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int, kind: RowKind = RowKind.STEP
+    ) -> Sequence[RunRecord]:
+        return self._queries.unattended(namespace, workflow, statuses, after, limit, kind)
+
+    def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
+        return purge(self._database, namespace, workflow, states, age, limit)
 
     def item(self, namespace: str, kind: str, key: str) -> Item | None:
         return self._queries.item(namespace, kind, key)

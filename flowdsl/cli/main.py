@@ -10,6 +10,7 @@ import typer
 from flowdsl.cli.commands.check import check
 from flowdsl.cli.commands.control import cancel, pause, resume
 from flowdsl.cli.commands.db import db
+from flowdsl.cli.commands.dead_letters import dead_letters
 from flowdsl.cli.commands.demo import demo
 from flowdsl.cli.commands.graph import graph
 from flowdsl.cli.commands.run import run
@@ -58,6 +59,7 @@ app.command(rich_help_panel=LOOK)(show)
 app.command(rich_help_panel=CONTROL)(pause)
 app.command(rich_help_panel=CONTROL)(resume)
 app.command(rich_help_panel=CONTROL)(cancel)
+app.add_typer(dead_letters, name="dead-letters", rich_help_panel=CONTROL)
 app.command(rich_help_panel=CODE)(graph)
 app.command(rich_help_panel=CODE)(check)
 app.add_typer(db, name="db", rich_help_panel=CODE)

@@ -36,7 +36,7 @@ class Decoded(NamedTuple, Generic[ObjectT]):
 class ObjectCodec(Generic[ObjectT]):
     """Encodes and decodes the objects of one workflow. Raises DefinitionError for a type that cannot be coded."""
 
-    def __init__(self, object_type: type[ObjectT], place: str | None = None) -> None:
+    def __init__(self, object_type: type[ObjectT], place: str | None = None, what: str = "object_type") -> None:
         self.object_type = object_type
         self.allows_none = object_type is type(None) or type(None) in get_args(object_type)
         self._check_type: Any = None
@@ -52,10 +52,10 @@ class ObjectCodec(Generic[ObjectT]):
                 strange = _custom(msgspec.inspect.type_info(object_type), set())
             except (TypeError, ValueError, NameError) as error:
                 raise DefinitionError(
-                    f"object_type {object_type!r} cannot be stored as JSON: {error}", place=place, remedy=remedy
+                    f"{what} {object_type!r} cannot be stored as JSON: {error}", place=place, remedy=remedy
                 ) from error
             if strange is not None:
-                raise DefinitionError(f"{strange!r} in object_type cannot be stored as JSON.", place=place, remedy=remedy)
+                raise DefinitionError(f"{strange!r} in {what} cannot be stored as JSON.", place=place, remedy=remedy)
             self._decode_bytes = decoder.decode
             self._encode_object = msgspec.json.Encoder(enc_hook=_refuse).encode
             if isinstance(object_type, type) and (
@@ -65,6 +65,15 @@ class ObjectCodec(Generic[ObjectT]):
             ):
                 self._check_type = object_type
         self._plain = object_type in (dict, list) or getattr(object_type, "__origin__", None) in (dict, list)
+
+    def read(self, data: bytes) -> ObjectT:
+        """An object from somebody else's bytes. Raises PayloadError, without the content."""
+        self._check_size(data, "payload")
+        try:
+            obj: ObjectT = self._decode_bytes(data)
+        except (ValueError, msgspec.MsgspecError, RecursionError) as error:
+            raise PayloadError(f"the payload is not a {_name(self.object_type)}: {error}") from error
+        return obj
 
     def decode(self, payload: Payload | None) -> Decoded[ObjectT]:
         """Raises PayloadError for bytes that are not such an object."""

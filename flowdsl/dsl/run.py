@@ -8,6 +8,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
+from flowdsl.model.failure import Failure
 from flowdsl.model.outcome import Outcome, OutcomeKind
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
@@ -20,7 +21,7 @@ class Run(Generic[ObjectT, StatusT]):
     """One attempt at one step of one run. Change `object` in place or assign a new one; it is stored with the step's answer
     (with `skip` and with an error it is not)."""
 
-    __slots__ = ("attempt", "made", "object", "record", "status")
+    __slots__ = ("_task", "attempt", "failure", "made", "object", "record", "status")
 
     object: ObjectT
     """The run's object, decoded for this attempt alone."""
@@ -31,8 +32,21 @@ class Run(Generic[ObjectT, StatusT]):
     made: Outcome | None
     """The last outcome made by one of the methods below; the engine checks that it is what the step returned."""
 
-    def __init__(self, record: RunRecord, obj: ObjectT, status: StatusT, attempt: int = 1) -> None:
+    failure: Failure | None
+    """For on_error hooks: what failed. None for everybody else."""
+
+    def __init__(
+        self,
+        record: RunRecord,
+        obj: ObjectT,
+        status: StatusT,
+        attempt: int = 1,
+        task: str = "",
+        failure: Failure | None = None,
+    ) -> None:
         self.record = record
+        self._task = task
+        self.failure = failure
         self.object = obj
         self.status = status
         self.attempt = attempt
@@ -74,7 +88,8 @@ class Run(Generic[ObjectT, StatusT]):
     def idempotency_key(self) -> str:
         """The same text for every execution of this piece of work, whatever failed, was paused or was resumed in between: hand
         it to whatever must not happen twice (a payment, an e-mail). A transition and a repeat begin a new piece of work."""
-        return f"{self.record.run_id}:{self.record.task_version}"
+        key = f"{self.record.run_id}:{self.record.task_version}"
+        return f"{key}:{self._task}" if self._task else key
 
     def pause(self, reason: str) -> Outcome:
         """Return it to store the object and pause the run in its status."""

@@ -6,7 +6,7 @@ import logging
 import os
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 from types import TracebackType
@@ -17,7 +17,12 @@ from prometheus_client import CollectorRegistry
 from flowdsl.clock import Clock, IdSource, SystemClock, Uuid7Source
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.aio import AioEngine
+from flowdsl.engine.audit import entries
+from flowdsl.engine.auto_resume import AutoResume
+from flowdsl.engine.bulk import Bulk
+from flowdsl.engine.callbacks import Callbacks
 from flowdsl.engine.core import Core
+from flowdsl.engine.dead_letters import DeadLetters
 from flowdsl.engine.discovery import open_roles, open_store, open_streamer
 from flowdsl.engine.executor import ThreadExecutor
 from flowdsl.engine.handle import RunHandle
@@ -28,9 +33,10 @@ from flowdsl.engine.publisher import Publisher
 from flowdsl.engine.role_keeper import DEFAULT_LEASE
 from flowdsl.engine.runtime import Runtime
 from flowdsl.engine.starter import Started, Starter, TriggerOptions
-from flowdsl.engine.steps import AutoResume
 from flowdsl.engine.worker import Worker
 from flowdsl.errors import ConfigurationError, EngineClosedError, EngineForkedError, RunNotFoundError, StoreError
+from flowdsl.model.bulk import AuditEntry
+from flowdsl.model.callback_result import CallbackResult
 from flowdsl.model.pending import TopicDepth
 from flowdsl.model.query import Cursor, Order, Page, RunQuery
 from flowdsl.model.run_state import RunState
@@ -112,8 +118,12 @@ class Engine:
         self._worker: Worker | None = None
         self._runtime: Runtime | None = None
         self._closed, self._clean = False, True
+        self.dead_letters = DeadLetters(self._the_core, {})
+        """What was given up: list, get, replay, drop."""
         self.aio = AioEngine(self)
         """The same verbs as coroutines."""
+        self.bulk = Bulk(self._the_core)
+        """Verbs on many runs at once."""
         for workflow in workflows:
             workflow.definition()  # an invalid workflow is refused here, not at its first event
 
@@ -204,6 +214,28 @@ class Engine:
         started = self._the_starter().start_many(workflow, pairs, key, options)
         return [self._handle_of(workflow, pair[0], one) for pair, one in zip(pairs, started, strict=True)]
 
+    def callback(
+        self,
+        workflow: Workflow[ObjectT, StatusT],
+        foreign_id: str,
+        status: StatusT,
+        payload: object = b"",
+        *,
+        name: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+    ) -> CallbackResult:
+        """Move the run of `foreign_id` out of `status` by the workflow's callback, or keep it until the run is there.
+
+        In: the payload, bytes as they came or anything that JSON has a form for; `name` where the status has several callbacks;
+        `idempotency_key`, by which a second one of the workflow is recognised; `actor` for the history (default: the user of
+        this process). Returns what became of it: look at `outcome`, or whether it was `accepted`. Raises what the function
+        raises, and nothing is stored then; DefinitionError for a status without such a callback, PayloadError, StoreError.
+        """
+        refuse_on_loop("engine.callback", "engine.aio.callback")
+        callbacks = Callbacks(self._the_core())
+        return callbacks.call(workflow, foreign_id, status, payload, name=name, idempotency_key=idempotency_key, actor=actor)
+
     def handle(self, run_id: str) -> RunHandle[Any, Any]:
         """A handle on any run. Raises RunNotFoundError."""
         refuse_on_loop("engine.handle", "engine.aio.handle")
@@ -255,6 +287,11 @@ class Engine:
                 after=after,
             )
         )
+
+    def audit(self, *, limit: int = 25, after: str = "") -> Sequence[AuditEntry]:
+        """Operations on many runs, newest first; pass the last one's `key` as `after` for those that follow."""
+        refuse_on_loop("engine.audit", "engine.aio.audit")
+        return entries(self._the_core(), limit, after)
 
     # -- inside ---------------------------------------------------------------------------------------------------------------
 
@@ -383,4 +420,5 @@ class Engine:
         except StoreError as error:
             log.warning("queue depths are unknown: %s", error)
             return {}
-        return {(lane.workflow.name, lane.spec.from_key): depths[topic] for topic, lane in core.topics.items() if topic in depths}
+        lanes = core.topics.items()
+        return {(lane.workflow.name, lane.queue): depths[topic] for topic, lane in lanes if topic in depths}

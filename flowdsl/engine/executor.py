@@ -7,7 +7,7 @@ import logging
 import threading
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
@@ -44,6 +44,10 @@ class Executor(Protocol):
     @abstractmethod
     def withdraw(self) -> Sequence[Work]:
         """Take back what has not begun."""
+
+    @abstractmethod
+    def complete(self, waiting: Awaitable[Any]) -> Any:
+        """Wait for what a user's `async def` answers, on the loop where such bodies run. Not to be called on that loop."""
 
     @abstractmethod
     def stop(self) -> None:
@@ -83,6 +87,11 @@ class InlineExecutor:
 
     def overdue(self) -> Sequence[Work]:
         return ()
+
+    def complete(self, waiting: Awaitable[Any]) -> Any:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop.run_until_complete(_result_of(waiting))
 
     def withdraw(self) -> Sequence[Work]:
         works, self._ready = list(self._ready), deque()
@@ -197,6 +206,9 @@ class ThreadExecutor:
                 del self._active[id(following)]
             following = following.lane.finish(self._clock.monotonic() - began)
 
+    def complete(self, waiting: Awaitable[Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(_result_of(waiting), self._event_loop()).result()
+
     def overdue(self) -> Sequence[Work]:
         now = self._clock.monotonic()
         return [
@@ -246,3 +258,7 @@ class ThreadExecutor:
 
         ending: Coroutine[Any, Any, None] = cancel_all()
         self._ending = loop.create_task(ending)
+
+
+async def _result_of(waiting: Awaitable[Any]) -> Any:
+    return await waiting

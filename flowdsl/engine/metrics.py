@@ -111,6 +111,7 @@ class Metrics:
         self.stale_events = Rising(
             "workflow_stale_events_count", "Events received whose row was gone, taken or not due", registry=r
         )
+        self.purged = Rising("workflow_purged_runs_count", "Finished runs removed by retention", ("workflow_name",), registry=r)
         self.swept = Rising(
             "workflow_swept_rows_count", "Rows that had to be made again; should stay 0", ("workflow_name",), registry=r
         )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import datetime
 from enum import Enum
 from typing import Any, Generic, TypedDict, TypeVar
 
+from flowdsl.dsl.codec import Leftover
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.awaiting import carry_out
 from flowdsl.engine.committer import MAX_GROUP
 from flowdsl.engine.control import default_actor
 from flowdsl.engine.core import Core
@@ -16,6 +19,7 @@ from flowdsl.errors import BadDataError, ConfigurationError, DefinitionError, Pa
 from flowdsl.model.change import CommitResult, Refusal, StartRun
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import ItemKind, NewItem
+from flowdsl.model.pending import NewRow
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
 
@@ -70,10 +74,18 @@ class Starter:
         self._core = core
         self._actor: str | None = None
 
-    def start(self, workflow: Workflow[Any, Any], foreign_id: str, obj: object, options: TriggerOptions[Any]) -> Started:
-        """Start one run. Raises WorkflowInProgressError, PayloadError, BadDataError, StoreError."""
+    def start(
+        self,
+        workflow: Workflow[Any, Any],
+        foreign_id: str,
+        obj: object,
+        options: TriggerOptions[Any],
+        leftover: Leftover | None = None,
+    ) -> Started:
+        """Start one run. In: `leftover`, what is stored beside the object. Raises WorkflowInProgressError, PayloadError,
+        BadDataError, StoreError."""
         core = self._core
-        change = self._change(workflow, foreign_id, obj, options, handoff=True)
+        change = self._change(workflow, foreign_id, obj, options, handoff=True, leftover=leftover)
         answer: Future[CommitResult] = Future()
         self._submit(change, answer)
         core.committer.flush(answer.done)
@@ -144,7 +156,14 @@ class Starter:
         core.committer.submit(change, done, failed)
 
     def _change(
-        self, workflow: Workflow[Any, Any], foreign_id: str, obj: object, options: TriggerOptions[Any], *, handoff: bool
+        self,
+        workflow: Workflow[Any, Any],
+        foreign_id: str,
+        obj: object,
+        options: TriggerOptions[Any],
+        *,
+        handoff: bool,
+        leftover: Leftover | None = None,
     ) -> StartRun:
         core = self._core
         check_options(options)
@@ -175,7 +194,9 @@ class Starter:
         key = options.get("idempotency_key")
         items = () if key is None else (NewItem(kind=ItemKind.TRIGGER_KEY, key=f"{workflow.name}/{key}", body=run_id.encode()),)
         priority = options.get("priority", 0)
-        payload = None if obj is None else workflow.codec.encode(obj)
+        payload = None if obj is None else workflow.codec.encode(obj, leftover)
+        now = core.store_clock.now() if definition.timeouts.get(status) else None
+        timers = () if now is None else self._timers(workflow, run_id, foreign_id, obj, status, options, now)
         return StartRun(
             change_id=core.ids(),
             namespace=core.namespace,
@@ -186,12 +207,44 @@ class Starter:
             payload=payload,
             origin=Origin(cause=Cause.TRIGGER, actor=options.get("actor") or self._user()),
             row=core.step_row(workflow.name, run_id, status, priority=priority, handoff=handoff),
+            side_rows=timers,
             items=items,
             metadata=dict(options.get("metadata") or {}),
             tags=tuple(options.get("tags", ())),
             parent_run_id=options.get("parent_run_id"),
             priority=priority,
         )
+
+    def _timers(
+        self,
+        workflow: Workflow[Any, Any],
+        run_id: str,
+        foreign_id: str,
+        obj: object,
+        status: str,
+        options: TriggerOptions[Any],
+        now: datetime,
+    ) -> tuple[NewRow, ...]:
+        """The timeouts of the first status."""
+        core = self._core
+        unborn = RunRecord(
+            namespace=core.namespace,
+            workflow=workflow.name,
+            run_id=run_id,
+            foreign_id=foreign_id,
+            status=status,
+            state=RunState.INITIATED,
+            version=0,
+            visit=0,
+            payload=None,
+            created_at=now,
+            updated_at=now,
+            change_id="",
+            metadata=dict(options.get("metadata") or {}),
+            tags=tuple(options.get("tags", ())),
+            priority=options.get("priority", 0),
+        )
+        return carry_out(core.timers.rows(workflow, unborn, obj, status), core.complete)
 
     def _user(self) -> str:
         if self._actor is None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
+from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.auto_resumer import AutoResumer
 from flowdsl.engine.core import Core
 from flowdsl.engine.dispatcher import Dispatcher
@@ -15,19 +16,21 @@ from flowdsl.engine.intake import Intake
 from flowdsl.engine.membership import DEFAULT_BEAT, DEFAULT_LAPSE, Membership
 from flowdsl.engine.metrics import ProcessState
 from flowdsl.engine.process import Process
+from flowdsl.engine.purger import Purger
 from flowdsl.engine.role_keeper import DEFAULT_LEASE, RoleKeeper
-from flowdsl.engine.steps import AutoResume, Steps
+from flowdsl.engine.steps import Steps
 from flowdsl.engine.stream_reader import StreamReader
 from flowdsl.engine.sweeper import Sweeper
 from flowdsl.engine.work import Work
 from flowdsl.errors import RoleSchedulerError, StoreError
+from flowdsl.model.change import PutItems
 from flowdsl.naming import role
 from flowdsl.ports.event_streamer import EventStreamer
 from flowdsl.ports.role_scheduler import RoleScheduler
 
 log = logging.getLogger("flowdsl.worker")
 
-SWEEPER, AUTO_RESUMER = "sweeper", "auto-resumer"
+SWEEPER, AUTO_RESUMER, PURGER = "sweeper", "auto-resumer", "purger"
 
 
 class Worker:
@@ -52,19 +55,20 @@ class Worker:
         self.dispatcher = Dispatcher(core, intake)
         self.reader = StreamReader(core, intake, streamer) if streamer is not None else None
         self.membership = Membership(core, beat=beat, lapse=lapse, changed=self._disowned)
-        names = {name: role(core.namespace, "", name) for name in (SWEEPER, AUTO_RESUMER)}
+        names = {name: role(core.namespace, "", name) for name in (SWEEPER, AUTO_RESUMER, PURGER)}
         self.roles = RoleKeeper(core, roles, list(names.values()), lease)
         self._housekeeping: dict[str, Callable[[], bool]] = {
             name: partial(self.roles.holds, held) for name, held in names.items()
         }
         self.sweeper = Sweeper(core, self._housekeeping[SWEEPER])
         self.auto_resumer = AutoResumer(core, self._housekeeping[AUTO_RESUMER])
+        self.purger = Purger(core, self._housekeeping[PURGER])
         self._unlisten: Callable[[], None] | None = None
 
     @property
     def slow_processes(self) -> Sequence[Process]:
         """What one housekeeping thread can step in turn: none of them is waited for."""
-        return (self._core.delayed, self.sweeper, self.auto_resumer)
+        return (self._core.delayed, self.sweeper, self.auto_resumer, self.purger)
 
     @property
     def vital_processes(self) -> Sequence[Process]:
@@ -78,19 +82,32 @@ class Worker:
         core.offer = self.executor.offer
         core.wake = self.dispatcher.wake
         core.accepting = True
-        if self.reader is None:
-            self._unlisten = core.store.listen(core.namespace, self._heard)
-        else:
+        core.complete = self.executor.complete
+        if self.reader is not None:
             core.room = self.reader.room
+        self._unlisten = core.store.listen(core.namespace, self._heard)
+        self._register_hooks()
         self.membership.step()
         self.roles.step()
         self.publish_states()
 
     def _heard(self, topics: Sequence[str]) -> None:
-        if topics:
+        if self.reader is not None:  # the rows of steps come over the streamer
+            side = {lane.topic for lane in self._core.side_lanes}
+            topics = [topic for topic in topics if topic in side] if topics else list(side)
+            if topics:
+                self.dispatcher.wake(topics)
+        elif topics:
             self.dispatcher.wake(topics)
         else:
             self.dispatcher.wake_all()
+
+    def _register_hooks(self) -> None:
+        """So that a pause by a process without this code tells its hooks, too. Raises StoreError."""
+        core = self._core
+        items = core.hooks.registrations()
+        if items:
+            core.store.commit([PutItems(change_id=core.ids(), namespace=core.namespace, items=items)])
 
     def _disowned(self) -> None:
         """The owner's name changed: rows in hand that have not begun belong to whoever claims them next."""
@@ -99,7 +116,7 @@ class Worker:
 
     def _not_begun(self) -> list[Work]:
         works = list(self.executor.withdraw())
-        return [*works, *(work for lane in self._core.lanes.values() for work in lane.withdraw())]
+        return [*works, *(work for lane in self._core.all_lanes for work in lane.withdraw())]
 
     def stop_taking(self) -> None:
         """Begin to drain: no claim, no handoff, and what has not begun is given back."""
@@ -119,7 +136,7 @@ class Worker:
         """No claim is under way, no row is in hand (ready, running, or waiting for the store's answer), nothing waits for its
         commit."""
         claiming = self.dispatcher.claiming or (self.reader is not None and self.reader.claiming)
-        in_hand = any(lane.open for lane in self._core.lanes.values())
+        in_hand = any(lane.open for lane in self._core.all_lanes)
         return not claiming and not in_hand and self._core.committer.idle
 
     def close(self) -> None:
@@ -138,7 +155,7 @@ class Worker:
         """Of every process (workflow, name): what it is doing."""
         up = self._core.accepting
         states: dict[tuple[str, str], ProcessState] = {}
-        for lane in self._core.lanes.values():
+        for lane in self._core.all_lanes:
             state = ProcessState.RUNNING if lane.slots else ProcessState.IDLE
             states[lane.workflow.name, lane.name] = state if up else ProcessState.SHUTDOWN
         for name, holds in self._housekeeping.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +16,10 @@ from flowdsl.model.change import Change, CommitResult
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.instance import Instance
 from flowdsl.model.item import Item
-from flowdsl.model.pending import ClaimedRow, PendingRow, TopicDepth, TopicQuota
+from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind, TopicDepth, TopicQuota
 from flowdsl.model.query import Cursor, Order, Page, RunQuery
 from flowdsl.model.record import RunRecord
+from flowdsl.model.run_state import RunState
 from flowdsl.ports.record_store import RecordStore
 
 Wake = Callable[[Sequence[str]], None]
@@ -231,13 +233,31 @@ class MemoryRecordStore(RecordStore):
                 depths[topic] = TopicDepth(len(due), oldest, len(dues) - len(due))
             return depths
 
-    def unattended(self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int) -> Sequence[RunRecord]:
+    def unattended(
+        self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int, kind: RowKind = RowKind.STEP
+    ) -> Sequence[RunRecord]:
         with self._lock:
-            t = self._open()
-            found = sorted(
-                run_id for status in set(statuses) for run_id in t.bare.get((namespace, workflow, status), ()) if run_id > after
-            )
-            return [t.runs[run_id] for run_id in found[:limit]]
+            t, wanted = self._open(), set(statuses)
+            if kind is RowKind.STEP:
+                bare = (t.bare.get((namespace, workflow, status), ()) for status in wanted)
+                found = [run_id for run_ids in bare for run_id in run_ids if run_id > after]
+            else:
+                active = (run_id for (space, name, _), run_id in t.active.items() if (space, name) == (namespace, workflow))
+                found = [run_id for run_id in active if run_id > after and self._lacks(t.runs[run_id], wanted, kind)]
+            return [t.runs[run_id] for run_id in sorted(found)[:limit]]
+
+    def _lacks(self, record: RunRecord, statuses: set[str], kind: RowKind) -> bool:
+        under_way = not record.state.stopped and record.status in statuses
+        return under_way and not self._tables.side_rows(record.run_id, kind)
+
+    def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
+        with self._lock:
+            t, before = self._open(), self._clock.now() - age
+            ended = t.ended[namespace, workflow]
+            old = itertools.takewhile(lambda run_id: ended[run_id] < before, ended)
+            gone = set(itertools.islice((run_id for run_id in old if t.runs[run_id].state in states), limit))
+            t.forget(gone)
+            return len(gone)
 
     # -- items ----------------------------------------------------------------------------------------------------------------
 

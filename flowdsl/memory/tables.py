@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 
 from flowdsl.model.history import HistoryRow
@@ -154,6 +154,8 @@ class Tables:
         self.active: dict[tuple[str, str, str], str] = {}
         self.last: dict[tuple[str, str, str], str] = {}
         self.listing: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
+        self.ended: dict[Key, dict[str, datetime]] = defaultdict(dict)
+        """When the finished runs of a (namespace, workflow) ended, the first to end first."""
         self.bare: dict[tuple[str, str, str], set[str]] = defaultdict(set)
         """Runs without a step row that may need one, by (namespace, workflow, status)."""
         self.rows: dict[str, Row] = {}
@@ -202,6 +204,29 @@ class Tables:
 
     def side_rows(self, run_id: str, kind: RowKind) -> list[Row]:
         return [self.rows[row_id] for row_id in self.side.get(run_id, ()) if self.rows[row_id].kind is kind]
+
+    def forget(self, run_ids: Collection[str]) -> None:
+        """Finished runs are gone, with everything of theirs."""
+        spaces: set[str] = set()
+        orphaned: set[tuple[str, str, str]] = set()
+        for run_id in run_ids:
+            record = self.runs.pop(run_id)
+            spaces.add(record.namespace)
+            del self.history[run_id]
+            for row_id in list(self.side.get(run_id, ())):
+                self.remove(self.rows[row_id])
+            self.ended[record.namespace, record.workflow].pop(run_id, None)
+            key = (record.namespace, record.workflow, record.foreign_id)
+            if self.last.get(key) == run_id:
+                del self.last[key]
+                orphaned.add(key)
+        for space in spaces:
+            self.listing[space] = [entry for entry in self.listing[space] if entry[1] not in run_ids]
+            for _, run_id in self.listing[space] if orphaned else ():
+                record = self.runs[run_id]
+                key = (space, record.workflow, record.foreign_id)
+                if key in orphaned:
+                    self.last[key] = run_id
 
     # -- items ----------------------------------------------------------------------------------------------------------------
 

@@ -11,9 +11,10 @@ from flowdsl.model.change import Change, CommitResult
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.instance import Instance
 from flowdsl.model.item import Item
-from flowdsl.model.pending import ClaimedRow, PendingRow, TopicDepth, TopicQuota
+from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind, TopicDepth, TopicQuota
 from flowdsl.model.query import Page, RunQuery
 from flowdsl.model.record import RunRecord
+from flowdsl.model.run_state import RunState
 
 
 class RecordStore(Protocol):
@@ -95,9 +96,16 @@ class RecordStore(Protocol):
         """What waits in each topic."""
 
     @abstractmethod
-    def unattended(self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int) -> Sequence[RunRecord]:
-        """Runs that are INITIATED or RUNNING in one of these statuses and have no step row, by run id, from the one after
-        `after`; at most `limit`. What the sweeper mends."""
+    def unattended(
+        self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int, kind: RowKind = RowKind.STEP
+    ) -> Sequence[RunRecord]:
+        """Runs that are INITIATED or RUNNING in one of these statuses and have no row of this kind (STEP or TIMEOUT), by run id,
+        from the one after `after`; at most `limit`. What the sweeper mends."""
+
+    @abstractmethod
+    def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
+        """Delete runs in these states, all of them finished ones, that ended longer than `age` ago, those that ended first
+        before others, at most `limit`: with history and rows. Returns how many."""
 
     @abstractmethod
     def item(self, namespace: str, kind: str, key: str) -> Item | None:

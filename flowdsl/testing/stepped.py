@@ -10,10 +10,11 @@ from typing import Any, Self
 
 from flowdsl.clock import Clock, seeded_ids
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.core import Core
 from flowdsl.engine.engine import Engine
 from flowdsl.engine.executor import InlineExecutor
-from flowdsl.engine.steps import AutoResume, Steps
+from flowdsl.engine.steps import Steps
 from flowdsl.engine.worker import Worker
 from flowdsl.errors import FlowError
 from flowdsl.memory.record_store import MemoryRecordStore

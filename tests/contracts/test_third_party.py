@@ -13,9 +13,10 @@ from flowdsl.model.change import Change, CommitResult
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.instance import Instance
 from flowdsl.model.item import Item
-from flowdsl.model.pending import ClaimedRow, PendingRow, TopicDepth, TopicQuota
+from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind, TopicDepth, TopicQuota
 from flowdsl.model.query import Page, RunQuery
 from flowdsl.model.record import RunRecord
+from flowdsl.model.run_state import RunState
 from flowdsl.ports.record_store import RecordStore
 from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.contracts import RecordStoreContract
@@ -77,8 +78,13 @@ class CountingStore(RecordStore):
     def depths(self, namespace: str, topics: Sequence[str]) -> Mapping[str, TopicDepth]:
         return self.inner.depths(namespace, topics)
 
-    def unattended(self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int) -> Sequence[RunRecord]:
-        return self.inner.unattended(namespace, workflow, statuses, after, limit)
+    def unattended(
+        self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int, kind: RowKind = RowKind.STEP
+    ) -> Sequence[RunRecord]:
+        return self.inner.unattended(namespace, workflow, statuses, after, limit, kind)
+
+    def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
+        return self.inner.purge(namespace, workflow, states, age, limit)
 
     def item(self, namespace: str, kind: str, key: str) -> Item | None:
         return self.inner.item(namespace, kind, key)

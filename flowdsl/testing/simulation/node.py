@@ -10,9 +10,10 @@ from typing import Any, Protocol, cast
 
 from flowdsl.clock import Clock
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.core import Core
 from flowdsl.engine.executor import InlineExecutor
-from flowdsl.engine.steps import AutoResume, Steps
+from flowdsl.engine.steps import Steps
 from flowdsl.engine.worker import Worker
 from flowdsl.errors import FlowError, StoreError
 from flowdsl.ports.event_streamer import EventStreamer

@@ -8,7 +8,7 @@ from typing import Any
 
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
-from flowdsl.engine.steps import AutoResume
+from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.model.outcome import Outcome
 from flowdsl.model.run_state import RunState
 from flowdsl.ports.record_store import RecordStore

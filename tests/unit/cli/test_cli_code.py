@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.readers import graphviz
 from tests.unit.cli.conftest import Shop
 
 UNSOUND = """
@@ -34,14 +35,36 @@ def back(run):
 def test_a_graph_is_printed_for_mermaid_or_graphviz(shop: Shop) -> None:
     assert "stateDiagram-v2\n    direction LR\n" in shop.run("graph", shop.module).stdout
     assert "direction TB\n" in shop.run("graph", f"{shop.module}:orders", "--direction", "tb").stdout
+    assert "flowchart BT\n" in shop.run("graph", shop.module, "-f", "flowchart", "-d", "BT").stdout
     assert shop.run("graph", f"{shop.module}:orders", "--format", "dot").stdout.startswith('digraph "orders" {')
+    assert "rankdir=TB" in shop.run("graph", shop.module, "-f", "dot", "-d", "TB").stdout
+
+
+def test_a_graph_is_printed_as_a_table_as_json_or_for_a_terminal(shop: Shop) -> None:
+    assert "| New *(start)* | `charge` | Paid |  |" in shop.run("graph", shop.module, "-f", "table").stdout
+    assert json.loads(shop.run("graph", shop.module, "-f", "json").stdout)["title"] == "orders"
+    assert "● New\n▼ charge\n○ Paid\n" in shop.run("graph", shop.module, "-f", "text").stdout
+    assert shop.run("graph", shop.module, "-f", "ascii").stdout.isascii()
+
+
+def test_a_graph_is_written_to_a_file_whose_name_says_what_it_is(shop: Shop) -> None:
+    graphviz()
+    begins = {"a.svg": b"<?xml", "a.png": b"\x89PNG", "a.pdf": b"%PDF", "a.dot": b"digraph", "a.mmd": b"---", "a.txt": b"orders"}
+    for name in begins:
+        assert (shop.run("graph", shop.module, "--out", f"made/here/{name}").exit_code, name) == (0, name)
+
+    folder = shop.folder / "made" / "here"
+    assert {name: (folder / name).read_bytes().startswith(begin) for name, begin in begins.items()} == dict.fromkeys(begins, True)
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("{module}:Order",), "{module}:Order is a type, not a Workflow."),
-        (("{module}", "-f", "dot", "-d", "TB"), "dot -Grankdir=TB"),
+        (("{module}", "-f", "table", "-d", "TB"), "--direction is for diagrams with arrows"),
+        (("{module}", "-f", "dot", "--notes"), "--notes is for Mermaid"),
+        (("{module}", "-f", "svg", "--theme", "dark"), "--theme is for Mermaid"),
+        (("{module}", "-o", "picture"), "'picture' does not say what to make. Give --format"),
         (("json",), "json has no workflows"),
     ],
 )

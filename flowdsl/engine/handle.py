@@ -48,6 +48,11 @@ class RunHandle(Generic[ObjectT, StatusT]):
         """The same verbs as coroutines."""
         return AioRunHandle(self)
 
+    @property
+    def workflow(self) -> Workflow[ObjectT, StatusT] | None:
+        """The run's workflow; None where its code is not at hand."""
+        return self._workflow
+
     def wait(self, status: StatusT | None = None, timeout: timedelta | None = None) -> Run[ObjectT, StatusT]:
         """Block until the run has been in `status` (None: until it has ended) and return it as it is then.
 

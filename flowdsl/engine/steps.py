@@ -13,6 +13,7 @@ from flowdsl.engine.awaiting import carry_out, carry_out_async
 from flowdsl.engine.core import Core
 from flowdsl.engine.deletion_duty import DeletionDuty
 from flowdsl.engine.duty import Duty, Opened
+from flowdsl.engine.event_duty import EventDuty
 from flowdsl.engine.hook_duty import HookDuty
 from flowdsl.engine.lane import Lane
 from flowdsl.engine.moving_duties import CallbackDuty, StepDuty, TimeoutDuty
@@ -39,6 +40,7 @@ class Steps:
             RowKind.CALLBACK: CallbackDuty(core, results, auto_resume),
             RowKind.HOOK: HookDuty(core, results),
             RowKind.DELETION: DeletionDuty(core, results),
+            RowKind.EVENT: EventDuty(core, results),
         }
 
     # -- before the body ------------------------------------------------------------------------------------------------------
@@ -61,7 +63,7 @@ class Steps:
     # -- the body -------------------------------------------------------------------------------------------------------------
 
     def run(self, work: Work) -> None:
-        duty = self._duties[work.lane.kind]
+        duty, opened = self._duties[work.lane.kind], None
         try:
             opened = duty.open(work)
             answer = work.lane.spec.fn(opened.run, *opened.more)
@@ -72,7 +74,9 @@ class Steps:
                 )
             self._check_time(work, duty)
             carry_out(duty.finish(work, opened, answer), self._core.complete)
+            _undo(opened)  # a skip stores nothing
         except BaseException as error:  # whatever a body raises is its own failure, never the worker's
+            _undo(opened)
             self._fail(work, error)
 
     async def run_async(self, work: Work) -> None:
@@ -158,6 +162,16 @@ class Steps:
 def describe(error: BaseException) -> str:
     """An error as it is stored: type and text, bounded."""
     return f"{type(error).__name__}: {error}"[:MAX_ERROR_TEXT]
+
+
+def _undo(opened: Opened | None) -> None:
+    """What the body wrote with its session is not to be stored."""
+    if opened is None:
+        return
+    try:
+        opened.run.extras.close()
+    except Exception:
+        log.exception("undoing what a failed step had written failed: the database does it when the connection ends")
 
 
 def _discard(answer: Awaitable[Any]) -> None:

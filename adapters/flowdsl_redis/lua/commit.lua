@@ -90,6 +90,13 @@ local function set_step_row(run, new)
   fill(row, run, new)
   save_row(row)
 end
+-- Nobody's any more, with a clean slate.
+local function wait_until(row, due)
+  dequeue(row)
+  disown(row)
+  row.due, row.rem, row.att, row.lap = due, nil, 0, 0
+  release(row)
+end
 local function suspend(row)
   dequeue(row)
   row.rem = math.max(0, row.due - NOW)
@@ -102,24 +109,57 @@ local function add_side_row(run, new)
   local row = {ns = run.ns, wf = run.wf, row = new.row, run = run.run, kind = new.kind}
   fill(row, run, new)
   call('SADD', key('side', run.run), new.row)
-  if new.kind == TIMEOUT and run.state == PAUSED and row.due then suspend(row) end
+  if FOLLOWS[new.kind] and run.state == PAUSED and row.due then suspend(row) end
   save_row(row)
 end
-local function turn_timeouts(change, before, after)
-  for _, row_id in ipairs(call('SMEMBERS', key('side', after.run))) do
-    local row = load_row(row_id)
-    if row and row.kind == TIMEOUT then
-      if change.new_visit or FINISHED[after.state] then
-        remove_row(row)
-      elseif after.state == PAUSED and not row.rem and row.due then
-        suspend(row)
-        save_row(row)
-      elseif before.state == PAUSED and row.rem then
-        row.due = NOW + row.rem
-        row.rem = nil
-        release(row)
-        save_row(row)
-      end
+local function side_rows(run)
+  local rows = {}
+  for _, row_id in ipairs(call('SMEMBERS', key('side', run.run))) do rows[#rows + 1] = load_row(row_id) end
+  return rows
+end
+-- Timeouts and kept callbacks follow their run: an arrival, a pause, a resume, the end.
+local function follow(row, change, before, after)
+  if row.kind == TIMEOUT and (change.new_visit or FINISHED[after.state]) then return remove_row(row) end
+  local moved = true
+  if row.kind == CALLBACK and FINISHED[after.state] and not FINISHED[before.state] then
+    wait_until(row, NOW)
+  elseif row.kind == CALLBACK and change.new_visit then
+    wait_until(row, row.rcv == after.st and NOW or nil)
+  else
+    moved = false
+  end
+  if after.state == PAUSED and not row.rem and row.due then
+    suspend(row)
+  elseif before.state == PAUSED and after.state ~= PAUSED and row.rem then
+    wait_until(row, due_at(row.rem))
+  elseif not moved then
+    return
+  end
+  save_row(row)
+end
+local function turn(change, before, after)
+  for _, row in ipairs(side_rows(after)) do
+    if FOLLOWS[row.kind] then follow(row, change, before, after) end
+  end
+end
+-- What the run, its history and its rows say of its data is gone.
+local function erase(run)
+  run.rs, run.err = nil, nil
+  local name = key('history', run.run)
+  local rows = call('LRANGE', name, 0, -1)
+  call('DEL', name)
+  for _, packed in ipairs(rows) do
+    local row = unpack_one(packed)
+    row.reason, row.error = nil, nil
+    call('RPUSH', name, pack(row))
+  end
+  for _, row in ipairs(side_rows(run)) do
+    if row.kind == CALLBACK then
+      remove_row(row)
+    else
+      call('HDEL', key('row', row.row), 'p')
+      row.err = nil
+      save_row(row)
     end
   end
 end
@@ -150,6 +190,7 @@ local function start(change)
   save_run(run)
   if change.payload then call('HSET', key('run', run.run), 'p', blob(change.payload)) end
   call('HSET', active, change.fid, run.run)
+  call('ZADD', key('unfinished', run.ns, run.wf), 0, run.run)
   call('HSET', key('last', change.ns, change.wf), change.fid, run.run)
   local created = string.format('%.0f', NOW)
   call('ZADD', key('runs', change.ns), created, run.run)
@@ -192,26 +233,53 @@ local function move(change)
   if change.payload then
     run.ct, run.sv = change.ct, change.sv
     call('HSET', key('run', run.run), 'p', blob(change.payload))
+  elseif change.erase then
+    run.ct, run.sv = nil, nil
+    call('HDEL', key('run', run.run), 'p')
   end
   run.rs, run.ac = stopping and reason or nil, stopping and actor or nil
   run.err, run.ar = change.origin.error, change.ar
   run.rqs, run.rqr, run.rqa = nil, nil, nil
+  if change.erase then erase(run) end
   save_run(run)
-  if FINISHED[state] and not FINISHED[before.state] then call('HDEL', key('active', run.ns, run.wf), run.fid) end
+  if FINISHED[before.state] then
+    file(run)
+  elseif FINISHED[state] then
+    call('HDEL', key('active', run.ns, run.wf), run.fid)
+    call('ZREM', key('unfinished', run.ns, run.wf), run.run)
+    call('ZADD', ended(run, state), string.format('%.0f', NOW), run.run)
+  end
   log(change, run, before.st, before.state, reason, actor)
   put_items(change.ns, change.items, change.drop, change.id)
   if change.settle then
     local row = load_row(change.settle)
     if row then remove_row(row) end
   end
-  turn_timeouts(change, before, run)
+  turn(change, before, run)
   local row = change.row
   if STOPPED[state] then row = nil end
   set_step_row(run, row)
   for _, side in ipairs(change.side or {}) do
-    if not (FINISHED[state] and side.kind == TIMEOUT) then add_side_row(run, side) end
+    local wanted = not side.only_in or side.only_in == state
+    if wanted and not (FINISHED[state] and side.kind == TIMEOUT) then add_side_row(run, side) end
   end
   return answer('APPLIED', {state = state, at = NOW})
+end
+
+-- A change is remembered for a while: its row may be gone when somebody who had no answer asks again.
+local function add(change)
+  local run = load_run(change.run)
+  if not run then return refused('NOT_FOUND') end
+  local mark = key('added', change.id)
+  if call('SISMEMBER', key('side', run.run), change.row.row) == 1 or call('EXISTS', mark) == 1 then return answer('ALREADY_APPLIED') end
+  if FINISHED[run.state] then return refused('FINISHED') end
+  if run.ver ~= change.ver then return LOST end
+  local problem = taken(change.ns, change.items, nil, change.id)
+  if problem then return problem end
+  put_items(change.ns, change.items, nil, change.id)
+  add_side_row(run, change.row)
+  call('SET', mark, '', 'EX', KEPT_ADDED)
+  return answer('APPLIED')
 end
 
 local function request(change)
@@ -248,6 +316,7 @@ local function of_row(change)
     release(row)
   elseif change.k == 'release' then
     row.del = math.max(0, row.del - 1)
+    if change.delay then row.due = due_at(change.delay) end
     release(row)
   elseif change.k == 'park' then
     row.due = nil
@@ -258,6 +327,10 @@ local function of_row(change)
     return answer('APPLIED')
   end
   save_row(row)
+  if change.side then
+    local run = load_run(row.run)
+    for _, side in ipairs(run and change.side or {}) do add_side_row(run, side) end
+  end
   return result
 end
 
@@ -268,7 +341,9 @@ local function put(change)
   return answer('APPLIED')
 end
 
-local HOW = {start = start, move = move, request = request, put = put, fail = of_row, release = of_row, park = of_row, drop = of_row}
+local HOW = {
+  start = start, move = move, add = add, request = request, put = put,
+  fail = of_row, release = of_row, park = of_row, drop = of_row}
 local results = {}
 for number, change in ipairs(unpack_one(ARGV[3])) do results[number] = HOW[change.k](change) end
 return {results, tell(ARGV[2])}

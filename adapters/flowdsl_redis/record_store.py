@@ -44,9 +44,9 @@ GROUP = 200
 """Changes a script call at most: Redis does nothing else meanwhile."""
 PURGED = 100
 """Runs that one script deletes at most, for the same reason."""
-WALKED = 500
+WALKED = 200
 """Runs that one script looks at, at most, in search of those that older code ended."""
-FRUITLESS = 20
+FRUITLESS = 50
 """Scripts of one purge that delete nothing, at most: the search goes on with the next."""
 BAD_DATA = (b"REFUSED", b"BAD_DATA", b"", -1, -1)
 

@@ -11,7 +11,7 @@ from flowdsl_redis.server import Server
 from flowdsl_redis.store_encoding import run_record
 
 LOOKING = "looking for missing rows"
-PAGE = 500
+PAGE = 200
 """Runs that a script looks at, at most: Redis does nothing else meanwhile."""
 
 

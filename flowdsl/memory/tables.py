@@ -91,12 +91,15 @@ class Row:
 
 
 class Queue:
-    """The unclaimed rows of one topic: those that wait for their time by due time, those that are due by priority and age."""
+    """The unclaimed rows of one topic: those that wait for their time by due time, those that are due by priority and age.
 
-    def __init__(self) -> None:
+    In: the tickets of all queues: a row that went on to another topic leaves void entries behind, and no ticket makes them valid.
+    """
+
+    def __init__(self, tickets: Iterator[int]) -> None:
         self._later: list[tuple[datetime, int, Row]] = []
         self._ready: list[tuple[int, datetime, int, Row]] = []
-        self._tickets = itertools.count()
+        self._tickets = tickets
 
     def put(self, row: Row) -> None:
         """Queue a row, or queue it anew: an earlier entry of it is void from now on."""
@@ -161,7 +164,8 @@ class Tables:
         self.rows: dict[str, Row] = {}
         self.side: dict[str, set[str]] = {}
         """Row ids of a run's side rows."""
-        self.queues: dict[Key, Queue] = defaultdict(Queue)
+        tickets = itertools.count()
+        self.queues: dict[Key, Queue] = defaultdict(lambda: Queue(tickets))
         self.owned: dict[Key, dict[str, Row]] = defaultdict(dict)
         self.items: dict[Key, dict[str, Item]] = defaultdict(dict)
         self.item_heaps: dict[Key, list[tuple[datetime, str]]] = defaultdict(list)

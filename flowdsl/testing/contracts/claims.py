@@ -43,6 +43,15 @@ class ClaimRules:
         topics = [claimed.row.topic for claimed in world.store.claim(NAMESPACE, world.owner(), quotas)]
         assert sorted(topics) == [CREATED, CREATED, "orders/paid"]
 
+    def test_a_row_of_a_run_that_moved_on_is_in_its_new_topic_alone(self, world: World) -> None:
+        records = [world.started() for _ in range(2)]
+        owner = world.owner()
+        for record in records:
+            world.commit(world.move(record, "paid"))
+        assert world.claim(owner) == []
+        assert world.store.depths(NAMESPACE, [CREATED])[CREATED].due == 0
+        assert len(world.claim(owner, "orders/paid")) == 2
+
     def test_a_claim_of_nothing_gets_nothing(self, world: World) -> None:
         world.started()
         owner = world.owner()

@@ -12,9 +12,11 @@ from typing import Any, Protocol, Self, TypedDict, TypeVar, Unpack
 
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.aio_bulk import AioBulk
+from flowdsl.engine.aio_schedules import AioSchedules
 from flowdsl.engine.bulk import Bulk
 from flowdsl.engine.dead_letters import AioDeadLetters, DeadLetters
 from flowdsl.engine.handle import AioRunHandle, RunHandle
+from flowdsl.engine.schedules import Schedules
 from flowdsl.engine.starter import TriggerOptions
 from flowdsl.model.bulk import AuditEntry
 from flowdsl.model.callback_result import CallbackResult
@@ -29,6 +31,7 @@ class BlockingEngine(Protocol):
 
     works: bool
     dead_letters: DeadLetters
+    schedules: Schedules
 
     @property
     def trigger(self) -> Any: ...
@@ -56,6 +59,7 @@ class AioEngine:
     def __init__(self, engine: BlockingEngine) -> None:
         self._engine = engine
         self.dead_letters = AioDeadLetters(engine.dead_letters)
+        self.schedules = AioSchedules(engine.schedules)
 
     @property
     def bulk(self) -> AioBulk:

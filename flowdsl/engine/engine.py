@@ -32,6 +32,7 @@ from flowdsl.engine.metrics import Metrics, ProcessState
 from flowdsl.engine.publisher import Publisher
 from flowdsl.engine.role_keeper import DEFAULT_LEASE
 from flowdsl.engine.runtime import Runtime
+from flowdsl.engine.schedules import Schedules
 from flowdsl.engine.starter import Started, Starter, TriggerOptions
 from flowdsl.engine.worker import Worker
 from flowdsl.errors import ConfigurationError, EngineClosedError, EngineForkedError, RunNotFoundError, StoreError
@@ -120,6 +121,8 @@ class Engine:
         self._closed, self._clean = False, True
         self.dead_letters = DeadLetters(self._the_core, {})
         """What was given up: list, get, replay, drop."""
+        self.schedules = Schedules(self._the_core)
+        """What starts runs by the calendar: list, make, pause, resume, trigger, preview, delete."""
         self.aio = AioEngine(self)
         """The same verbs as coroutines."""
         self.bulk = Bulk(self._the_core)

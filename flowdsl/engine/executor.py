@@ -7,7 +7,7 @@ import logging
 import threading
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
@@ -48,6 +48,10 @@ class Executor(Protocol):
     @abstractmethod
     def complete(self, waiting: Awaitable[Any]) -> Any:
         """Wait for what a user's `async def` answers, on the loop where such bodies run. Not to be called on that loop."""
+
+    @abstractmethod
+    def spawn(self, call: Callable[[], None]) -> None:
+        """Make a call that may take its time, where nothing else waits for it."""
 
     @abstractmethod
     def stop(self) -> None:
@@ -92,6 +96,9 @@ class InlineExecutor:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
         return self._loop.run_until_complete(_result_of(waiting))
+
+    def spawn(self, call: Callable[[], None]) -> None:
+        call()
 
     def withdraw(self) -> Sequence[Work]:
         works, self._ready = list(self._ready), deque()
@@ -208,6 +215,9 @@ class ThreadExecutor:
 
     def complete(self, waiting: Awaitable[Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(_result_of(waiting), self._event_loop()).result()
+
+    def spawn(self, call: Callable[[], None]) -> None:
+        threading.Thread(target=call, name=f"{self._name}-call", daemon=True).start()
 
     def overdue(self) -> Sequence[Work]:
         now = self._clock.monotonic()

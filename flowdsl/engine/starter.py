@@ -84,23 +84,40 @@ class Starter:
     ) -> Started:
         """Start one run. In: `leftover`, what is stored beside the object. Raises WorkflowInProgressError, PayloadError,
         BadDataError, StoreError."""
-        core = self._core
-        change = self._change(workflow, foreign_id, obj, options, handoff=True, leftover=leftover)
-        answer: Future[CommitResult] = Future()
-        self._submit(change, answer)
-        core.committer.flush(answer.done)
-        if core.committer.waiting:
-            core.commit_soon()
-        started = self._read(change, answer.result(), options.get("idempotency_key"))
+        change = self.prepare(workflow, foreign_id, obj, options, leftover)
+        result = self.commit(change)
+        started = self._read(change, result, options.get("idempotency_key"))
         if started is None:
             raise WorkflowInProgressError(
                 f"{workflow.name} {foreign_id!r} has an unfinished run.",
-                run_id=answer.result().run_id,
+                run_id=result.run_id,
                 workflow=workflow.name,
                 foreign_id=foreign_id,
                 remedy="Wait for it to end, or cancel it.",
             )
         return started
+
+    def prepare(
+        self,
+        workflow: Workflow[Any, Any],
+        foreign_id: str,
+        obj: object,
+        options: TriggerOptions[Any],
+        leftover: Leftover | None = None,
+    ) -> StartRun:
+        """The change that starts one run. It may hold a place in this instance: it has to be committed, or its row be given to
+        `core.not_committed`."""
+        return self._change(workflow, foreign_id, obj, options, handoff=True, leftover=leftover)
+
+    def commit(self, change: StartRun) -> CommitResult:
+        """Start one run and wait for the answer. Raises StoreError."""
+        core = self._core
+        answer: Future[CommitResult] = Future()
+        self._submit(change, answer)
+        core.committer.flush(answer.done)
+        if core.committer.waiting:
+            core.commit_soon()
+        return answer.result()
 
     def start_many(
         self,

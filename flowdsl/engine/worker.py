@@ -18,6 +18,8 @@ from flowdsl.engine.metrics import ProcessState
 from flowdsl.engine.process import Process
 from flowdsl.engine.purger import Purger
 from flowdsl.engine.role_keeper import DEFAULT_LEASE, RoleKeeper
+from flowdsl.engine.scheduler import Scheduler
+from flowdsl.engine.slot import SCHEDULER
 from flowdsl.engine.steps import Steps
 from flowdsl.engine.stream_reader import StreamReader
 from flowdsl.engine.sweeper import Sweeper
@@ -56,7 +58,8 @@ class Worker:
         self.reader = StreamReader(core, intake, streamer) if streamer is not None else None
         self.membership = Membership(core, beat=beat, lapse=lapse, changed=self._disowned)
         names = {name: role(core.namespace, "", name) for name in (SWEEPER, AUTO_RESUMER, PURGER)}
-        self.roles = RoleKeeper(core, roles, list(names.values()), lease)
+        self.scheduler = Scheduler(core, lambda held: self.roles.holds(held), self.executor.spawn)
+        self.roles = RoleKeeper(core, roles, [*names.values(), *self.scheduler.roles.values()], lease)
         self._housekeeping: dict[str, Callable[[], bool]] = {
             name: partial(self.roles.holds, held) for name, held in names.items()
         }
@@ -68,7 +71,7 @@ class Worker:
     @property
     def slow_processes(self) -> Sequence[Process]:
         """What one housekeeping thread can step in turn: none of them is waited for."""
-        return (self._core.delayed, self.sweeper, self.auto_resumer, self.purger)
+        return (self._core.delayed, self.scheduler, self.sweeper, self.auto_resumer, self.purger)
 
     @property
     def vital_processes(self) -> Sequence[Process]:
@@ -161,6 +164,9 @@ class Worker:
         for name, holds in self._housekeeping.items():
             state = ProcessState.RUNNING if holds() else ProcessState.IDLE
             states["", name] = state if up else ProcessState.SHUTDOWN
+        for workflow, held in self.scheduler.roles.items():
+            state = ProcessState.RUNNING if self.roles.holds(held) else ProcessState.IDLE
+            states[workflow, SCHEDULER] = state if up else ProcessState.SHUTDOWN
         return states
 
     def publish_states(self) -> None:

@@ -61,6 +61,10 @@ class PayloadError(FlowError):
     """Bytes could not be turned into an object, or an object into bytes."""
 
 
+class NewerSchemaError(PayloadError):
+    """A stored object has a schema version that this code does not know yet."""
+
+
 class PayloadTooLargeError(PayloadError):
     """An object is larger than the payload limit."""
 
@@ -208,3 +212,10 @@ class BadDataError(FlowError):
 
 class UnknownStatusError(FlowError):
     """A stored status is not one of this code's; a newer version may know it."""
+
+
+def no_sessions(store: str) -> ConfigurationError:
+    """A store was asked for the user's own transaction and has none."""
+    return ConfigurationError(
+        f"{store} has no sessions: nothing of yours can be written in its transactions.", remedy="Use an SQL store."
+    )

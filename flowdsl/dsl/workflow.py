@@ -12,8 +12,11 @@ from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar, Unpack
 
 from flowdsl.dsl.codec import ObjectCodec
+from flowdsl.dsl.connector import ConnectorDecorator, Connectors, ConnectorSpec
+from flowdsl.dsl.connector_options import ConnectorOptions
 from flowdsl.dsl.declaring import duration, function_fields, label_of, way
 from flowdsl.dsl.decorators import CallbackDecorator, DueAt, HookDecorator, StepDecorator
+from flowdsl.dsl.lint import lint
 from flowdsl.dsl.payload import PayloadReader
 from flowdsl.dsl.registry import Registry
 from flowdsl.dsl.retention import Retention
@@ -22,18 +25,21 @@ from flowdsl.dsl.schedule import ScheduleDecorator, ScheduleOptions, declared_ru
 from flowdsl.dsl.signature import payload_type as annotated_payload
 from flowdsl.dsl.spec import CallbackSpec, DeletionSpec, HookEvent, HookSpec, OnEarly, Place, StepSpec, TimeoutSpec
 from flowdsl.dsl.statuses import Statuses
+from flowdsl.dsl.upcasting import Upcast, Upcaster, Upcasters
 from flowdsl.errors import DefinitionError, WorkflowDefinitionError
 from flowdsl.graph.build import FlowGraph
 from flowdsl.graph.finding import Finding
 from flowdsl.graph.validate import validate
 from flowdsl.naming import callback_topic, hook_topic, timeout_topic
 from flowdsl.options import SIDE_OPTIONS, SideOptions, StepOptions, check_options, resolve, resolve_side
+from flowdsl.ports.connector_source import ConnectorSource
 
 ObjectT = TypeVar("ObjectT")
 StatusT = TypeVar("StatusT", bound=Enum)
 EnumT = TypeVar("EnumT", bound=Enum)
 SpecT = TypeVar("SpecT")
 KeyT = TypeVar("KeyT")
+UpcastT = TypeVar("UpcastT", bound=Upcast)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,8 @@ class Workflow(Generic[ObjectT, StatusT]):
     In: `name`, under which runs are stored; `object_type`, what a run carries (dataclass, msgspec Struct, attrs, TypedDict,
     pydantic model, dict); `status_type`, an Enum with str or int values; `defaults`, options of every step that does not say
     otherwise;
-    `allow_cycles`; `retired`, statuses that no step mentions any more but old runs may still be in; how long finished runs are
+    `allow_cycles`; `retired`, statuses that no step mentions any more but old runs may still be in; `schema_version` of the
+    stored object, see `upcast`; how long finished runs are
     kept with their history, by how they ended (None: for ever): `keep_completed`, `keep_cancelled`, and `keep_deleted` for those
     whose data was deleted.
     Raises DefinitionError for what can be refused at once; the rest is found by `check` and `definition`, all of it together.
@@ -78,6 +85,7 @@ class Workflow(Generic[ObjectT, StatusT]):
         defaults: StepOptions | None = None,
         allow_cycles: bool = False,
         retired: Sequence[StatusT] = (),
+        schema_version: int = 1,
         keep_completed: timedelta | None = None,
         keep_cancelled: timedelta | None = None,
         keep_deleted: timedelta | None = None,
@@ -92,7 +100,7 @@ class Workflow(Generic[ObjectT, StatusT]):
         self._defaults: StepOptions = defaults or {}
         check_options(self._defaults, str(here))
         self._statuses = Statuses(status_type, name)
-        self.codec: ObjectCodec[ObjectT] = ObjectCodec(object_type, str(here))
+        self.codec: ObjectCodec[ObjectT] = ObjectCodec(object_type, str(here), upcasters=Upcasters(schema_version, str(here)))
         self._allow_cycles = allow_cycles
         for option, kept in (
             ("keep_completed", keep_completed),
@@ -103,6 +111,7 @@ class Workflow(Generic[ObjectT, StatusT]):
         self.retention = Retention(keep_completed, keep_cancelled, keep_deleted)
         self._retired = frozenset(self._statuses.key(member) for member in retired)
         self._registry = Registry(status_type, object_type)
+        self._connectors = Connectors(name)
         self._definition: Definition | None = None
 
     # -- declaring ------------------------------------------------------------------------------------------------------------
@@ -297,6 +306,44 @@ class Workflow(Generic[ObjectT, StatusT]):
         self._definition = None
         return fn
 
+    def connector(
+        self,
+        name: str,
+        *,
+        source: ConnectorSource | None = None,
+        event_type: Any = None,
+        schema: Mapping[str, Any] | None = None,
+        **options: Unpack[ConnectorOptions],
+    ) -> ConnectorDecorator:
+        """The function is called with an engine and each event of a stream that is not ours.
+
+        In: the name, under which its place in the stream is kept; where events come from (left out: `Engine(sources=...)` says);
+        the type of their bodies (left out: that of an `event: Incoming[T]` annotation, else the bytes as they are); a JSON Schema
+        of them. Options: see ConnectorOptions. An event is acknowledged when the function has returned; what the function starts
+        through the engine it is given is started once, however often the event comes. Raises DefinitionError.
+        """
+        return self._connectors.declare(name, source, event_type, schema, options, self._defaults, _caller())
+
+    def upcast(self, *, from_version: int) -> Callable[[UpcastT], UpcastT]:
+        """The function brings an object that was stored with schema version `from_version` to the next: JSON object to JSON
+        object, before it is decoded. Upcasters are chained up to the workflow's `schema_version`, and the object is stored in
+        that version with the next change of its run. Raises DefinitionError."""
+        here = _caller()
+
+        def declare(fn: UpcastT) -> UpcastT:
+            fields = function_fields(fn, "upcaster", here)
+            if fields["is_async"]:
+                raise DefinitionError(
+                    f"upcaster {fields['name']} is `async def`; objects are read where nobody can wait.",
+                    place=str(fields["place"]),
+                    remedy="Use `def`.",
+                )
+            self.codec.upcasters.add(from_version, Upcaster(fn, fields["name"], fields["module"], str(fields["place"])))
+            self._definition = None
+            return fn
+
+        return declare
+
     # -- asking ---------------------------------------------------------------------------------------------------------------
 
     def key(self, member: StatusT) -> str:
@@ -318,6 +365,11 @@ class Workflow(Generic[ObjectT, StatusT]):
         return self._registry
 
     @property
+    def connectors(self) -> Mapping[str, ConnectorSpec]:
+        """The declared connectors by name."""
+        return MappingProxyType(self._connectors.declared)
+
+    @property
     def graph(self) -> FlowGraph:
         """The graph of what is declared, sound or not."""
         return FlowGraph(self.name, self._registry.edges(), {self._statuses.key(m): m.name for m in self._statuses.all()})
@@ -325,6 +377,7 @@ class Workflow(Generic[ObjectT, StatusT]):
     def check(self) -> Sequence[Finding]:
         """Everything that is wrong with the declaration, all at once; empty when it is sound."""
         found = [*self._registry.findings(), *start_findings(self._registry.schedules, self.graph)]
+        found += self.codec.upcasters.findings(str(self.place))
         found += validate(
             self.graph,
             [(spec.from_key, spec.name, str(spec.place)) for spec in self._registry.steps],
@@ -335,6 +388,11 @@ class Workflow(Generic[ObjectT, StatusT]):
             allow_cycles=self._allow_cycles,
         )
         return found
+
+    def lint(self) -> Sequence[Finding]:
+        """What may be wrong although the workflow can work. A comment `# flowdsl: ignore[code]` in the head of a function, or on
+        the line itself, silences a warning there."""
+        return lint(self.graph, self._registry, self.place, self.status_type)
 
     def definition(self) -> Definition:
         """The sound definition. Raises WorkflowDefinitionError with every finding."""

@@ -18,7 +18,7 @@ from flowdsl.engine.dead_letters import AioDeadLetters, DeadLetters
 from flowdsl.engine.handle import AioRunHandle, RunHandle
 from flowdsl.engine.schedules import Schedules
 from flowdsl.engine.starter import TriggerOptions
-from flowdsl.model.bulk import AuditEntry
+from flowdsl.model.bulk import OperationEntry
 from flowdsl.model.callback_result import CallbackResult
 from flowdsl.model.query import Page
 
@@ -30,8 +30,6 @@ class BlockingEngine(Protocol):
     """What is forwarded to."""
 
     works: bool
-    dead_letters: DeadLetters
-    schedules: Schedules
 
     @property
     def trigger(self) -> Any: ...
@@ -49,6 +47,10 @@ class BlockingEngine(Protocol):
     def audit(self) -> Any: ...
     @property
     def bulk(self) -> Bulk: ...
+    @property
+    def dead_letters(self) -> DeadLetters: ...
+    @property
+    def schedules(self) -> Schedules: ...
     def _start(self, loop: Any) -> None: ...
     def _stop(self, drain: timedelta | None) -> bool: ...
 
@@ -122,8 +124,8 @@ class AioEngine:
         page: Page = await asyncio.to_thread(partial(self._engine.runs, workflow, **filters))
         return page
 
-    async def audit(self, **options: Any) -> Sequence[AuditEntry]:
-        found: Sequence[AuditEntry] = await asyncio.to_thread(partial(self._engine.audit, **options))
+    async def audit(self, **options: Any) -> Sequence[OperationEntry]:
+        found: Sequence[OperationEntry] = await asyncio.to_thread(partial(self._engine.audit, **options))
         return found
 
 

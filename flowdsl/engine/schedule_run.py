@@ -40,7 +40,7 @@ def make_object(core: Core, workflow: Workflow[Any, Any], schedule: Schedule, mo
     """The object for a moment; None: the schedule's function wants no run. Raises what the function raises, ScheduleError where
     this code has no such function, and PayloadError."""
     if schedule.origin is ScheduleOrigin.RUNTIME:
-        payload = None if schedule.object is None else Payload(schedule.object.encode())
+        payload = None if schedule.object is None else Payload(schedule.object.encode(), schema_version=schedule.object_version)
         return Made(*workflow.codec.decode(payload))
     spec = declared(workflow).get(schedule.name)
     if spec is None:
@@ -57,7 +57,8 @@ def make_object(core: Core, workflow: Workflow[Any, Any], schedule: Schedule, mo
 def prepare_run(
     starter: Starter, workflow: Workflow[Any, Any], schedule: Schedule, made: Made, moment: datetime, actor: str, slot: bool
 ) -> StartRun:
-    """The change that starts the run; see `Starter.prepare`. In: whether the moment is a slot, or somebody starts it by hand.
+    """The change that starts the run. It may hold a place in this instance: it has to be committed, or its row be given to
+    `core.not_committed`. In: whether the moment is a slot, or somebody starts it by hand.
     Raises PayloadError and whatever else a trigger raises."""
     rule = schedule.rule
     metadata = {NAME: schedule.name}
@@ -68,5 +69,5 @@ def prepare_run(
         options["start_status"] = workflow.member(rule.start_status)
     if made.object is None and not workflow.codec.allows_none:
         raise PayloadError(f"schedule {schedule.name!r} of {workflow.name} has no object.", remedy="Make it anew with one.")
-    change = starter.prepare(workflow, rule.foreign_id_at(moment), made.object, options, made.leftover)
+    change = starter.change(workflow, rule.foreign_id_at(moment), made.object, options, handoff=True, leftover=made.leftover)
     return replace(change, origin=Origin(change.origin.cause, schedule.name, change.origin.actor))

@@ -33,6 +33,7 @@ from flowdsl.errors import (
 )
 from flowdsl.model.change import Refusal
 from flowdsl.model.limits import unfit_note
+from flowdsl.model.record import Payload
 from flowdsl.model.schedule import Event, JournalEntry, Note, Schedule, ScheduleOrigin, ScheduleRule, timetable_of
 
 ObjectT = TypeVar("ObjectT")
@@ -112,7 +113,7 @@ class Schedules:
         core, book, code = self._core(), ScheduleBook(self._core()), self._workflow(workflow)
         status, by = self._start_status(code, start_status), _checked(actor or default_actor())
         rule = schedule_rule(code.name, name, spec, foreign_id if foreign_id is not None else name, status, options)
-        text = self._object_text(code, obj)
+        payload = self._payload(code, obj)
         if name in declared(code):
             raise _exists(code.name, name, "It is in the code: change it there.")
         for _ in range(TRIES):
@@ -122,7 +123,7 @@ class Schedules:
                     raise _exists(code.name, name, "It is in other code of this workflow: change it there.")
                 if not replace:
                     raise _exists(code.name, name, "Ask to replace it, or give another name.")
-            after = _made(kept, code.name, name, rule, text, Note(by, now), core.ids)
+            after = _made(kept, code.name, name, rule, payload, Note(by, now), core.ids)
             if after.slot is None:
                 raise TimetableError(f"{spec!r} has no time left to come.", remedy="Give years that are not over.")
             event = Event.CREATED if kept is None or kept.schedule.removed is not None else Event.CHANGED
@@ -242,9 +243,9 @@ class Schedules:
             )
         return key
 
-    def _object_text(self, workflow: Workflow[Any, Any], obj: object) -> str | None:
+    def _payload(self, workflow: Workflow[Any, Any], obj: object) -> Payload | None:
         if obj is not None:
-            return workflow.codec.encode(obj).data.decode()
+            return workflow.codec.encode(obj)
         if not workflow.codec.allows_none:
             raise PayloadError(
                 f"a run of {workflow.name} needs an object of type {workflow.object_type!r}, not None.", remedy="Pass obj=."
@@ -253,10 +254,11 @@ class Schedules:
 
 
 def _made(
-    kept: Kept | None, workflow: str, name: str, rule: ScheduleRule, text: str | None, note: Note, ids: IdSource
+    kept: Kept | None, workflow: str, name: str, rule: ScheduleRule, payload: Payload | None, note: Note, ids: IdSource
 ) -> Schedule:
     """A schedule of somebody's, new or in the place of one of that name. Only with other times does it begin anew."""
     timetable = timetable_of(workflow, name, rule)
+    text, version = (None, 1) if payload is None else (payload.data.decode(), payload.schema_version)
     if kept is None:
         return Schedule(
             workflow=workflow,
@@ -266,12 +268,13 @@ def _made(
             origin=ScheduleOrigin.RUNTIME,
             rule=rule,
             object=text,
+            object_version=version,
             created=note,
             changed=note,
             slot=timetable.after(note.at),
         )
     old = kept.schedule
-    after = structs.replace(old, origin=ScheduleOrigin.RUNTIME, rule=rule, object=text, changed=note)
+    after = structs.replace(old, origin=ScheduleOrigin.RUNTIME, rule=rule, object=text, object_version=version, changed=note)
     if old.removed is not None:
         after = structs.replace(after, created=note, removed=None, paused=None)
     elif old.timetable.fingerprint == timetable.fingerprint:

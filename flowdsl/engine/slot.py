@@ -16,7 +16,7 @@ from flowdsl.engine.schedule_book import Kept, ScheduleBook, read
 from flowdsl.engine.schedule_run import declared, make_object, prepare_run
 from flowdsl.engine.starter import Starter
 from flowdsl.engine.steps import describe
-from flowdsl.errors import BadDataError, PayloadError, StoreError, TimetableError
+from flowdsl.errors import BadDataError, NewerSchemaError, PayloadError, StoreError, TimetableError
 from flowdsl.model.change import Refusal, StartRun
 from flowdsl.model.firing import Firing, firing_of
 from flowdsl.model.item import Item
@@ -83,6 +83,9 @@ class Slots:
             change = None if made is None else prepare_run(self._starter, workflow, schedule, made, slot, SCHEDULER, slot=True)
         except StoreError:
             raise
+        except NewerSchemaError as error:
+            log.info("a slot of schedule %s/%s is left to newer code: %s", workflow.name, schedule.name, error)
+            return False
         except BaseException as error:  # whatever a function of the user's raises is its own failure
             return self._failed(workflow, kept, firing, error)
         if change is None:

@@ -39,6 +39,8 @@ class TriggerOptions(TypedDict, Generic[StatusT], total=False):
     parent_run_id: str | None
     priority: int
     """Higher is worked on first."""
+    session: Any
+    """Your own SQLAlchemy session on the store's database: the run is started when that commits, or not at all."""
     actor: str | None
     """Who starts it, for the history; left out: the user of this process."""
 
@@ -84,8 +86,10 @@ class Starter:
     ) -> Started:
         """Start one run. In: `leftover`, what is stored beside the object. Raises WorkflowInProgressError, PayloadError,
         BadDataError, StoreError."""
-        change = self.prepare(workflow, foreign_id, obj, options, leftover)
-        result = self.commit(change)
+        core = self._core
+        session = options.get("session")
+        change = self.change(workflow, foreign_id, obj, options, handoff=session is None, leftover=leftover)
+        result = self.commit(change) if session is None else core.store.join(session, [core.committer.prepare(change)])[0]
         started = self._read(change, result, options.get("idempotency_key"))
         if started is None:
             raise WorkflowInProgressError(
@@ -96,18 +100,6 @@ class Starter:
                 remedy="Wait for it to end, or cancel it.",
             )
         return started
-
-    def prepare(
-        self,
-        workflow: Workflow[Any, Any],
-        foreign_id: str,
-        obj: object,
-        options: TriggerOptions[Any],
-        leftover: Leftover | None = None,
-    ) -> StartRun:
-        """The change that starts one run. It may hold a place in this instance: it has to be committed, or its row be given to
-        `core.not_committed`."""
-        return self._change(workflow, foreign_id, obj, options, handoff=True, leftover=leftover)
 
     def commit(self, change: StartRun) -> CommitResult:
         """Start one run and wait for the answer. Raises StoreError."""
@@ -126,10 +118,10 @@ class Starter:
         key: Callable[[str], str] | None,
         options: TriggerOptions[Any],
     ) -> list[Started]:
-        """Start many; an entry whose foreign id has an unfinished run answers with that run. Everything is encoded before
-        anything is stored."""
+        """Start many, without a session of the caller's; an entry whose foreign id has an unfinished run answers with that run.
+        Everything is encoded before anything is stored."""
         changes = [
-            self._change(
+            self.change(
                 workflow,
                 foreign_id,
                 obj,
@@ -172,7 +164,7 @@ class Starter:
 
         core.committer.submit(change, done, failed)
 
-    def _change(
+    def change(
         self,
         workflow: Workflow[Any, Any],
         foreign_id: str,

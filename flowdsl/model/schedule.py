@@ -89,6 +89,8 @@ class Schedule(Struct, frozen=True, kw_only=True):
     rule: ScheduleRule
     object: str | None = None
     """The object of its runs as JSON, for one that was made at run time. Code has a function for it."""
+    object_version: int = 1
+    """The object's schema version."""
     created: Note
     changed: Note
     """When a person or a deployment changed it last."""

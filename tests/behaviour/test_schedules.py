@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
-from flowdsl.errors import StoreUnavailableError
-from flowdsl.model.change import StartRun
 from flowdsl.model.query import Order as ListOrder
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
-from flowdsl.model.schedule import Event, IfRunning, Misfire, Schedule
-from flowdsl.testing.stepped import SteppedEngine
-from tests.behaviour.world import HOUR, MINUTE, SECOND, Doctored, Status, Thing, World, sample
+from tests.behaviour.world import MINUTE, Status, Thing, World
 
 START = datetime(2030, 1, 7, 9, tzinfo=UTC)  # a Monday; the clock of every world begins here
 DAY = timedelta(days=1)

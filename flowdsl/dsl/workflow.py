@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import timedelta
 from enum import Enum
 from functools import partial
@@ -12,8 +12,10 @@ from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar, Unpack
 
 from flowdsl.dsl.codec import ObjectCodec
-from flowdsl.dsl.declaring import duration, function_fields, label_of, way
+from flowdsl.dsl.declaring import duration, function_fields, label_of, refuse_async, way
 from flowdsl.dsl.decorators import CallbackDecorator, DueAt, HookDecorator, StepDecorator
+from flowdsl.dsl.definition import Definition
+from flowdsl.dsl.migration import Migrations, MigrationSpec, Rewrite
 from flowdsl.dsl.payload import PayloadReader
 from flowdsl.dsl.registry import Registry
 from flowdsl.dsl.retention import Retention
@@ -35,27 +37,7 @@ EnumT = TypeVar("EnumT", bound=Enum)
 SpecT = TypeVar("SpecT")
 KeyT = TypeVar("KeyT")
 UpcastT = TypeVar("UpcastT", bound=Upcast)
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """A workflow that was found to be sound."""
-
-    name: str
-    steps: Mapping[str, StepSpec]
-    """By the stored text of the status they consume, in order of declaration."""
-    start: str
-    """Where a run begins unless told otherwise: the first starting status in order of declaration."""
-    starts: tuple[str, ...]
-    statuses: frozenset[str]
-    terminal: frozenset[str]
-    graph: FlowGraph
-    timeouts: Mapping[str, tuple[TimeoutSpec, ...]]
-    """By the stored text of the status that they leave."""
-    callbacks: Mapping[str, tuple[CallbackSpec, ...]]
-    """The same."""
-    hooks: Mapping[HookEvent, tuple[HookSpec, ...]]
-    deletion: DeletionSpec | None
+RewriteT = TypeVar("RewriteT", bound=Rewrite)
 
 
 class Workflow(Generic[ObjectT, StatusT]):
@@ -106,6 +88,7 @@ class Workflow(Generic[ObjectT, StatusT]):
         self.retention = Retention(keep_completed, keep_cancelled, keep_deleted)
         self._retired = frozenset(self._statuses.key(member) for member in retired)
         self._registry = Registry(status_type)
+        self._migrations = Migrations()
         self._definition: Definition | None = None
 
     # -- declaring ------------------------------------------------------------------------------------------------------------
@@ -275,6 +258,38 @@ class Workflow(Generic[ObjectT, StatusT]):
         self._definition = None
         return fn
 
+    def migrate(self, *, from_: StatusT | str, to: StatusT) -> Callable[[RewriteT], RewriteT]:
+        """Runs that are in status `from_`, a stored text that the code has no more, go to `to`. As a decorator its function may
+        rewrite the object: it is given the JSON object in the present schema version and changes it in place, or answers another.
+
+        Unfinished runs go as soon as a process with this code works (paused ones stay paused), or by `flowdsl migrate`; their
+        idempotency keys stay. Raises DefinitionError.
+        """
+        here = _caller()
+        from_key = self._statuses.key(from_) if isinstance(from_, self.status_type) else from_
+        if not isinstance(from_key, str) or not from_key:
+            raise DefinitionError(
+                f"from_={from_!r} is neither a status nor the text of one.",
+                place=str(here),
+                remedy="Give the text as it is stored.",
+            )
+        to_key = way(self._statuses, self.name, to, to, here).from_key
+        bare = MigrationSpec(
+            from_key=from_key, to_key=to_key, fn=None, name=f"{from_key} -> {to_key}", module="", place=here, doc=""
+        )
+        self._migrations.add(bare)
+        self._definition = None
+
+        def declare(fn: RewriteT) -> RewriteT:
+            fields = function_fields(fn, "migration", here)
+            refuse_async(fields, "migration")
+            spec = replace(bare, fn=fn, **{name: fields[name] for name in ("name", "module", "place", "doc")})
+            self._migrations.replace(bare, spec)
+            self._definition = None
+            return fn
+
+        return declare
+
     def upcast(self, *, from_version: int) -> Callable[[UpcastT], UpcastT]:
         """The function brings an object that was stored with schema version `from_version` to the next: JSON object to JSON
         object, before it is decoded. Upcasters are chained up to the workflow's `schema_version`, and the object is stored in
@@ -283,12 +298,7 @@ class Workflow(Generic[ObjectT, StatusT]):
 
         def declare(fn: UpcastT) -> UpcastT:
             fields = function_fields(fn, "upcaster", here)
-            if fields["is_async"]:
-                raise DefinitionError(
-                    f"upcaster {fields['name']} is `async def`; objects are read where nobody can wait.",
-                    place=str(fields["place"]),
-                    remedy="Use `def`.",
-                )
+            refuse_async(fields, "upcaster")
             self.codec.upcasters.add(from_version, Upcaster(fn, fields["name"], fields["module"], str(fields["place"])))
             self._definition = None
             return fn
@@ -318,19 +328,22 @@ class Workflow(Generic[ObjectT, StatusT]):
     @property
     def graph(self) -> FlowGraph:
         """The graph of what is declared, sound or not."""
-        return FlowGraph(self.name, self._registry.edges(), {self._statuses.key(m): m.name for m in self._statuses.all()})
+        edges = [*self._registry.edges(), *self._migrations.edges()]
+        return FlowGraph(self.name, edges, {self._statuses.key(m): m.name for m in self._statuses.all()})
 
     def check(self) -> Sequence[Finding]:
         """Everything that is wrong with the declaration, all at once; empty when it is sound."""
         found = self._registry.findings()
         found += self.codec.upcasters.findings(str(self.place))
+        graph, movers = self.graph.living, self._registry.movers
+        found += self._migrations.findings(graph.nodes, {spec.from_key for spec in movers})
         found += validate(
-            self.graph,
+            graph,
             [(spec.from_key, spec.name, str(spec.place)) for spec in self._registry.steps],
-            [(spec.from_key, spec.name, str(spec.place)) for spec in self._registry.movers],
+            [(spec.from_key, spec.name, str(spec.place)) for spec in movers],
             place=str(self.place),
             statuses=[self._statuses.key(member) for member in self._statuses.all()],
-            retired=self._retired,
+            retired=self._retired | {spec.from_key for spec in self._migrations.specs},
             allow_cycles=self._allow_cycles,
         )
         return found
@@ -347,13 +360,14 @@ class Workflow(Generic[ObjectT, StatusT]):
                 self.steps,
                 graph.starts[0],
                 graph.starts,
-                frozenset(graph.nodes),
+                frozenset(graph.living.nodes),
                 frozenset(graph.terminal),
                 graph,
                 _by(self._registry.timeouts, lambda spec: spec.from_key),
                 _by(self._registry.callbacks, lambda spec: spec.from_key),
                 _by(self._registry.hooks, lambda spec: spec.event),
                 self._registry.deletion,
+                MappingProxyType({spec.from_key: spec for spec in self._migrations.specs}),
             )
         return self._definition
 

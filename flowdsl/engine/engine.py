@@ -29,6 +29,7 @@ from flowdsl.engine.handle import RunHandle
 from flowdsl.engine.loop_guard import refuse_on_loop
 from flowdsl.engine.membership import DEFAULT_BEAT, DEFAULT_LAPSE
 from flowdsl.engine.metrics import Metrics, ProcessState
+from flowdsl.engine.migrations import Migrations
 from flowdsl.engine.publisher import Publisher
 from flowdsl.engine.role_keeper import DEFAULT_LEASE
 from flowdsl.engine.runtime import Runtime
@@ -124,6 +125,7 @@ class Engine:
         """The same verbs as coroutines."""
         self.bulk = Bulk(self._the_core)
         """Verbs on many runs at once."""
+        self.migrations = Migrations(self._the_core)
         for workflow in workflows:
             workflow.definition()  # an invalid workflow is refused here, not at its first event
 

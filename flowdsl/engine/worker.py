@@ -15,6 +15,7 @@ from flowdsl.engine.executor import Executor
 from flowdsl.engine.intake import Intake
 from flowdsl.engine.membership import DEFAULT_BEAT, DEFAULT_LAPSE, Membership
 from flowdsl.engine.metrics import ProcessState
+from flowdsl.engine.migrator import Migrator, migration_roles
 from flowdsl.engine.presence import Presence
 from flowdsl.engine.process import Process
 from flowdsl.engine.purger import Purger
@@ -57,20 +58,22 @@ class Worker:
         self.reader = StreamReader(core, intake, streamer) if streamer is not None else None
         self.membership = Membership(core, beat=beat, lapse=lapse, changed=self._disowned)
         names = {name: role(core.namespace, "", name) for name in (SWEEPER, AUTO_RESUMER, PURGER)}
-        self.roles = RoleKeeper(core, roles, list(names.values()), lease)
+        migrations = migration_roles(core.workflows, core.namespace)
+        self.roles = RoleKeeper(core, roles, [*names.values(), *migrations.values()], lease)
         self._housekeeping: dict[str, Callable[[], bool]] = {
             name: partial(self.roles.holds, held) for name, held in names.items()
         }
         self.sweeper = Sweeper(core, self._housekeeping[SWEEPER])
         self.auto_resumer = AutoResumer(core, self._housekeeping[AUTO_RESUMER])
         self.purger = Purger(core, self._housekeeping[PURGER])
+        self.migrator = Migrator(core, lambda key: self.roles.holds(migrations[key]))
         self.presence = Presence(core)
         self._unlisten: Callable[[], None] | None = None
 
     @property
     def slow_processes(self) -> Sequence[Process]:
         """What one housekeeping thread can step in turn: none of them is waited for."""
-        return (self._core.delayed, self.sweeper, self.auto_resumer, self.purger, self.presence)
+        return (self._core.delayed, self.sweeper, self.auto_resumer, self.purger, self.migrator, self.presence)
 
     @property
     def vital_processes(self) -> Sequence[Process]:

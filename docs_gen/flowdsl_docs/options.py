@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
+from flowdsl.dsl.connector_options import ResolvedConnectorOptions
 from flowdsl.graph.spelling import duration_text
 from flowdsl.options import ResolvedOptions, Retry
 
@@ -22,6 +23,18 @@ def option_words(options: ResolvedOptions, *, pauses: bool = True) -> Mapping[st
     if not pauses:
         del words["pauses after"]
     return words
+
+
+def connector_words(options: ResolvedConnectorOptions) -> Mapping[str, str]:
+    """The same for a connector, which has no run to pause: it gives events up."""
+    count = options.dead_letter_after_err_count
+    return {
+        "retries": retry_words(options.retry),
+        "gives up after": f"{count} failures" if count else "never",
+        "at once": f"{options.concurrency} a consumer",
+        "consumers": f"at most {options.parallel_count}",
+        "waits before": duration_text(options.consume_lag) if options.consume_lag else "-",
+    }
 
 
 def retry_words(retry: Retry) -> str:

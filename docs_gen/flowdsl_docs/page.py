@@ -126,12 +126,13 @@ def _function(document: WorkflowDoc, function: FunctionDoc) -> Iterator[Block]:
     yield Paragraph(way(document, function))
     yield from blocks_of(function.doc)
     payload = function.payload
+    what = "The body of an event" if function.kind is FunctionKind.CONNECTOR else "Its payload"
     if payload is not None and payload.form is PayloadForm.NOTHING:
         yield Paragraph([Plain("It takes no payload.")])
     elif payload is not None and payload.form is PayloadForm.BYTES:
-        yield Paragraph([Plain("Its payload is bytes, as they come.")])
+        yield Paragraph([Plain(f"{what} is bytes, as they come.")])
     elif payload is not None and payload.schema is not None:
-        yield Paragraph([Plain("Its payload is JSON of a "), Code(payload.name), Plain(".")])
+        yield Paragraph([Plain(f"{what} is JSON of type "), Code(payload.name), Plain(".")])
         yield from _schema(payload.schema)
 
 

@@ -38,7 +38,7 @@ def _said(document: WorkflowDoc, function: FunctionDoc) -> Line:
         case FunctionKind.DELETION:
             return [Plain("Scrubs the object of a run whose data is to be deleted.")]
         case FunctionKind.SCHEDULE | FunctionKind.CONNECTOR:
-            return line_of(f"{_capital(function.when)}.")
+            return [*line_of(f"{function.when}."), *_begins(document, function)]
 
 
 def _leads(document: WorkflowDoc, function: FunctionDoc) -> Sequence[Inline]:
@@ -47,6 +47,13 @@ def _leads(document: WorkflowDoc, function: FunctionDoc) -> Sequence[Inline]:
         found += [Plain(" or ")] if number else []
         found.append(Strong(document.label(target)))
     return found
+
+
+def _begins(document: WorkflowDoc, function: FunctionDoc) -> Line:
+    """Where the runs of a schedule begin, when that is said."""
+    if not function.targets:
+        return []
+    return [Plain(" They begin in "), Strong(document.label(function.targets[0])), Plain(".")]
 
 
 def _capital(text: str) -> str:

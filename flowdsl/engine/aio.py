@@ -12,11 +12,13 @@ from typing import Any, Protocol, Self, TypedDict, TypeVar, Unpack
 
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.aio_bulk import AioBulk
+from flowdsl.engine.aio_schedules import AioSchedules
 from flowdsl.engine.bulk import Bulk
 from flowdsl.engine.dead_letters import AioDeadLetters, DeadLetters
 from flowdsl.engine.handle import AioRunHandle, RunHandle
+from flowdsl.engine.schedules import Schedules
 from flowdsl.engine.starter import TriggerOptions
-from flowdsl.model.bulk import AuditEntry
+from flowdsl.model.bulk import OperationEntry
 from flowdsl.model.callback_result import CallbackResult
 from flowdsl.model.query import Page
 
@@ -28,7 +30,6 @@ class BlockingEngine(Protocol):
     """What is forwarded to."""
 
     works: bool
-    dead_letters: DeadLetters
 
     @property
     def trigger(self) -> Any: ...
@@ -46,6 +47,10 @@ class BlockingEngine(Protocol):
     def audit(self) -> Any: ...
     @property
     def bulk(self) -> Bulk: ...
+    @property
+    def dead_letters(self) -> DeadLetters: ...
+    @property
+    def schedules(self) -> Schedules: ...
     def _start(self, loop: Any) -> None: ...
     def _stop(self, drain: timedelta | None) -> bool: ...
 
@@ -56,6 +61,7 @@ class AioEngine:
     def __init__(self, engine: BlockingEngine) -> None:
         self._engine = engine
         self.dead_letters = AioDeadLetters(engine.dead_letters)
+        self.schedules = AioSchedules(engine.schedules)
 
     @property
     def bulk(self) -> AioBulk:
@@ -118,8 +124,8 @@ class AioEngine:
         page: Page = await asyncio.to_thread(partial(self._engine.runs, workflow, **filters))
         return page
 
-    async def audit(self, **options: Any) -> Sequence[AuditEntry]:
-        found: Sequence[AuditEntry] = await asyncio.to_thread(partial(self._engine.audit, **options))
+    async def audit(self, **options: Any) -> Sequence[OperationEntry]:
+        found: Sequence[OperationEntry] = await asyncio.to_thread(partial(self._engine.audit, **options))
         return found
 
 

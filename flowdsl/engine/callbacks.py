@@ -6,9 +6,8 @@ from enum import Enum
 from typing import Any
 
 import msgspec
-import networkx as nx
 
-from flowdsl.dsl.payload import payload_bytes
+from flowdsl.dsl.payload_bytes import payload_bytes
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.spec import CallbackSpec, OnEarly
 from flowdsl.dsl.workflow import Workflow
@@ -17,6 +16,7 @@ from flowdsl.engine.control import TRIES, commit_one, default_actor
 from flowdsl.engine.core import Core
 from flowdsl.engine.kept_callback import KeptCallback
 from flowdsl.engine.moving import judge, moved_record, moving
+from flowdsl.engine.transacting import Transactions
 from flowdsl.errors import BadDataError, ConfigurationError, ConflictError, DefinitionError, PayloadError, StoreError
 from flowdsl.model.callback_result import CallbackOutcome, CallbackResult
 from flowdsl.model.change import AddRow, CommitOutcome, CommitResult, MoveRun, Refusal
@@ -105,6 +105,7 @@ class _Call:
         self._data = payload_bytes(payload)
         self._key, self._actor = key, actor
         self._busy = False
+        self._transactions = Transactions(core)
         self._lane = core.topics[callback_topic(workflow.name, spec.from_key, spec.label)]
 
     def once(self) -> CallbackResult | None:
@@ -135,10 +136,19 @@ class _Call:
     # -- now ------------------------------------------------------------------------------------------------------------------
 
     def _apply(self, record: RunRecord, more: tuple[Any, ...]) -> CallbackResult | None:
-        core, spec, lane = self._core, self._spec, self._lane
+        spec = self._spec
+        if not self._workflow.codec.upcasters.knows(record.payload):
+            return self._keep(record, arrived=True)  # newer code applies it
         obj, leftover = self._workflow.codec.decode(record.payload)
-        run: Run[Any, Any] = Run(record, obj, spec.from_, 1, self._key or spec.label)
-        answer = spec.fn(run, *more)
+        extras = self._transactions.extras(is_async=spec.is_async)
+        run: Run[Any, Any] = Run(record, obj, spec.from_, 1, self._key or spec.label, extras=extras)
+        try:
+            return self._answered(record, run, leftover, spec.fn(run, *more))
+        finally:
+            extras.close()
+
+    def _answered(self, record: RunRecord, run: Run[Any, Any], leftover: Any, answer: Any) -> CallbackResult | None:
+        core, spec, lane = self._core, self._spec, self._lane
         if spec.is_async:
             answer = core.complete(answer)
         status, outcome = judge(lane, run, answer)
@@ -156,7 +166,10 @@ class _Call:
         plan = moving(
             core, lane, record, run.object, payload, status, outcome, origin, unless_claimed=True, items=self._items(record)
         )
-        change = carry_out(plan, core.complete)
+        change = self._transactions.with_events(carry_out(plan, core.complete), run.extras)
+        if run.extras.alone:
+            result = carry_out(self._transactions.commit(change, run.extras, is_async=False), core.complete)
+            return self._applied(record, change, payload, result)
         try:
             result = commit_one(core, change)
         except StoreError:
@@ -193,8 +206,7 @@ class _Call:
         return self._result(CallbackOutcome.NOT_IN_STATUS, record, f"the run is in {record.status!r}")
 
     def _reachable(self, status: str) -> bool:
-        graph, goal = self._workflow.definition().graph.networkx, self._spec.from_key
-        return status in graph and goal in nx.descendants(graph, status)
+        return self._workflow.definition().graph.leads(status, self._spec.from_key)
 
     def _keep(self, record: RunRecord, *, arrived: bool) -> CallbackResult | None:
         core, spec = self._core, self._spec

@@ -39,6 +39,8 @@ class TriggerOptions(TypedDict, Generic[StatusT], total=False):
     parent_run_id: str | None
     priority: int
     """Higher is worked on first."""
+    session: Any
+    """Your own SQLAlchemy session on the store's database: the run is started when that commits, or not at all."""
     actor: str | None
     """Who starts it, for the history; left out: the user of this process."""
 
@@ -85,22 +87,29 @@ class Starter:
         """Start one run. In: `leftover`, what is stored beside the object. Raises WorkflowInProgressError, PayloadError,
         BadDataError, StoreError."""
         core = self._core
-        change = self._change(workflow, foreign_id, obj, options, handoff=True, leftover=leftover)
-        answer: Future[CommitResult] = Future()
-        self._submit(change, answer)
-        core.committer.flush(answer.done)
-        if core.committer.waiting:
-            core.commit_soon()
-        started = self._read(change, answer.result(), options.get("idempotency_key"))
+        session = options.get("session")
+        change = self.change(workflow, foreign_id, obj, options, handoff=session is None, leftover=leftover)
+        result = self.commit(change) if session is None else core.store.join(session, [core.committer.prepare(change)])[0]
+        started = self._read(change, result, options.get("idempotency_key"))
         if started is None:
             raise WorkflowInProgressError(
                 f"{workflow.name} {foreign_id!r} has an unfinished run.",
-                run_id=answer.result().run_id,
+                run_id=result.run_id,
                 workflow=workflow.name,
                 foreign_id=foreign_id,
                 remedy="Wait for it to end, or cancel it.",
             )
         return started
+
+    def commit(self, change: StartRun) -> CommitResult:
+        """Start one run and wait for the answer. Raises StoreError."""
+        core = self._core
+        answer: Future[CommitResult] = Future()
+        self._submit(change, answer)
+        core.committer.flush(answer.done)
+        if core.committer.waiting:
+            core.commit_soon()
+        return answer.result()
 
     def start_many(
         self,
@@ -109,10 +118,10 @@ class Starter:
         key: Callable[[str], str] | None,
         options: TriggerOptions[Any],
     ) -> list[Started]:
-        """Start many; an entry whose foreign id has an unfinished run answers with that run. Everything is encoded before
-        anything is stored."""
+        """Start many, without a session of the caller's; an entry whose foreign id has an unfinished run answers with that run.
+        Everything is encoded before anything is stored."""
         changes = [
-            self._change(
+            self.change(
                 workflow,
                 foreign_id,
                 obj,
@@ -155,7 +164,7 @@ class Starter:
 
         core.committer.submit(change, done, failed)
 
-    def _change(
+    def change(
         self,
         workflow: Workflow[Any, Any],
         foreign_id: str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Mapping
+from datetime import timedelta
 from inspect import isawaitable
 from typing import Any
 
@@ -13,6 +14,7 @@ from flowdsl.engine.awaiting import carry_out, carry_out_async
 from flowdsl.engine.core import Core
 from flowdsl.engine.deletion_duty import DeletionDuty
 from flowdsl.engine.duty import Duty, Opened
+from flowdsl.engine.event_duty import EventDuty
 from flowdsl.engine.hook_duty import HookDuty
 from flowdsl.engine.lane import Lane
 from flowdsl.engine.moving_duties import CallbackDuty, StepDuty, TimeoutDuty
@@ -25,6 +27,10 @@ from flowdsl.model.pending import PendingRow, RowKind
 
 log = logging.getLogger("flowdsl.steps")
 MAX_ERROR_TEXT = 2000
+NEWER_CODE = timedelta(seconds=1)
+"""For how long a run whose object only newer code can read is left to that before it may be met here again."""
+TRIED_FOR_EVER = (RowKind.HOOK, RowKind.DELETION, RowKind.EVENT)
+"""Kinds of row that no number of failures ends."""
 
 
 class Steps:
@@ -39,6 +45,7 @@ class Steps:
             RowKind.CALLBACK: CallbackDuty(core, results, auto_resume),
             RowKind.HOOK: HookDuty(core, results),
             RowKind.DELETION: DeletionDuty(core, results),
+            RowKind.EVENT: EventDuty(core, results),
         }
 
     # -- before the body ------------------------------------------------------------------------------------------------------
@@ -48,10 +55,14 @@ class Steps:
         if not self._duties[work.lane.kind].admit(work):
             return False
         limit = work.lane.options.pause_after_err_count
-        if work.lapses and limit and work.failures >= limit:
+        if work.lapses and limit and work.failures >= limit and not self._has_waited(work, limit):
             self._fail(work, FlowError(f"the worker was lost {work.lapses} times while it held this run."), count=False)
             return False
         return True
+
+    def _has_waited(self, work: Work, limit: int) -> bool:
+        """Of what is tried for ever, whether it has been let wait for each claim that was lost beyond the limit."""
+        return work.lane.kind in TRIED_FOR_EVER and work.attempts > work.lapses - limit
 
     def drop_row(self, lane: Lane, row: PendingRow, owner: str) -> None:
         """Remove a row whose run is gone."""
@@ -61,7 +72,7 @@ class Steps:
     # -- the body -------------------------------------------------------------------------------------------------------------
 
     def run(self, work: Work) -> None:
-        duty = self._duties[work.lane.kind]
+        duty, opened = self._duties[work.lane.kind], None
         try:
             opened = duty.open(work)
             answer = work.lane.spec.fn(opened.run, *opened.more)
@@ -72,7 +83,9 @@ class Steps:
                 )
             self._check_time(work, duty)
             carry_out(duty.finish(work, opened, answer), self._core.complete)
+            _undo(opened)  # a skip stores nothing
         except BaseException as error:  # whatever a body raises is its own failure, never the worker's
+            _undo(opened)
             self._fail(work, error)
 
     async def run_async(self, work: Work) -> None:
@@ -116,6 +129,9 @@ class Steps:
 
     def _fail(self, work: Work, error: BaseException, *, count: bool = True) -> None:
         core, lane, duty = self._core, work.lane, self._duties[work.lane.kind]
+        if not lane.workflow.codec.upcasters.knows(work.record.payload):
+            core.release(work, NEWER_CODE)
+            return
         failures = work.failures + (1 if count else 0)
         text = describe(error)
         limit = lane.options.pause_after_err_count
@@ -158,6 +174,16 @@ class Steps:
 def describe(error: BaseException) -> str:
     """An error as it is stored: type and text, bounded."""
     return f"{type(error).__name__}: {error}"[:MAX_ERROR_TEXT]
+
+
+def _undo(opened: Opened | None) -> None:
+    """What the body wrote with its session is not to be stored."""
+    if opened is None:
+        return
+    try:
+        opened.run.extras.close()
+    except Exception:
+        log.exception("undoing what a failed step had written failed: the database does it when the connection ends")
 
 
 def _discard(answer: Awaitable[Any]) -> None:

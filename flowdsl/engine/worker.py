@@ -9,21 +9,26 @@ from functools import partial
 
 from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.auto_resumer import AutoResumer
+from flowdsl.engine.connector_processes import ConnectorProcesses
 from flowdsl.engine.core import Core
 from flowdsl.engine.dispatcher import Dispatcher
 from flowdsl.engine.executor import Executor
 from flowdsl.engine.intake import Intake
 from flowdsl.engine.membership import DEFAULT_BEAT, DEFAULT_LAPSE, Membership
 from flowdsl.engine.metrics import ProcessState
+from flowdsl.engine.presence import Presence
 from flowdsl.engine.process import Process
 from flowdsl.engine.purger import Purger
 from flowdsl.engine.role_keeper import DEFAULT_LEASE, RoleKeeper
+from flowdsl.engine.scheduler import Scheduler
+from flowdsl.engine.slot import SCHEDULER
 from flowdsl.engine.steps import Steps
 from flowdsl.engine.stream_reader import StreamReader
 from flowdsl.engine.sweeper import Sweeper
 from flowdsl.engine.work import Work
 from flowdsl.errors import RoleSchedulerError, StoreError
 from flowdsl.model.change import PutItems
+from flowdsl.model.pending import RowKind
 from flowdsl.naming import role
 from flowdsl.ports.event_streamer import EventStreamer
 from flowdsl.ports.role_scheduler import RoleScheduler
@@ -43,6 +48,7 @@ class Worker:
         executor: Callable[[Steps], Executor],
         *,
         streamer: EventStreamer | None = None,
+        connectors: Callable[[Executor], ConnectorProcesses],
         auto_resume: AutoResume,
         beat: timedelta = DEFAULT_BEAT,
         lapse: timedelta = DEFAULT_LAPSE,
@@ -51,24 +57,28 @@ class Worker:
         self._core = core
         self.steps = Steps(core, auto_resume)
         self.executor = executor(self.steps)
+        self.connectors = connectors(self.executor)
         intake = Intake(core, self.steps)
         self.dispatcher = Dispatcher(core, intake)
         self.reader = StreamReader(core, intake, streamer) if streamer is not None else None
         self.membership = Membership(core, beat=beat, lapse=lapse, changed=self._disowned)
         names = {name: role(core.namespace, "", name) for name in (SWEEPER, AUTO_RESUMER, PURGER)}
-        self.roles = RoleKeeper(core, roles, list(names.values()), lease)
+        self.scheduler = Scheduler(core, lambda held: self.roles.holds(held), self.executor.spawn)
+        self.roles = RoleKeeper(core, roles, [*names.values(), *self.scheduler.roles.values(), *self.connectors.roles], lease)
+        self.connectors.begin(self.roles.holds)
         self._housekeeping: dict[str, Callable[[], bool]] = {
             name: partial(self.roles.holds, held) for name, held in names.items()
         }
         self.sweeper = Sweeper(core, self._housekeeping[SWEEPER])
         self.auto_resumer = AutoResumer(core, self._housekeeping[AUTO_RESUMER])
         self.purger = Purger(core, self._housekeeping[PURGER])
+        self.presence = Presence(core)
         self._unlisten: Callable[[], None] | None = None
 
     @property
     def slow_processes(self) -> Sequence[Process]:
         """What one housekeeping thread can step in turn: none of them is waited for."""
-        return (self._core.delayed, self.sweeper, self.auto_resumer, self.purger)
+        return (self._core.delayed, self.scheduler, self.sweeper, self.auto_resumer, self.purger, self.presence)
 
     @property
     def vital_processes(self) -> Sequence[Process]:
@@ -83,6 +93,9 @@ class Worker:
         core.wake = self.dispatcher.wake
         core.accepting = True
         core.complete = self.executor.complete
+        for lane in core.side_lanes:
+            if lane.kind is RowKind.EVENT:
+                lane.slots = 0 if core.publisher is None else 1  # without a streamer they wait for an instance that has one
         if self.reader is not None:
             core.room = self.reader.room
         self._unlisten = core.store.listen(core.namespace, self._heard)
@@ -137,7 +150,7 @@ class Worker:
         commit."""
         claiming = self.dispatcher.claiming or (self.reader is not None and self.reader.claiming)
         in_hand = any(lane.open for lane in self._core.all_lanes)
-        return not claiming and not in_hand and self._core.committer.idle
+        return not claiming and not in_hand and self.connectors.drained and self._core.committer.idle
 
     def close(self) -> None:
         """Leave the fleet. With a body still running the claims stay until this process is gone."""
@@ -145,9 +158,11 @@ class Worker:
         try:
             self.roles.resign()
             if clean:
+                self.presence.leave()
                 self.membership.leave()
         except (StoreError, RoleSchedulerError) as error:
             log.warning("leaving failed, the claims lapse by themselves: %s", error)
+        self.connectors.close()
         self.executor.stop()
         self.publish_states()
 
@@ -156,12 +171,17 @@ class Worker:
         up = self._core.accepting
         states: dict[tuple[str, str], ProcessState] = {}
         for lane in self._core.all_lanes:
+            if lane.kind is RowKind.EVENT and self._core.publisher is None:
+                continue
             state = ProcessState.RUNNING if lane.slots else ProcessState.IDLE
             states[lane.workflow.name, lane.name] = state if up else ProcessState.SHUTDOWN
         for name, holds in self._housekeeping.items():
             state = ProcessState.RUNNING if holds() else ProcessState.IDLE
             states["", name] = state if up else ProcessState.SHUTDOWN
-        return states
+        for workflow, held in self.scheduler.roles.items():
+            state = ProcessState.RUNNING if self.roles.holds(held) else ProcessState.IDLE
+            states[workflow, SCHEDULER] = state if up else ProcessState.SHUTDOWN
+        return {**states, **self.connectors.states()}
 
     def publish_states(self) -> None:
         """Set the process-state metric."""

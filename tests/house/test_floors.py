@@ -11,7 +11,7 @@ import pytest
 
 from tests.house.source import Import, SourceFile, imports, library
 
-GROUND = {"errors", "options", "clock", "naming"}
+GROUND = {"errors", "options", "clock", "naming", "cron", "timetable"}
 ADAPTERS_MAY_SEE = GROUND | {"model", "ports"}
 ABOVE_THE_CORE = {"flowdsl", "flowdsl_docs"}
 """The package root, and what reads declarations: no adapters."""
@@ -19,8 +19,9 @@ ABOVE_THE_CORE = {"flowdsl", "flowdsl_docs"}
 EVERYBODY = {"msgspec"}
 THIRD_PARTIES = {
     "graph": {"networkx", "pydot"},
-    "dsl": {"pydantic", "attrs", "croniter"},
-    "engine": {"prometheus_client", "croniter"},
+    "cron": {"croniter"},
+    "dsl": {"pydantic", "attrs"},
+    "engine": {"prometheus_client"},
     "cli": {"typer", "click", "rich", "prometheus_client"},
     "testing": {"pytest", "hypothesis"},
     "flowdsl_sql": {"sqlalchemy", "alembic", "psycopg", "pymysql"},
@@ -32,7 +33,7 @@ THIRD_PARTIES = {
 }
 """Beside msgspec, what each room may import: its own library, and no driver or web framework outside an adapter."""
 
-OPTIONAL = ("psycopg", "pymysql", "pydantic", "pydot", "kombu", "redis", "starlette", "pytest", "hypothesis")
+OPTIONAL = ("psycopg", "pymysql", "pydantic", "pydot", "kombu", "redis", "jsonschema", "starlette", "pytest", "hypothesis")
 
 
 def violations(rule: Callable[[SourceFile, Import], bool]) -> list[str]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 from pydantic import BaseModel
 
 from flowdsl import Retry, Run, Workflow
+from flowdsl.model.schedule import IfRunning
 
 
 class Status(StrEnum):
@@ -117,6 +118,19 @@ def deadline(run: Run[Order, Status], now: datetime) -> datetime | None:
 
 @orders.timeout(from_=Status.CREATED, to=Status.CANCELLED, at=deadline)
 def too_late(run: Run[Order, Status]) -> None: ...
+
+
+@orders.schedule(
+    "0 9 * * 1-5", foreign_id="breakfast", timezone="Europe/London", start_status=Status.PAID, if_running=IfRunning.WAIT
+)
+def breakfast(slot: datetime) -> Order | None:
+    """Something for the office."""
+    return Order(100)
+
+
+@orders.connector("courier-events", event_type=Signature, parallel_count=2)
+def on_courier_event(engine: Any, event: Any) -> None:
+    """What the courier's devices tell."""
 
 
 @orders.on_pause

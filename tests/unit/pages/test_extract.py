@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from flowdsl.dsl.workflow import Workflow
-from flowdsl_docs.extract import SECTIONS, extract, extract_all
+from flowdsl_docs.extract import extract, extract_all
 from flowdsl_docs.fields import fields_of, type_words
+from flowdsl_docs.functions import SECTIONS
 from flowdsl_docs.model import FunctionDoc, FunctionKind, PayloadForm
 from flowdsl_docs.schema import schema_of
 from tests.unit.pages.shop import Order, Refusal, orders
@@ -38,10 +39,11 @@ def test_every_declared_function_is_there_with_what_calls_it() -> None:
         FunctionKind.STEP: ["charge", "book_courier"],
         FunctionKind.CALLBACK: ["picked_up", "refused", "called_off", "paid_in_cash"],
         FunctionKind.TIMEOUT: ["nobody_came", "too_late"],
+        FunctionKind.SCHEDULE: ["breakfast"],
+        FunctionKind.CONNECTOR: ["on_courier_event"],
         FunctionKind.HOOK: ["tell_the_team", "thank"],
         FunctionKind.DELETION: ["scrub"],
     }
-    assert len(DOCUMENT.functions) == len(orders.registry.movers) + len(orders.registry.hooks) + 1
 
 
 def test_a_function_says_where_it_is_from_where_to_where_it_leads_and_its_docstring() -> None:
@@ -74,6 +76,26 @@ def test_a_callback_has_its_name_its_payload_and_what_becomes_of_an_early_one() 
         "One that comes before the run is there is refused.",
     )
     assert function("picked_up").when == "One that comes before the run is there is kept for 1 h."
+
+
+def test_a_schedule_says_when_it_fires_for_whom_and_what_becomes_of_others() -> None:
+    breakfast = function("breakfast")
+
+    assert breakfast.when == (
+        "At `0 9 * * 1-5`, Europe/London time, it makes the object of a run for `breakfast`. One that comes while that run is "
+        "unfinished waits until it has ended; times that were missed are made up for by one"
+    )
+    assert (breakfast.targets, breakfast.options) == (("paid",), {"retries": "1 s, doubling to 1 h, jitter"})
+
+
+def test_a_connector_says_what_it_is_given_and_when_it_gives_up() -> None:
+    connector = function("on_courier_event")
+
+    assert connector.when.endswith("whose place is kept under the name `courier-events`")
+    assert connector.payload is not None
+    assert (connector.payload.form, connector.payload.name) == (PayloadForm.JSON, "Signature")
+    assert (connector.options or {})["gives up after"] == "10 failures"
+    assert (connector.options or {})["consumers"] == "at most 2"
 
 
 def test_options_are_in_words_and_a_hook_has_none_that_pauses() -> None:

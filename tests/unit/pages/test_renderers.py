@@ -97,7 +97,9 @@ def test_a_page_has_everything_in_order() -> None:
         "Steps", "`charge`", "`book_courier`",
         "Callbacks", "`picked_up`", "`refused`", "`called_off`", "`paid_in_cash`",
         "Timeouts", "`nobody_came`", "`too_late`",
+        "Schedules", "`breakfast`",
         "Hooks", "`tell_the_team`", "`thank`",
+        "Connectors", "`on_courier_event`",
         "Deletion of data", "`scrub`",
         "Options", "Object", "Retention", "On the wire",
     ]  # fmt: skip
@@ -107,6 +109,9 @@ def test_a_page_has_everything_in_order() -> None:
         "On `engine.callback` by the name `refused at the door`, from **Awaiting pickup** to **Paid**.",
         "After 3 days, from **Awaiting pickup** to **Cancelled**.",
         "At the time that `deadline` answers for it, from **Created** to **Cancelled**.",
+        "At `0 9 * * 1-5`, Europe/London time, it makes the object of a run for `breakfast`.",
+        "They begin in **Paid**.",
+        "The body of an event is JSON of type `Signature`.",
         "Told, at least once, that a run is paused.",
         "| `total` | integer | required | In cents; at least 1 |",
         "| `orders/paid` | **Paid** | [book_courier](#book_courier) |",
@@ -121,7 +126,8 @@ def test_a_page_has_everything_in_order() -> None:
 def test_the_index_leads_to_every_page_and_says_what_travels() -> None:
     index = FILES["index.md"]
 
-    assert "| [orders](orders.md) | `Order` | 5 | 2 steps, 4 callbacks, 2 timeouts, 2 hooks | A shop with everything" in index
+    counted = "2 steps, 4 callbacks, 2 timeouts, 1 schedule, 2 hooks, 1 connector"
+    assert f"| [orders](orders.md) | `Order` | 5 | {counted} | A shop with everything" in index
     assert "| `event_id` | string | required |" in index
     assert "There is none." in site([])["index.md"]
 

@@ -42,7 +42,7 @@ def _blocks(doc: str) -> Iterator[Block]:
             yield Listing("", textwrap.dedent(chunk).strip("\n"))
         elif lines[0].lstrip().startswith(">>> "):
             yield Listing("python", textwrap.dedent(chunk))
-        elif _ITEM.match(lines[0].lstrip()):
+        elif _ITEM.match(lines[0].strip()):
             yield Bullets([line_of(item) for item in _items(lines)])
         else:
             yield Paragraph(line_of(" ".join(line.strip() for line in lines)))

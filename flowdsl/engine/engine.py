@@ -20,6 +20,7 @@ from flowdsl.engine.event_calls import EventCalls
 from flowdsl.engine.handle import RunHandle
 from flowdsl.engine.life import EngineLife
 from flowdsl.engine.loop_guard import refuse_on_loop
+from flowdsl.engine.migrations import Migrations
 from flowdsl.engine.schedules import Schedules
 from flowdsl.engine.starter import Started, Starter, TriggerOptions
 from flowdsl.engine.subscription import Subscription
@@ -62,6 +63,11 @@ class Engine(EngineLife):
     def bulk(self) -> Bulk:
         """Verbs on many runs at once."""
         return Bulk(self._the_core)
+
+    @cached_property
+    def migrations(self) -> Migrations:
+        """What takes runs out of statuses that are no more."""
+        return Migrations(self._the_core)
 
     @cached_property
     def schedules(self) -> Schedules:

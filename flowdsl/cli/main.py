@@ -23,6 +23,7 @@ from flowdsl.cli.commands.show import show
 from flowdsl.cli.commands.trigger import trigger
 from flowdsl.cli.exit_code import ExitCode, epilog
 from flowdsl.cli.guard import Guard
+from flowdsl.cli.plugins import plugins
 
 WORK, LOOK, CONTROL, CODE = "Work", "Look", "Control", "Code and tables"
 
@@ -75,6 +76,8 @@ app.add_typer(dead_letters, name="dead-letters", rich_help_panel=CONTROL)
 app.command(rich_help_panel=CODE)(graph)
 app.command(rich_help_panel=CODE)(check)
 app.add_typer(db, name="db", rich_help_panel=CODE)
+for name, group in plugins():
+    app.add_typer(group, name=name, rich_help_panel=CODE)
 
 
 def main() -> None:

@@ -92,6 +92,45 @@ def test_with_roles_that_everybody_holds_each_slot_still_starts_one_run(world: W
     assert slots(world) == [f"09:0{minute}" for minute in range(1, 6)]
 
 
+@pytest.mark.parametrize("if_running", IfRunning)
+def test_of_two_that_settle_a_slot_at_once_the_second_to_commit_starts_nothing(world: World, if_running: IfRunning) -> None:
+    everybody: Any = EverybodysRoles()
+    one, two = diaries(2, spec="0 10 * * *", if_running=if_running)
+
+    def overtaken(fire_time: datetime) -> Any:
+        other.run_until_idle()
+        return thing(fire_time)
+
+    one.make = overtaken
+    with world.engine(one.workflow, roles=everybody) as engine, world.engine(two.workflow, roles=everybody) as other:
+        engine.advance(HOUR + MINUTE)
+        stored = one.stored(engine)
+
+    assert (len(one.asked), len(two.asked)) == (1, 1)
+    assert slots(world) == ["10:00"]
+    assert (stored.started, stored.busy, stored.slot) == (1, 0, at("10:00") + DAY)
+
+
+@pytest.mark.parametrize("how", ["paused", "taken out of the code"])
+def test_a_schedule_that_was_stopped_while_its_function_ran_starts_no_run(world: World, how: str) -> None:
+    diary = Diary("0 10 * * *")
+
+    def stopping(fire_time: datetime) -> Any:
+        if how == "paused":
+            engine.schedules.pause("diary", "page", "stop")
+        else:
+            with world.engine(Diary(None).workflow, roles=EverybodysRoles()) as deployed:
+                deployed.run_until_idle()
+        return thing(fire_time)
+
+    diary.make = stopping
+    with world.engine(diary.workflow) as engine:
+        engine.advance(HOUR)
+
+    assert len(diary.asked) == 1
+    assert slots(world) == []
+
+
 class KilledError(BaseException):
     """The process is gone."""
 

@@ -16,7 +16,7 @@ from flowdsl.memory.connector_source import MemoryConnectorSource
 from flowdsl.model.event import ConnectorEvent
 from flowdsl.model.run_state import RunState
 from flowdsl.ports.connector_source import ConnectorReader
-from tests.behaviour.connecting import PROCESS, Forgetful, Stream
+from tests.behaviour.connecting import PLACE, PROCESS, Forgetful, Stream
 from tests.behaviour.world import MINUTE, SECOND, Job, Status, Thing, World, sample
 
 
@@ -254,10 +254,10 @@ def test_the_reader_is_closed_when_the_role_is_gone_and_when_the_engine_ends(mem
         consumer = engine.worker.connectors.consumers[0]
         holds, consumer.holds = consumer.holds, lambda role: False
         engine.run_until_idle()
-        assert closed == ["courier"]
+        assert closed == [PLACE]
         consumer.holds = holds
         engine.run_until_idle()
-    assert closed == ["courier", "courier"]
+    assert closed == [PLACE, PLACE]
 
 
 def test_a_default_parallel_count_is_inherited_and_runs_as_many(world: World) -> None:

@@ -61,6 +61,10 @@ class PayloadError(FlowError):
     """Bytes could not be turned into an object, or an object into bytes."""
 
 
+class NewerSchemaError(PayloadError):
+    """A stored object has a schema version that this code does not know yet."""
+
+
 class PayloadTooLargeError(PayloadError):
     """An object is larger than the payload limit."""
 
@@ -83,6 +87,29 @@ class EngineForkedError(FlowError):
 
 class BlockingCallError(FlowError):
     """A blocking verb was called on a running event loop."""
+
+
+class TimetableError(FlowError):
+    """A cron expression or a time zone cannot be understood, or never comes."""
+
+
+class ScheduleError(FlowError):
+    """A schedule does not allow this. `workflow` and `schedule` name it."""
+
+    def __init__(
+        self, message: str | None = None, *, workflow: str | None = None, schedule: str | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.workflow = workflow
+        self.schedule = schedule
+
+
+class ScheduleNotFoundError(ScheduleError):
+    """There is no such schedule."""
+
+
+class ScheduleExistsError(ScheduleError):
+    """There is a schedule of this name."""
 
 
 class RunError(FlowError):
@@ -139,6 +166,18 @@ class SchemaError(StoreError):
     """The database's tables do not fit this version of flowdsl."""
 
 
+class OperationStoppedError(StoreError):
+    """An operation on many runs could not go on because the store did not answer. `operation` is its id."""
+
+    def __init__(self, message: str | None = None, *, operation: str, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.operation = operation
+
+
+class OperationError(FlowError):
+    """An operation on many runs is not in a state that allows this."""
+
+
 class StreamerError(FlowError):
     """The event streamer could not do this."""
 
@@ -173,3 +212,10 @@ class BadDataError(FlowError):
 
 class UnknownStatusError(FlowError):
     """A stored status is not one of this code's; a newer version may know it."""
+
+
+def no_sessions(store: str) -> ConfigurationError:
+    """A store was asked for the user's own transaction and has none."""
+    return ConfigurationError(
+        f"{store} has no sessions: nothing of yours can be written in its transactions.", remedy="Use an SQL store."
+    )

@@ -2,70 +2,48 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Generic, Protocol, TypeVar, Unpack, overload
+from typing import TypeVar
 
-from flowdsl.dsl.callables import doc_line, is_async, is_generator, names, place
 from flowdsl.dsl.codec import ObjectCodec
-from flowdsl.dsl.connector import ConnectorDecorator, Connectors, ConnectorSpec
-from flowdsl.dsl.connector_options import ConnectorOptions
-from flowdsl.dsl.run import Run
-from flowdsl.dsl.signature import findings_of
-from flowdsl.dsl.spec import Place, StepSpec
+from flowdsl.dsl.connector import Connectors, ConnectorSpec
+from flowdsl.dsl.declarations import Declarations
+from flowdsl.dsl.declaring import caller, duration
+from flowdsl.dsl.definition import Definition
+from flowdsl.dsl.lint import lint
+from flowdsl.dsl.migration import Migrations
+from flowdsl.dsl.registry import Registry
+from flowdsl.dsl.retention import Retention
+from flowdsl.dsl.schedule import start_findings
+from flowdsl.dsl.spec import StepSpec
 from flowdsl.dsl.statuses import Statuses
+from flowdsl.dsl.upcasting import Upcasters
 from flowdsl.errors import DefinitionError, WorkflowDefinitionError
-from flowdsl.graph.build import Edge, EdgeCause, FlowGraph
+from flowdsl.graph.build import FlowGraph
 from flowdsl.graph.finding import Finding
 from flowdsl.graph.validate import validate
-from flowdsl.model.limits import MAX_TOPIC
-from flowdsl.model.outcome import Outcome
-from flowdsl.naming import topic
-from flowdsl.options import StepOptions, check_options, resolve
-from flowdsl.ports.connector_source import ConnectorSource
+from flowdsl.options import StepOptions, check_options
 
 ObjectT = TypeVar("ObjectT")
 StatusT = TypeVar("StatusT", bound=Enum)
+EnumT = TypeVar("EnumT", bound=Enum)
+SpecT = TypeVar("SpecT")
+KeyT = TypeVar("KeyT")
 
 
-class StepDecorator(Protocol[ObjectT, StatusT]):
-    """Takes a step function and returns it."""
-
-    @overload
-    def __call__(
-        self, fn: Callable[[Run[ObjectT, StatusT]], Coroutine[Any, Any, StatusT | Outcome | None]], /
-    ) -> Callable[[Run[ObjectT, StatusT]], Coroutine[Any, Any, StatusT | Outcome | None]]: ...
-    @overload
-    def __call__(
-        self, fn: Callable[[Run[ObjectT, StatusT]], StatusT | Outcome | None], /
-    ) -> Callable[[Run[ObjectT, StatusT]], StatusT | Outcome | None]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """A workflow that was found to be sound."""
-
-    name: str
-    steps: Mapping[str, StepSpec]
-    """By the stored text of the status they consume, in order of declaration."""
-    start: str
-    """Where a run begins unless told otherwise: the first starting status in order of declaration."""
-    starts: tuple[str, ...]
-    statuses: frozenset[str]
-    terminal: frozenset[str]
-    graph: FlowGraph
-
-
-class Workflow(Generic[ObjectT, StatusT]):
+class Workflow(Declarations[ObjectT, StatusT]):
     """A graph of statuses and the steps that lead from one to the next.
 
     In: `name`, under which runs are stored; `object_type`, what a run carries (dataclass, msgspec Struct, attrs, TypedDict,
     pydantic model, dict); `status_type`, an Enum with str or int values; `defaults`, options of every step that does not say
     otherwise;
-    `allow_cycles`; `retired`, statuses that no step mentions any more but old runs may still be in.
+    `allow_cycles`; `retired`, statuses that no step mentions any more but old runs may still be in; `schema_version` of the
+    stored object, see `upcast`; how long finished runs are
+    kept with their history, by how they ended (None: for ever): `keep_completed`, `keep_cancelled`, and `keep_deleted` for those
+    whose data was deleted.
     Raises DefinitionError for what can be refused at once; the rest is found by `check` and `definition`, all of it together.
     """
 
@@ -78,8 +56,12 @@ class Workflow(Generic[ObjectT, StatusT]):
         defaults: StepOptions | None = None,
         allow_cycles: bool = False,
         retired: Sequence[StatusT] = (),
+        schema_version: int = 1,
+        keep_completed: timedelta | None = None,
+        keep_cancelled: timedelta | None = None,
+        keep_deleted: timedelta | None = None,
     ) -> None:
-        here = _caller()
+        here = caller()
         if not isinstance(name, str) or not name.strip() or len(name) > 100:
             raise DefinitionError(f"a workflow's name is 1 to 100 characters, not {name!r}.", place=str(here))
         self.name = name
@@ -89,95 +71,20 @@ class Workflow(Generic[ObjectT, StatusT]):
         self._defaults: StepOptions = defaults or {}
         check_options(self._defaults, str(here))
         self._statuses = Statuses(status_type, name)
-        self.codec: ObjectCodec[ObjectT] = ObjectCodec(object_type, str(here))
+        self.codec: ObjectCodec[ObjectT] = ObjectCodec(object_type, str(here), upcasters=Upcasters(schema_version, str(here)))
         self._allow_cycles = allow_cycles
+        for option, kept in (
+            ("keep_completed", keep_completed),
+            ("keep_cancelled", keep_cancelled),
+            ("keep_deleted", keep_deleted),
+        ):
+            duration(option, kept, here)
+        self.retention = Retention(keep_completed, keep_cancelled, keep_deleted)
         self._retired = frozenset(self._statuses.key(member) for member in retired)
-        self._declared: dict[tuple[str, str, str], StepSpec] = {}
-        self._early: dict[tuple[str, str, str], list[Finding]] = {}
+        self._registry = Registry(status_type, object_type)
         self._connectors = Connectors(name)
+        self._migrations = Migrations()
         self._definition: Definition | None = None
-
-    # -- declaring ------------------------------------------------------------------------------------------------------------
-
-    def step(
-        self, *, from_: StatusT, to: StatusT | Sequence[StatusT], **options: Unpack[StepOptions]
-    ) -> StepDecorator[ObjectT, StatusT]:
-        """The function consumes `from_` and answers one of `to`, or an outcome of its run. Options: see StepOptions.
-
-        The decorator returns the same function. Declaring it again (a reload, a notebook) replaces the earlier declaration.
-        Raises DefinitionError for a status that is not of this workflow and for options that cannot work.
-        """
-        here = _caller()
-        check_options(options, str(here))
-        try:
-            from_key = self._statuses.key(from_)
-            several: Any = to
-            targets: tuple[StatusT, ...] = (several,) if isinstance(to, (self.status_type, str, int)) else tuple(several)
-            to_keys = tuple(self._statuses.key(member) for member in targets)
-        except TypeError as error:
-            raise DefinitionError(f"to={to!r} is neither a status nor several.", place=str(here)) from error
-        except DefinitionError as error:
-            raise DefinitionError(str(error), place=str(here)) from error
-        for key in (from_key, *to_keys):
-            if len(topic(self.name, key)) > MAX_TOPIC:
-                raise DefinitionError(
-                    f"status {key!r} of {self.name!r} makes a topic of more than {MAX_TOPIC} characters.",
-                    place=str(here),
-                    remedy="Shorten the names; a character outside ASCII counts up to nine times.",
-                )
-        if not targets:
-            raise DefinitionError("to=() leads nowhere.", place=str(here), remedy="Name at least one destination.")
-        twice = sorted({key for key in to_keys if to_keys.count(key) > 1})
-        if twice:
-            raise DefinitionError(f"to= names {', '.join(twice)} twice.", place=str(here))
-
-        def declare(fn: Callable[..., Any]) -> Callable[..., Any]:
-            if not callable(fn):
-                raise DefinitionError(f"{fn!r} is not a function.", place=str(here))
-            if is_generator(fn):
-                raise DefinitionError(
-                    f"step {names(fn)[1]} is a generator.", place=str(place(fn)), remedy="Return the answer instead of yielding."
-                )
-            module, name = names(fn)
-            spec = StepSpec(
-                name=name,
-                module=module,
-                fn=fn,
-                is_async=is_async(fn),
-                from_=from_,
-                to=targets,
-                from_key=from_key,
-                to_keys=to_keys,
-                own_options=options,
-                options=resolve(options, self._defaults, is_async=is_async(fn)),
-                place=place(fn),
-                doc=doc_line(fn),
-            )
-            identity = (module, name, "" if "<locals>" not in name else from_key)
-            self._declared[identity] = spec
-            self._early[identity] = findings_of(spec, self.status_type)
-            self._definition = None
-            return fn
-
-        return declare
-
-    def connector(
-        self,
-        name: str,
-        *,
-        source: ConnectorSource | None = None,
-        event_type: Any = None,
-        schema: Mapping[str, Any] | None = None,
-        **options: Unpack[ConnectorOptions],
-    ) -> ConnectorDecorator:
-        """The function is called with an engine and each event of a stream that is not ours.
-
-        In: the name, under which its place in the stream is kept; where events come from (left out: `Engine(sources=...)` says);
-        the type of their bodies (left out: that of an `event: Incoming[T]` annotation, else the bytes as they are); a JSON Schema
-        of them. Options: see ConnectorOptions. An event is acknowledged when the function has returned; what the function starts
-        through the engine it is given is started once, however often the event comes. Raises DefinitionError.
-        """
-        return self._connectors.declare(name, source, event_type, schema, options, self._defaults, _caller())
 
     # -- asking ---------------------------------------------------------------------------------------------------------------
 
@@ -192,7 +99,12 @@ class Workflow(Generic[ObjectT, StatusT]):
     @property
     def steps(self) -> Mapping[str, StepSpec]:
         """The declared steps by the stored text of the status they consume; of two for one status the later."""
-        return MappingProxyType({spec.from_key: spec for spec in self._declared.values()})
+        return MappingProxyType({spec.from_key: spec for spec in self._registry.steps})
+
+    @property
+    def registry(self) -> Registry:
+        """Everything that is declared."""
+        return self._registry
 
     @property
     def connectors(self) -> Mapping[str, ConnectorSpec]:
@@ -202,25 +114,30 @@ class Workflow(Generic[ObjectT, StatusT]):
     @property
     def graph(self) -> FlowGraph:
         """The graph of what is declared, sound or not."""
-        edges = [
-            Edge(spec.from_key, target, EdgeCause.STEP, spec.name, spec.doc)
-            for spec in self._declared.values()
-            for target in spec.to_keys
-        ]
+        edges = [*self._registry.edges(), *self._migrations.edges()]
         return FlowGraph(self.name, edges, {self._statuses.key(m): m.name for m in self._statuses.all()})
 
     def check(self) -> Sequence[Finding]:
         """Everything that is wrong with the declaration, all at once; empty when it is sound."""
-        found = [finding for findings in self._early.values() for finding in findings]
+        found = [*self._registry.findings(), *start_findings(self._registry.schedules, self.graph)]
+        found += self.codec.upcasters.findings(str(self.place))
+        graph, movers = self.graph.living, self._registry.movers
+        found += self._migrations.findings(graph.nodes, {spec.from_key for spec in movers})
         found += validate(
-            self.graph,
-            [(spec.from_key, spec.name, str(spec.place)) for spec in self._declared.values()],
+            graph,
+            [(spec.from_key, spec.name, str(spec.place)) for spec in self._registry.steps],
+            [(spec.from_key, spec.name, str(spec.place)) for spec in movers],
             place=str(self.place),
             statuses=[self._statuses.key(member) for member in self._statuses.all()],
-            retired=self._retired,
+            retired=self._retired | {spec.from_key for spec in self._migrations.specs},
             allow_cycles=self._allow_cycles,
         )
         return found
+
+    def lint(self) -> Sequence[Finding]:
+        """What may be wrong although the workflow can work. A comment `# flowdsl: ignore[code]` in the head of a function, or on
+        the line itself, silences a warning there."""
+        return lint(self.graph, self._registry, self.place, self.status_type)
 
     def definition(self) -> Definition:
         """The sound definition. Raises WorkflowDefinitionError with every finding."""
@@ -234,19 +151,23 @@ class Workflow(Generic[ObjectT, StatusT]):
                 self.steps,
                 graph.starts[0],
                 graph.starts,
-                frozenset(graph.nodes),
+                frozenset(graph.living.nodes),
                 frozenset(graph.terminal),
                 graph,
+                _by(self._registry.timeouts, lambda spec: spec.from_key),
+                _by(self._registry.callbacks, lambda spec: spec.from_key),
+                _by(self._registry.hooks, lambda spec: spec.event),
+                self._registry.deletion,
+                MappingProxyType({spec.from_key: spec for spec in self._migrations.specs}),
             )
         return self._definition
 
     def __repr__(self) -> str:
-        return f"<Workflow {self.name!r} with {len(self._declared)} steps>"
+        return f"<Workflow {self.name!r} with {len(self._registry.steps)} steps>"
 
 
-def _caller() -> Place:
-    """The first place outside this file."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename == __file__:
-        frame = frame.f_back
-    return Place(frame.f_code.co_filename, frame.f_lineno)
+def _by(specs: Sequence[SpecT], key: Callable[[SpecT], KeyT]) -> Mapping[KeyT, tuple[SpecT, ...]]:
+    found: dict[KeyT, tuple[SpecT, ...]] = {}
+    for spec in specs:
+        found[key(spec)] = (*found.get(key(spec), ()), spec)
+    return MappingProxyType(found)

@@ -85,7 +85,7 @@ class DeadLetters:
         found: list[AuditEntry] = []
         after = audit.first_key(letter_id)
         while True:
-            items = core.store.items(core.namespace, ItemKind.AUDIT, after, SCAN)
+            items = core.store.items(core.namespace, ItemKind.DEAD_LETTER_AUDIT, after, SCAN)
             mine = audit.entries(letter_id, items)
             found += mine
             if not items or len(mine) < len(items):

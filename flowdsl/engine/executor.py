@@ -7,7 +7,7 @@ import logging
 import threading
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
@@ -46,8 +46,16 @@ class Executor(Protocol):
         """Take back what has not begun."""
 
     @abstractmethod
+    def complete(self, waiting: Awaitable[Any]) -> Any:
+        """Wait for what a user's `async def` answers, on the loop where such bodies run. Not to be called on that loop."""
+
+    @abstractmethod
     def event_loop(self) -> asyncio.AbstractEventLoop:
         """The loop on which coroutines run, made at first use."""
+
+    @abstractmethod
+    def spawn(self, call: Callable[[], None]) -> None:
+        """Make a call that may take its time, where nothing else waits for it."""
 
     @abstractmethod
     def stop(self) -> None:
@@ -85,6 +93,14 @@ class InlineExecutor:
 
     def overdue(self) -> Sequence[Work]:
         return ()
+
+    def complete(self, waiting: Awaitable[Any]) -> Any:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop.run_until_complete(_result_of(waiting))
+
+    def spawn(self, call: Callable[[], None]) -> None:
+        call()
 
     def withdraw(self) -> Sequence[Work]:
         works, self._ready = list(self._ready), deque()
@@ -204,6 +220,12 @@ class ThreadExecutor:
                 del self._active[id(following)]
             following = following.lane.finish(self._clock.monotonic() - began)
 
+    def complete(self, waiting: Awaitable[Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(_result_of(waiting), self.event_loop()).result()
+
+    def spawn(self, call: Callable[[], None]) -> None:
+        threading.Thread(target=call, name=f"{self._name}-call", daemon=True).start()
+
     def overdue(self) -> Sequence[Work]:
         now = self._clock.monotonic()
         return [
@@ -253,3 +275,7 @@ class ThreadExecutor:
 
         ending: Coroutine[Any, Any, None] = cancel_all()
         self._ending = loop.create_task(ending)
+
+
+async def _result_of(waiting: Awaitable[Any]) -> Any:
+    return await waiting

@@ -34,12 +34,15 @@ class ProcessState(IntEnum):
 
 
 class SkipReason:
-    """Why an event was let go without running its step."""
+    """Why an event was let go without running its step, or a schedule's slot without starting a run."""
 
     NOT_FOUND = "record not found"
     STOPPED = "record stopped"
     LOWER_VERSION = "event record version lower than latest record version"
     SKIPPED = "next value specified skip"
+    BUSY = "previous run unfinished"
+    MISSED = "slot missed"
+    DECLINED = "schedule answered none"
 
 
 class ProcessMetrics:
@@ -114,6 +117,7 @@ class Metrics:
         self.stale_events = Rising(
             "workflow_stale_events_count", "Events received whose row was gone, taken or not due", registry=r
         )
+        self.purged = Rising("workflow_purged_runs_count", "Finished runs removed by retention", ("workflow_name",), registry=r)
         self.swept = Rising(
             "workflow_swept_rows_count", "Rows that had to be made again; should stay 0", ("workflow_name",), registry=r
         )

@@ -40,6 +40,7 @@ class Runtime:
         core.delayed.changed = self._house_news.set
         if core.publisher is not None:
             core.committer.grouped = self._announced.set
+            core.publisher.wanted = self._announced.set
 
     @property
     def unhealthy(self) -> str | None:

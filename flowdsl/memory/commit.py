@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Sequence
 from datetime import datetime
 from types import MappingProxyType
 
 from msgspec.structs import replace
 
+from flowdsl.memory.rows import UNDER_WAY, Rows
 from flowdsl.memory.tables import Row, Tables
 from flowdsl.model.change import (
+    AddRow,
     Change,
     CommitOutcome,
     CommitResult,
@@ -26,14 +29,13 @@ from flowdsl.model.change import (
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.item import Item, ItemKey, NewItem
 from flowdsl.model.limits import unfit
-from flowdsl.model.pending import NewRow, RowKind
+from flowdsl.model.pending import RowKind
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState, may_move
 
 LOST = CommitResult(CommitOutcome.LOST)
 APPLIED = CommitResult(CommitOutcome.APPLIED)
 STOPPING = (RunState.PAUSED, RunState.CANCELLED)
-UNDER_WAY = (RunState.INITIATED, RunState.RUNNING)
 
 
 class Commit:
@@ -42,8 +44,7 @@ class Commit:
     def __init__(self, tables: Tables, now: datetime, woken: set[tuple[str, str]]) -> None:
         self._t = tables
         self._now = now
-        self._woken = woken
-        """(namespace, topic) of rows that anybody may claim now."""
+        self._rows = Rows(tables, now, woken)
 
     def apply(self, change: Change) -> CommitResult:
         problem = unfit(change)
@@ -54,6 +55,8 @@ class Commit:
                 return self.move(change)
             case StartRun():
                 return self.start(change)
+            case AddRow():
+                return self.add(change)
             case FailRow():
                 return self.fail(change)
             case ReleaseRow():
@@ -67,10 +70,32 @@ class Commit:
             case PutItems():
                 return self.put(change)
 
+    def together(self, changes: Sequence[Change]) -> list[CommitResult]:
+        """All of these or none."""
+        answers = [self._answer(change) for change in changes]
+        begun = [(c.namespace, c.workflow, c.foreign_id) for c in changes if isinstance(c, StartRun)]
+        for index, change in enumerate(changes):
+            if isinstance(change, StartRun) and begun.count((change.namespace, change.workflow, change.foreign_id)) > 1:
+                answers[index] = CommitResult(CommitOutcome.REFUSED, Refusal.IN_PROGRESS, run_id=change.run_id)
+        if all(answer is None for answer in answers):
+            return [self.apply(change) for change in changes]
+        if all(answer is not None and answer.outcome is CommitOutcome.ALREADY_APPLIED for answer in answers):
+            return [answer for answer in answers if answer is not None]
+        return [LOST if answer is None else answer for answer in answers]
+
+    def _answer(self, change: Change) -> CommitResult | None:
+        """Why the change cannot be applied; None: it can."""
+        problem = unfit(change)
+        if problem is not None:
+            return CommitResult(CommitOutcome.REFUSED, Refusal.BAD_DATA, detail=problem)
+        if isinstance(change, StartRun):
+            return self._no_start(change)
+        return self._no_move(change) if isinstance(change, MoveRun) else None
+
     # -- runs -----------------------------------------------------------------------------------------------------------------
 
-    def start(self, change: StartRun) -> CommitResult:
-        t, now = self._t, self._now
+    def _no_start(self, change: StartRun) -> CommitResult | None:
+        t = self._t
         mine = t.runs.get(change.run_id)
         if mine is not None:
             if t.history[change.run_id][0].change_id == change.change_id:
@@ -82,6 +107,14 @@ class Commit:
         key = (change.namespace, change.workflow, change.foreign_id)
         if key in t.active:
             return CommitResult(CommitOutcome.REFUSED, Refusal.IN_PROGRESS, run_id=t.active[key])
+        return None
+
+    def start(self, change: StartRun) -> CommitResult:
+        refusal = self._no_start(change)
+        if refusal is not None:
+            return refusal
+        t, now = self._t, self._now
+        key = (change.namespace, change.workflow, change.foreign_id)
         record = RunRecord(
             namespace=change.namespace,
             workflow=change.workflow,
@@ -108,14 +141,14 @@ class Commit:
             listing.append(entry)
         t.history[change.run_id] = []
         self._log(change, record, None, RunState.UNKNOWN, record.reason)
-        self._put_items(change.namespace, change.items)
-        self._set_step_row(record, change.row)
+        self._put_items(change)
+        self._rows.set_step_row(record, change.row)
         for row in change.side_rows:
-            self._add_side_row(record, row)
+            self._rows.add_beside(record, row)
         return CommitResult(CommitOutcome.APPLIED, state=RunState.INITIATED, at=now)
 
-    def move(self, change: MoveRun) -> CommitResult:
-        t, now = self._t, self._now
+    def _no_move(self, change: MoveRun) -> CommitResult | None:
+        t = self._t
         record = t.runs.get(change.run_id)
         if record is None:
             return CommitResult(CommitOutcome.REFUSED, Refusal.NOT_FOUND)
@@ -126,9 +159,14 @@ class Commit:
         step_row = t.rows.get(change.run_id)
         if change.unless_claimed and step_row is not None and step_row.owner is not None:
             return CommitResult(CommitOutcome.REFUSED, Refusal.CLAIMED)
-        taken = self._taken(change.namespace, change.items)
-        if taken is not None:
-            return taken
+        return self._taken(change.namespace, change.items)
+
+    def move(self, change: MoveRun) -> CommitResult:
+        refusal = self._no_move(change)
+        if refusal is not None:
+            return refusal
+        t, now = self._t, self._now
+        record = t.runs[change.run_id]
         state, reason, actor = change.to_state, change.origin.reason, change.origin.actor
         request = record.requested
         if request is not None and change.honour_request and state in (RunState.RUNNING, RunState.PAUSED):
@@ -155,18 +193,34 @@ class Commit:
             t.bare[record.namespace, record.workflow, record.status].discard(record.run_id)
         if state.finished and not record.state.finished:
             del t.active[record.namespace, record.workflow, record.foreign_id]
+            t.ended[record.namespace, record.workflow][record.run_id] = now
+        if change.erase:
+            after = self._erase(change, after)
         self._log(change, after, record.status, record.state, reason, actor)
         for key in change.drop_items:
-            t.items[change.namespace, key.kind].pop(key.key, None)
-        self._put_items(change.namespace, change.items)
+            t.drop_item(change.namespace, key.kind, key.key)
+        self._put_items(change)
         if change.settle is not None and change.settle in t.rows:
             t.remove(t.rows[change.settle])
-        self._turn_timeouts(change, record, after)
-        self._set_step_row(after, None if state.stopped else change.row)
+        self._rows.turn(change.new_visit, record, after)
+        self._rows.set_step_row(after, None if state.stopped else change.row)
         for row in change.side_rows:
-            if not (state.finished and row.kind is RowKind.TIMEOUT):
-                self._add_side_row(after, row)
+            if row.only_in not in (None, state) or (state.finished and row.kind is RowKind.TIMEOUT):
+                continue
+            self._rows.add_beside(after, row)
         return CommitResult(CommitOutcome.APPLIED, state=state, at=now)
+
+    def _erase(self, change: MoveRun, after: RunRecord) -> RunRecord:
+        """What the run, its history and its rows say of its data is gone."""
+        t = self._t
+        erased = t.runs[after.run_id] = replace(after, payload=change.payload, last_error=None, reason=None)
+        t.history[after.run_id] = [replace(row, reason=None, error=None) for row in t.history[after.run_id]]
+        for row_id in list(t.side.get(after.run_id, ())):
+            row = t.rows[row_id]
+            row.payload = row.last_error = None
+            if row.kind is RowKind.CALLBACK:
+                t.remove(row)
+        return erased
 
     def _already(self, change: MoveRun, record: RunRecord) -> CommitResult:
         """The version is not the expected one: was that us?"""
@@ -177,22 +231,24 @@ class Commit:
                 return CommitResult(CommitOutcome.ALREADY_APPLIED, state=row.to_state, at=row.at)
         return CommitResult(CommitOutcome.REFUSED, Refusal.FINISHED) if record.state.finished else LOST
 
-    def _turn_timeouts(self, change: MoveRun, before: RunRecord, after: RunRecord) -> None:
+    def add(self, change: AddRow) -> CommitResult:
         t = self._t
-        if change.run_id not in t.side:
-            return
-        for row in t.side_rows(change.run_id, RowKind.TIMEOUT):
-            if change.new_visit or after.state.finished:
-                t.remove(row)
-            elif after.state is RunState.PAUSED and row.suspended is None and row.due_at is not None:
-                row.suspended = row.due_at - self._now
-                row.due_at = None
-                t.disown(row)
-                t.enqueue(row)
-            elif before.state is RunState.PAUSED and row.suspended is not None:
-                row.due_at = self._now + row.suspended
-                row.suspended = None
-                self._release(row)
+        record = t.runs.get(change.run_id)
+        if record is None:
+            return CommitResult(CommitOutcome.REFUSED, Refusal.NOT_FOUND)
+        row_id = change.row.row_id
+        if row_id in t.side.get(change.run_id, ()):
+            return CommitResult(CommitOutcome.ALREADY_APPLIED)
+        if record.state.finished:
+            return CommitResult(CommitOutcome.REFUSED, Refusal.FINISHED)
+        if record.version != change.version:
+            return LOST
+        taken = self._taken(change.namespace, change.items)
+        if taken is not None:
+            return taken
+        self._put_items(change)
+        self._rows.add_beside(record, change.row)
+        return APPLIED
 
     def request(self, change: RequestControl) -> CommitResult:
         t = self._t
@@ -240,97 +296,60 @@ class Commit:
 
     # -- rows -----------------------------------------------------------------------------------------------------------------
 
-    def _set_step_row(self, record: RunRecord, new: NewRow | None) -> None:
-        t = self._t
-        row = t.rows.get(record.run_id)
-        if new is None:
-            if row is not None:
-                t.remove(row)
-            if record.state in UNDER_WAY:
-                t.bare[record.namespace, record.workflow, record.status].add(record.run_id)
-            return
-        if row is None:
-            row = Row(record.namespace, record.workflow, new.row_id, record.run_id, new.kind, new.receiver)
-            t.rows[new.row_id] = row
-        else:
-            t.disown(row)
-            row.ticket = -1
-        self._fill(row, record, new)
-
-    def _add_side_row(self, record: RunRecord, new: NewRow) -> None:
-        t = self._t
-        old = t.rows.get(new.row_id)
-        if old is not None:
-            t.remove(old)
-        row = Row(record.namespace, record.workflow, new.row_id, record.run_id, new.kind, new.receiver)
-        t.rows[new.row_id] = row
-        t.side.setdefault(record.run_id, set()).add(new.row_id)
-        self._fill(row, record, new)
-        if new.kind is RowKind.TIMEOUT and record.state is RunState.PAUSED and row.due_at is not None:
-            row.suspended = row.due_at - self._now
-            row.due_at = None
-            row.ticket = -1
-
-    def _fill(self, row: Row, record: RunRecord, new: NewRow) -> None:
-        now = self._now
-        row.topic = new.topic
-        row.version = record.version
-        row.visit = record.visit
-        row.due_at = None if new.delay is None else now + new.delay if new.delay else now
-        row.created_at = now
-        row.priority = new.priority
-        row.payload = new.payload
-        row.delivery = row.attempts = row.lapses = 0
-        row.last_error = None
-        row.suspended = None
-        if new.owner is not None:
-            self._t.own(row, new.owner)
-        else:
-            self._release(row)
-
-    def _release(self, row: Row) -> None:
-        """Anybody may claim the row once it is due."""
-        self._t.enqueue(row)
-        if row.due_at is not None:
-            self._woken.add((row.namespace, row.topic))
-
     def _claimed(self, change: FailRow | ReleaseRow | ParkRow | DropRow) -> Row | None:
         row = self._t.rows.get(change.row_id)
         if row is None or row.owner != change.owner or row.delivery != change.delivery:
             return None
         return row
 
-    def _given_back(self, row: Row) -> CommitResult:
+    def _lost(self, change: FailRow | ReleaseRow | ParkRow | DropRow) -> CommitResult:
+        """The claim does not stand any more: was that us?"""
+        row = self._t.rows.get(change.row_id)
+        if row is None or row.mark != change.change_id:
+            return LOST
+        return self._given_back(row, CommitOutcome.ALREADY_APPLIED)
+
+    def _given_back(self, row: Row, outcome: CommitOutcome = CommitOutcome.APPLIED) -> CommitResult:
         record = self._t.runs.get(row.run_id)
-        request = record.requested if record is not None else None
-        return APPLIED if request is None else CommitResult(CommitOutcome.APPLIED, requested=request)
+        return CommitResult(outcome, requested=record.requested if record is not None else None)
+
+    def _give_up(self, row: Row, change: FailRow | ReleaseRow | ParkRow) -> None:
+        self._t.disown(row)
+        row.mark = change.change_id
 
     def fail(self, change: FailRow) -> CommitResult:
         row = self._claimed(change)
         if row is None:
-            return LOST
+            return self._lost(change)
         result = self._given_back(row)
-        self._t.disown(row)
+        self._give_up(row, change)
         row.attempts += 1
         row.last_error = change.error
-        row.due_at = self._now if result.requested is not None else self._now + change.delay
-        self._release(row)
+        hastened = result.requested is not None and row.kind is RowKind.STEP
+        row.due_at = self._now if hastened else self._now + change.delay
+        self._rows.release(row)
+        record = self._t.runs.get(row.run_id)
+        if record is not None:
+            for new in change.side_rows:
+                self._rows.add_beside(record, new)
         return result
 
     def release(self, change: ReleaseRow) -> CommitResult:
         row = self._claimed(change)
         if row is None:
-            return LOST
-        self._t.disown(row)
+            return self._lost(change)
+        self._give_up(row, change)
         row.delivery = max(0, row.delivery - 1)
-        self._release(row)
+        if change.delay is not None:
+            row.due_at = self._now + change.delay
+        self._rows.release(row)
         return self._given_back(row)
 
     def park(self, change: ParkRow) -> CommitResult:
         row = self._claimed(change)
         if row is None:
-            return LOST
-        self._t.disown(row)
+            return self._lost(change)
+        self._give_up(row, change)
         row.due_at = None
         row.ticket = -1
         return self._given_back(row)
@@ -348,24 +367,27 @@ class Commit:
     # -- items ----------------------------------------------------------------------------------------------------------------
 
     def put(self, change: PutItems) -> CommitResult:
-        taken = self._taken(change.namespace, change.items, change.drop)
+        taken = self._taken(change.namespace, change.items, change.drop, change.change_id)
         if taken is not None:
             return taken
         for key in change.drop:
-            self._t.items[change.namespace, key.kind].pop(key.key, None)
-        self._put_items(change.namespace, change.items)
+            self._t.drop_item(change.namespace, key.kind, key.key)
+        self._put_items(change)
         return APPLIED
 
-    def _taken(self, namespace: str, items: tuple[NewItem, ...], dropped: tuple[ItemKey, ...] = ()) -> CommitResult | None:
+    def _taken(
+        self, namespace: str, items: tuple[NewItem, ...], dropped: tuple[ItemKey, ...] = (), change_id: str = ""
+    ) -> CommitResult | None:
         for item in items:
             existing = self._t.items[namespace, item.kind].get(item.key)
             if existing is not None and not item.replace and ItemKey(item.kind, item.key) not in dropped:
+                if self._t.item_changes[namespace, item.kind].get(item.key) == change_id:
+                    return CommitResult(CommitOutcome.ALREADY_APPLIED)
                 return CommitResult(CommitOutcome.REFUSED, Refusal.KEY_TAKEN, detail=item.key, item=existing.body)
         return None
 
-    def _put_items(self, namespace: str, items: tuple[NewItem, ...]) -> None:
-        for item in items:
-            due = None if item.delay is None else self._now + item.delay
-            self._t.put_item(
-                Item(namespace=namespace, kind=str(item.kind), key=item.key, body=item.body, due_at=due, created_at=self._now)
-            )
+    def _put_items(self, change: StartRun | MoveRun | AddRow | PutItems) -> None:
+        for item in change.items:
+            due, kind = None if item.delay is None else self._now + item.delay, str(item.kind)
+            put = Item(namespace=change.namespace, kind=kind, key=item.key, body=item.body, due_at=due, created_at=self._now)
+            self._t.put_item(put, change.change_id)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from flowdsl.clock import Clock, SystemClock
-from flowdsl.errors import StoreError
+from flowdsl.errors import StoreError, no_sessions
 from flowdsl.memory.commit import Commit
 from flowdsl.memory.tables import Row, Tables
 from flowdsl.model.change import Change, CommitResult
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.instance import Instance
 from flowdsl.model.item import Item
-from flowdsl.model.pending import ClaimedRow, PendingRow, TopicDepth, TopicQuota
+from flowdsl.model.lapse import rest
+from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind, TopicDepth, TopicQuota
 from flowdsl.model.query import Cursor, Order, Page, RunQuery
 from flowdsl.model.record import RunRecord
+from flowdsl.model.run_state import RunState
 from flowdsl.ports.record_store import RecordStore
+from flowdsl.ports.unit_of_work import UnitOfWork, Write
 
 Wake = Callable[[Sequence[str]], None]
 
@@ -48,6 +53,22 @@ class MemoryRecordStore(RecordStore):
         if woken:
             self._wake(woken)
         return results
+
+    def commit_together(self, changes: Sequence[Change], writes: Sequence[Write] = ()) -> Sequence[CommitResult]:
+        if writes:
+            raise no_sessions("the memory store")
+        woken: set[tuple[str, str]] = set()
+        with self._lock:
+            results = Commit(self._open(), self._clock.now(), woken).together(changes)
+        if woken:
+            self._wake(woken)
+        return results
+
+    def open_work(self) -> UnitOfWork:
+        raise no_sessions("the memory store")
+
+    def join(self, session: Any, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        raise no_sessions("the memory store")
 
     def _wake(self, woken: set[tuple[str, str]]) -> None:
         for namespace, wake in list(self._listeners.values()):
@@ -157,7 +178,7 @@ class MemoryRecordStore(RecordStore):
                 t.disown(row)
                 if lapse:
                     row.lapses += 1
-                    row.due_at = now
+                    row.due_at = now + rest(row.row_id, row.lapses)
                 t.enqueue(row)
                 woken.add((namespace, row.topic))
                 count += 1
@@ -231,13 +252,31 @@ class MemoryRecordStore(RecordStore):
                 depths[topic] = TopicDepth(len(due), oldest, len(dues) - len(due))
             return depths
 
-    def unattended(self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int) -> Sequence[RunRecord]:
+    def unattended(
+        self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int, kind: RowKind = RowKind.STEP
+    ) -> Sequence[RunRecord]:
         with self._lock:
-            t = self._open()
-            found = sorted(
-                run_id for status in set(statuses) for run_id in t.bare.get((namespace, workflow, status), ()) if run_id > after
-            )
-            return [t.runs[run_id] for run_id in found[:limit]]
+            t, wanted = self._open(), set(statuses)
+            if kind is RowKind.STEP:
+                bare = (t.bare.get((namespace, workflow, status), ()) for status in wanted)
+                found = [run_id for run_ids in bare for run_id in run_ids if run_id > after]
+            else:
+                active = (run_id for (space, name, _), run_id in t.active.items() if (space, name) == (namespace, workflow))
+                found = [run_id for run_id in active if run_id > after and self._lacks(t.runs[run_id], wanted, kind)]
+            return [t.runs[run_id] for run_id in sorted(found)[:limit]]
+
+    def _lacks(self, record: RunRecord, statuses: set[str], kind: RowKind) -> bool:
+        under_way = not record.state.stopped and record.status in statuses
+        return under_way and not self._tables.side_rows(record.run_id, kind)
+
+    def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
+        with self._lock:
+            t, before = self._open(), self._clock.now() - age
+            ended = t.ended[namespace, workflow]
+            old = itertools.takewhile(lambda run_id: ended[run_id] < before, ended)
+            gone = set(itertools.islice((run_id for run_id in old if t.runs[run_id].state in states), limit))
+            t.forget(gone)
+            return len(gone)
 
     # -- items ----------------------------------------------------------------------------------------------------------------
 

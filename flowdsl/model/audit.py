@@ -26,7 +26,7 @@ class AuditEntry(Struct, frozen=True, kw_only=True):
 
 def record(entry: AuditEntry, entry_id: str) -> NewItem:
     """The item to commit with the act. In: an id that sorts by time. Entries of one subject follow each other."""
-    return NewItem(kind=ItemKind.AUDIT, key=f"{entry.subject}/{entry_id}", body=msgspec.json.encode(entry))
+    return NewItem(kind=ItemKind.DEAD_LETTER_AUDIT, key=f"{entry.subject}/{entry_id}", body=msgspec.json.encode(entry))
 
 
 def entries(subject: str, items: Iterable[Item]) -> list[AuditEntry]:

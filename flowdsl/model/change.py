@@ -62,12 +62,16 @@ class MoveRun(Struct, frozen=True, kw_only=True, tag=True):
     side_rows: tuple[NewRow, ...] = ()
     """Timeouts of the new visit, hooks, events; they stand beside the step row. Timeouts of a run that this change, or a
     waiting request, pauses are stored suspended."""
+    erase: bool = False
+    """Forget the data: `payload` (None: no object) takes the object's place, and reasons and errors of the run and its history,
+    errors of its rows, and the payloads of rows beside it go. Kept callbacks go whole."""
     settle: str | None = None
     """A side row that this change completes: removed with it."""
     items: tuple[NewItem, ...] = ()
     drop_items: tuple[ItemKey, ...] = ()
     new_visit: bool = False
-    """The run enters a status: the visit is counted and timeouts of the earlier visit are removed."""
+    """The run enters a status: the visit is counted, timeouts of the earlier visit are removed, kept callbacks of the status
+    become due and those of others wait on."""
     new_task: bool = False
     """What follows is new work (a transition or a repeat), not another try of the same: it gets a new idempotency key."""
     auto_resumes: int = 0
@@ -87,6 +91,23 @@ class RequestControl(Struct, frozen=True, kw_only=True, tag=True):
     request: ControlRequest
 
 
+class AddRow(Struct, frozen=True, kw_only=True, tag=True):
+    """Add a row beside a run's step row and leave the run as it is. Condition: the run's version is `version`, it is unfinished
+    (NOT_FOUND, FINISHED), and all `items` are free.
+
+    A CALLBACK row becomes due when the run enters the status that its `receiver` names, and when the run ends. The row of a
+    paused run is stored suspended, as its timeouts are.
+    """
+
+    change_id: str
+    namespace: str
+    workflow: str
+    run_id: str
+    version: int
+    row: NewRow
+    items: tuple[NewItem, ...] = ()
+
+
 class FailRow(Struct, frozen=True, kw_only=True, tag=True):
     """A failed attempt: count it, keep the error, give up the claim, due again after `delay`. Condition: the claim
     (`owner`, `delivery`) still stands. A run with a waiting ControlRequest gets its row back due at once."""
@@ -97,15 +118,20 @@ class FailRow(Struct, frozen=True, kw_only=True, tag=True):
     delivery: int
     error: str
     delay: timedelta
+    side_rows: tuple[NewRow, ...] = ()
+    """Hooks that want to know of it; added beside the row's run."""
 
 
 class ReleaseRow(Struct, frozen=True, kw_only=True, tag=True):
-    """Give back a row whose body has not begun: as if it had never been claimed. Condition: the claim still stands."""
+    """Give back a row whose body has not begun, or came to nothing without failing: as if it had never been claimed.
+    Condition: the claim still stands."""
 
     change_id: str
     row_id: str
     owner: str
     delivery: int
+    delay: timedelta | None = None
+    """Due again this long after the commit; None: when it was due."""
 
 
 class ParkRow(Struct, frozen=True, kw_only=True, tag=True):
@@ -136,7 +162,7 @@ class PutItems(Struct, frozen=True, kw_only=True, tag=True):
     drop: tuple[ItemKey, ...] = ()
 
 
-Change = StartRun | MoveRun | RequestControl | FailRow | ReleaseRow | ParkRow | DropRow | PutItems
+Change = StartRun | MoveRun | AddRow | RequestControl | FailRow | ReleaseRow | ParkRow | DropRow | PutItems
 
 
 class CommitOutcome(Enum):

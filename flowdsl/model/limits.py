@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowdsl.model.change import Change, FailRow, MoveRun, PutItems, RequestControl, StartRun
+from flowdsl.model.change import AddRow, Change, FailRow, MoveRun, PutItems, RequestControl, StartRun
 from flowdsl.model.item import NewItem
 from flowdsl.model.pending import NewRow
 from flowdsl.model.record import Payload
@@ -46,10 +46,17 @@ def unfit(change: Change) -> str | None:
             or _items(change.items)
             or None
         )
+    if isinstance(change, AddRow):
+        return (
+            _texts(namespace=change.namespace, run_id=change.run_id, change_id=change.change_id)
+            or _rows(None, (change.row,))
+            or _items(change.items)
+            or None
+        )
     if isinstance(change, RequestControl):
         return _notes(reason=change.request.reason, actor=change.request.actor)
     if isinstance(change, FailRow):
-        return _notes(error=change.error)
+        return _notes(error=change.error) or _rows(None, change.side_rows) or None
     if isinstance(change, PutItems):
         return _texts(namespace=change.namespace) or _items(change.items) or None
     return None
@@ -66,6 +73,11 @@ def _texts(**texts: str) -> str | None:
         if problem:
             return f"{name} {problem}"
     return None
+
+
+def unfit_note(**notes: str | None) -> str | None:
+    """Why no store can hold one of these reasons, errors or actors, by its name; None when they all can."""
+    return _notes(**notes)
 
 
 def _notes(**notes: str | None) -> str | None:

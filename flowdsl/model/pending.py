@@ -8,6 +8,7 @@ from enum import IntEnum
 from msgspec import Struct
 
 from flowdsl.model.record import RunRecord
+from flowdsl.model.run_state import RunState
 
 NOW = timedelta(0)
 
@@ -20,8 +21,18 @@ class RowKind(IntEnum):
     TIMEOUT = 1
     """Run a timeout of the visit, once its due time has come."""
     HOOK = 2
+    """Tell a hook what happened to the run."""
     EVENT = 3
     DELETION = 4
+    """Erase the data of a run."""
+    CALLBACK = 5
+    """Apply a callback that came before the run was in its status. `receiver` is that status."""
+    UNKNOWN = 99
+    """Made by newer code."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> RowKind:
+        return cls.UNKNOWN
 
 
 class NewRow(Struct, frozen=True, kw_only=True):
@@ -38,6 +49,8 @@ class NewRow(Struct, frozen=True, kw_only=True):
     """Handoff: the row is born claimed (delivery 1) by this owner."""
     priority: int = 0
     payload: bytes | None = None
+    only_in: RunState | None = None
+    """Add the row only when the change leaves the run in this state; None: in any. A waiting request may decide the state."""
 
 
 class PendingRow(Struct, frozen=True, kw_only=True):

@@ -5,15 +5,17 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from flowdsl.model.change import Change, CommitResult
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.instance import Instance
 from flowdsl.model.item import Item
-from flowdsl.model.pending import ClaimedRow, PendingRow, TopicDepth, TopicQuota
+from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind, TopicDepth, TopicQuota
 from flowdsl.model.query import Page, RunQuery
 from flowdsl.model.record import RunRecord
+from flowdsl.model.run_state import RunState
+from flowdsl.ports.unit_of_work import UnitOfWork, Write
 
 
 class RecordStore(Protocol):
@@ -34,6 +36,21 @@ class RecordStore(Protocol):
         re-reading (ALREADY_APPLIED). Deadlocks and serialization failures are retried here. Two changes of one run in
         one call apply in order. Committed rows without an owner wake the listeners.
         """
+
+    @abstractmethod
+    def commit_together(self, changes: Sequence[Change], writes: Sequence[Write] = ()) -> Sequence[CommitResult]:
+        """Apply all of these StartRun and MoveRun or none, in a transaction of their own. When one does not hold, its result says
+        why and those of the others are LOST. `writes` are the user's, called first and again with each repetition of the
+        transaction. Raises ConfigurationError for writes when the store has no sessions, and what they raise."""
+
+    @abstractmethod
+    def open_work(self) -> UnitOfWork:
+        """Begin a transaction of the user's own. Raises ConfigurationError when the store has no sessions, or only one writer."""
+
+    @abstractmethod
+    def join(self, session: Any, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        """Apply StartRun changes within the transaction of the user's own session on the store's database: they are stored when
+        that commits. Answers as `commit`; raises ConfigurationError when the store has no sessions or this is none of its."""
 
     @abstractmethod
     def claim(self, namespace: str, owner: str, quotas: Sequence[TopicQuota]) -> Sequence[ClaimedRow]:
@@ -64,7 +81,8 @@ class RecordStore(Protocol):
     @abstractmethod
     def free_lapsed(self, namespace: str, dead: Sequence[str] = ()) -> int:
         """Remove heartbeats that have lapsed, and those of owners known to be `dead`, and free every claim of an owner that
-        has none: due at once, one lapse counted. Returns how many rows were freed."""
+        has none: one lapse counted, due at once or, when lapses follow each other, after `flowdsl.model.lapse.rest`. Returns
+        how many rows were freed."""
 
     @abstractmethod
     def lookup(self, run_ids: Sequence[str]) -> Mapping[str, RunRecord]:
@@ -95,9 +113,16 @@ class RecordStore(Protocol):
         """What waits in each topic."""
 
     @abstractmethod
-    def unattended(self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int) -> Sequence[RunRecord]:
-        """Runs that are INITIATED or RUNNING in one of these statuses and have no step row, by run id, from the one after
-        `after`; at most `limit`. What the sweeper mends."""
+    def unattended(
+        self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int, kind: RowKind = RowKind.STEP
+    ) -> Sequence[RunRecord]:
+        """Runs that are INITIATED or RUNNING in one of these statuses and have no row of this kind (STEP or TIMEOUT), by run id,
+        from the one after `after`; at most `limit`. What the sweeper mends."""
+
+    @abstractmethod
+    def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
+        """Delete runs in these states, all of them finished ones, that ended longer than `age` ago, those that ended first
+        before others, at most `limit`: with history and rows. Returns how many."""
 
     @abstractmethod
     def item(self, namespace: str, kind: str, key: str) -> Item | None:

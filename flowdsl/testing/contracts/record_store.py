@@ -14,6 +14,7 @@ import pytest
 
 from flowdsl.ports.record_store import RecordStore
 from flowdsl.testing.clock import ManualClock
+from flowdsl.testing.contracts.beside import BesideRules
 from flowdsl.testing.contracts.claims import ClaimRules
 from flowdsl.testing.contracts.concurrency import ConcurrencyRules
 from flowdsl.testing.contracts.control import ControlRules
@@ -21,9 +22,12 @@ from flowdsl.testing.contracts.items import ItemRules
 from flowdsl.testing.contracts.queries import QueryRules
 from flowdsl.testing.contracts.runs import RunRules
 from flowdsl.testing.contracts.samples import World
+from flowdsl.testing.contracts.together import TogetherRules
 
 
-class RecordStoreContract(RunRules, ClaimRules, ControlRules, ItemRules, QueryRules, ConcurrencyRules):
+class RecordStoreContract(
+    RunRules, BesideRules, TogetherRules, ClaimRules, ControlRules, ItemRules, QueryRules, ConcurrencyRules
+):
     """Every rule of `flowdsl.ports.record_store.RecordStore`."""
 
     @pytest.fixture

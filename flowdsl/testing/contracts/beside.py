@@ -1,0 +1,351 @@
+"""Rows beside the step row: timeouts, kept callbacks, hooks; and what ends a run's data."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from flowdsl.model.change import AddRow, CommitOutcome, FailRow, Refusal, ReleaseRow, RequestControl
+from flowdsl.model.history import Cause, Origin
+from flowdsl.model.item import NewItem
+from flowdsl.model.pending import NewRow, PendingRow, RowKind
+from flowdsl.model.record import ControlRequest, Payload, RunRecord
+from flowdsl.model.run_state import RunState
+from flowdsl.testing.contracts.samples import NAMESPACE, SECOND, World
+
+HOOKS, CALLBACKS = "orders//hook", "orders/paid/callback"
+
+
+def kept(world: World, record: RunRecord, status: str = "paid", **fields: Any) -> AddRow:
+    """A callback for `status` that came early."""
+    defaults: dict[str, Any] = {
+        "change_id": world.new_id("change"),
+        "namespace": NAMESPACE,
+        "workflow": record.workflow,
+        "run_id": record.run_id,
+        "version": record.version,
+        "row": NewRow(
+            row_id=world.new_id("kept"), topic=CALLBACKS, kind=RowKind.CALLBACK, receiver=status, delay=None, payload=b"data"
+        ),
+    }
+    return AddRow(**{**defaults, **fields})
+
+
+def hook(world: World, **fields: Any) -> NewRow:
+    return NewRow(row_id=world.new_id("hook"), topic=HOOKS, kind=RowKind.HOOK, receiver="tell", **fields)
+
+
+class BesideRules:
+    """What the store promises of rows that stand beside a run's step row, of erasing and of purging."""
+
+    def _beside(self, world: World, record: RunRecord, kind: RowKind) -> list[PendingRow]:
+        return [row for row in world.store.rows([record.run_id]) if row.kind is kind]
+
+    # -- adding ---------------------------------------------------------------------------------------------------------------
+
+    def test_a_row_is_added_beside_a_run_that_stays_as_it_is(self, world: World) -> None:
+        record = world.started()
+
+        assert world.commit(kept(world, record)).outcome is CommitOutcome.APPLIED
+
+        (row,) = self._beside(world, record, RowKind.CALLBACK)
+        assert (row.due_at, row.payload, row.receiver, row.version) == (None, b"data", "paid", record.version)
+        assert world.run(record.run_id) == record
+
+    def test_a_row_is_not_added_to_a_run_of_another_version_or_one_that_has_ended_or_is_not_there(self, world: World) -> None:
+        record = world.started()
+        late, missing = kept(world, record), kept(world, record, run_id="nobody")
+        world.commit(world.move(record, "paid"))
+        assert world.commit(late).outcome is CommitOutcome.LOST
+        world.commit(world.stop(world.run(record.run_id), RunState.CANCELLED))
+
+        assert world.commit(kept(world, world.run(record.run_id))).refusal is Refusal.FINISHED
+        assert world.commit(missing).refusal is Refusal.NOT_FOUND
+        assert self._beside(world, record, RowKind.CALLBACK) == []
+
+    def test_a_row_comes_with_its_items_or_not_at_all(self, world: World) -> None:
+        record = world.started()
+        key = NewItem(kind="callback_key", key=world.new_id("key"), body=b"first")
+        assert world.commit(kept(world, record, items=(key,))).applied
+
+        again = world.commit(kept(world, record, items=(key,)))
+
+        assert (again.refusal, again.item) == (Refusal.KEY_TAKEN, b"first")
+        assert len(self._beside(world, record, RowKind.CALLBACK)) == 1
+
+    def test_adding_the_same_row_twice_adds_it_once(self, world: World) -> None:
+        record = world.started()
+        change = kept(world, record, items=(NewItem(kind="callback_key", key=world.new_id("key")),))
+        world.commit(change)
+
+        assert world.commit(change).outcome is CommitOutcome.ALREADY_APPLIED
+        assert len(self._beside(world, record, RowKind.CALLBACK)) == 1
+
+    # -- kept callbacks ---------------------------------------------------------------------------------------------------------
+
+    def test_a_kept_callback_is_due_when_the_run_enters_its_status(self, world: World) -> None:
+        record, owner = world.started(), world.owner()
+        world.commit(kept(world, record))
+        assert world.claim(owner, CALLBACKS) == []
+
+        world.commit(world.move(record, "paid"))
+
+        assert world.claim_one(owner, CALLBACKS).row.payload == b"data"
+
+    def test_a_kept_callback_of_another_status_waits_on_and_one_that_was_left_waits_again(self, world: World) -> None:
+        record, owner = world.started(), world.owner()
+        world.commit(kept(world, record, "shipped"))
+        world.commit(world.move(record, "paid"))
+        assert world.claim(owner, CALLBACKS) == []
+
+        world.commit(world.move(world.run(record.run_id), "shipped"))
+        claimed = world.claim_one(owner, CALLBACKS)
+        world.commit(world.move(world.run(record.run_id), "paid"))
+
+        (row,) = self._beside(world, record, RowKind.CALLBACK)
+        assert (row.due_at, row.owner) == (None, None)
+        release = ReleaseRow(change_id=world.new_id("change"), row_id=row.row_id, owner=owner, delivery=claimed.row.delivery)
+        assert world.commit(release).outcome is CommitOutcome.LOST
+
+    def test_a_kept_callback_that_waits_again_forgets_its_failures(self, world: World) -> None:
+        record, owner = world.started(), world.owner()
+        world.commit(kept(world, record))
+        world.commit(world.move(record, "paid"))
+        row = world.claim_one(owner, CALLBACKS).row
+        claim: Any = {"row_id": row.row_id, "owner": owner, "delivery": row.delivery}
+        world.commit(FailRow(change_id=world.new_id("change"), **claim, error="no luck", delay=SECOND))
+
+        for status in ("shipped", "paid"):
+            world.commit(world.move(world.run(record.run_id), status))
+
+        again = world.claim_one(owner, CALLBACKS).row
+        assert (again.attempts, again.delivery) == (0, 2)
+
+    def test_a_kept_callback_of_a_paused_run_waits_until_it_is_resumed(self, world: World) -> None:
+        record, owner = world.started(), world.owner()
+        world.commit(kept(world, record))
+        world.commit(world.move(record, "paid"))
+        world.commit(world.stop(world.run(record.run_id), RunState.PAUSED))
+        assert world.claim(owner, CALLBACKS) == []
+
+        world.commit(world.move(world.run(record.run_id)))
+
+        assert len(world.claim(owner, CALLBACKS)) == 1
+
+    def test_a_callback_that_is_kept_for_a_paused_run_waits_until_it_is_resumed(self, world: World) -> None:
+        record, owner = world.started(), world.owner()
+        world.commit(world.stop(record, RunState.PAUSED))
+        paused = world.run(record.run_id)
+        row = NewRow(row_id=world.new_id("kept"), topic=CALLBACKS, kind=RowKind.CALLBACK, receiver="created")
+        world.commit(kept(world, paused, row=row))
+        assert world.claim(owner, CALLBACKS) == []
+
+        world.commit(world.move(paused))
+
+        assert len(world.claim(owner, CALLBACKS)) == 1
+
+    def test_a_kept_callback_outlives_its_run_so_that_somebody_hears_of_it(self, world: World) -> None:
+        record, owner = world.started(), world.owner()
+        world.commit(kept(world, record))
+
+        world.commit(world.stop(record, RunState.CANCELLED))
+
+        claimed = world.claim_one(owner, CALLBACKS)
+        assert claimed.run is not None
+        assert claimed.run.state is RunState.CANCELLED
+
+    def test_a_move_settles_the_kept_callback_that_asked_for_it(self, world: World) -> None:
+        record, owner = world.started(), world.owner()
+        world.commit(kept(world, record))
+        world.commit(world.move(record, "paid"))
+        row = world.claim_one(owner, CALLBACKS).row
+
+        world.commit(world.move(world.run(record.run_id), "shipped", settle=row.row_id))
+
+        assert self._beside(world, record, RowKind.CALLBACK) == []
+
+    # -- rows for a state -------------------------------------------------------------------------------------------------------
+
+    def test_a_row_for_a_state_is_added_only_in_that_state(self, world: World) -> None:
+        record, owner = world.started(), world.owner()
+        rows = (hook(world, only_in=RunState.PAUSED), hook(world, only_in=RunState.RUNNING), hook(world))
+
+        world.commit(world.move(record, "paid", side_rows=rows))
+
+        assert {entry.row.row_id for entry in world.claim(owner, HOOKS)} == {rows[1].row_id, rows[2].row_id}
+
+    def test_a_waiting_request_decides_which_rows_for_a_state_are_added(self, world: World) -> None:
+        record, owner = world.started(), world.owner()
+        world.claim_one(owner)
+        request = ControlRequest(RunState.PAUSED, "stop", "ada")
+        world.commit(RequestControl(change_id=world.new_id("change"), run_id=record.run_id, request=request))
+        rows = (hook(world, only_in=RunState.PAUSED), hook(world, only_in=RunState.RUNNING))
+
+        world.commit(world.move(world.run(record.run_id), "paid", side_rows=rows))
+
+        assert [entry.row.row_id for entry in world.claim(owner, HOOKS)] == [rows[0].row_id]
+
+    def test_a_failed_attempt_brings_the_rows_that_want_to_know_of_it(self, world: World) -> None:
+        record, owner = world.started(), world.owner()
+        row = world.claim_one(owner).row
+        fail = FailRow(
+            change_id=world.new_id("change"),
+            row_id=row.row_id,
+            owner=owner,
+            delivery=row.delivery,
+            error="no luck",
+            delay=SECOND,
+            side_rows=(hook(world, payload=b"why"),),
+        )
+
+        assert world.commit(fail).outcome is CommitOutcome.APPLIED
+        assert world.commit(fail).outcome in (CommitOutcome.ALREADY_APPLIED, CommitOutcome.LOST)
+
+        (told,) = world.claim(owner, HOOKS)
+        assert (told.row.payload, told.row.run_id) == (b"why", record.run_id)
+
+    def test_a_row_given_back_may_be_due_later(self, world: World) -> None:
+        world.started()
+        owner = world.owner()
+        row = world.claim_one(owner).row
+        world.commit(
+            ReleaseRow(
+                change_id=world.new_id("change"),
+                row_id=row.row_id,
+                owner=owner,
+                delivery=row.delivery,
+                delay=timedelta(seconds=5),
+            )
+        )
+        assert world.claim(owner) == []
+
+        world.clock.advance(timedelta(seconds=5))
+
+        again = world.claim_one(owner).row
+        assert (again.delivery, again.attempts) == (1, 0)
+
+    # -- timers that are missing ------------------------------------------------------------------------------------------------
+
+    def test_runs_without_a_timeout_are_found(self, world: World) -> None:
+        bare, timed, elsewhere, paused = (world.started() for _ in range(4))
+        timer = NewRow(row_id=world.new_id("timer"), topic="orders/t", kind=RowKind.TIMEOUT, delay=None)
+        world.commit(world.move(timed, "paid", side_rows=(timer,)))
+        world.commit(world.move(elsewhere, "shipped"))
+        for record in (bare, paused):
+            world.commit(world.move(record, "paid", side_rows=(hook(world),)))
+        world.commit(world.stop(world.run(paused.run_id), RunState.PAUSED))
+
+        found = world.store.unattended(NAMESPACE, "orders", ["paid"], "", 10, RowKind.TIMEOUT)
+
+        assert [record.run_id for record in found] == [bare.run_id]
+        assert world.store.unattended(NAMESPACE, "orders", ["paid"], bare.run_id, 10, RowKind.TIMEOUT) == []
+
+    # -- erasing ----------------------------------------------------------------------------------------------------------------
+
+    def test_erasing_leaves_nothing_of_the_data(self, world: World) -> None:
+        record = world.started(payload=Payload(b'{"name":"canary"}'))
+        world.commit(kept(world, record, "shipped"))
+        error = Origin(Cause.ERRORS, name="step", actor="a", reason="canary", error="canary")
+        world.commit(world.move(record, to_state=RunState.PAUSED, origin=error, row=None))
+        world.commit(
+            world.stop(world.run(record.run_id), RunState.CANCELLED, "canary", side_rows=(hook(world, payload=b"canary"),))
+        )
+        world.commit(world.move(world.run(record.run_id), to_state=RunState.REQUESTED_DATA_DELETED, row=None))
+
+        erasing = world.move(
+            world.run(record.run_id), to_state=RunState.DATA_DELETED, row=None, erase=True, origin=Origin(Cause.DELETION)
+        )
+        assert world.commit(erasing).applied
+
+        after = world.run(record.run_id)
+        assert (after.state, after.payload, after.last_error, after.reason) == (RunState.DATA_DELETED, None, None, None)
+        assert [(row.reason, row.error) for row in world.store.history(record.run_id)] == [(None, None)] * 5
+        assert [(row.kind, row.payload, row.last_error) for row in world.store.rows([record.run_id])] == [
+            (RowKind.HOOK, None, None)
+        ]
+
+    def test_erasing_may_leave_an_object_that_was_scrubbed(self, world: World) -> None:
+        record = world.started(payload=Payload(b'{"name":"canary"}'))
+        world.commit(world.stop(record, RunState.COMPLETED))
+        world.commit(world.move(world.run(record.run_id), to_state=RunState.REQUESTED_DATA_DELETED, row=None))
+
+        world.commit(
+            world.move(
+                world.run(record.run_id), to_state=RunState.DATA_DELETED, row=None, erase=True, payload=Payload(b'{"name":""}')
+            )
+        )
+
+        assert world.run(record.run_id).payload == Payload(b'{"name":""}')
+
+    # -- purging ----------------------------------------------------------------------------------------------------------------
+
+    def test_purging_removes_old_finished_runs_and_everything_of_theirs(self, world: World) -> None:
+        workflow = world.new_id("flow")
+        old = [world.started(workflow=workflow) for _ in range(3)]
+        for record in old:
+            world.commit(world.stop(record, RunState.COMPLETED, side_rows=(hook(world),)))
+            world.clock.advance(SECOND)
+        cancelled, alive, young = (world.started(workflow=workflow) for _ in range(3))
+        world.commit(world.stop(cancelled, RunState.CANCELLED))
+        world.clock.advance(timedelta(hours=1))
+        world.commit(world.stop(young, RunState.COMPLETED))
+
+        def purge(limit: int) -> int:
+            return world.store.purge(NAMESPACE, workflow, [RunState.COMPLETED], timedelta(minutes=1), limit)
+
+        assert purge(2) == 2
+        assert set(world.store.lookup([record.run_id for record in old])) == {old[2].run_id}
+        assert (purge(10), purge(10)) == (1, 0)
+
+        gone = [record.run_id for record in old]
+        assert world.store.lookup(gone) == {}
+        assert [row for run_id in gone for row in world.store.history(run_id)] == []
+        assert world.store.rows(gone) == []
+        assert world.store.latest(NAMESPACE, workflow, old[0].foreign_id) is None
+        assert set(world.store.lookup([cancelled.run_id, alive.run_id, young.run_id])) == {
+            cancelled.run_id,
+            alive.run_id,
+            young.run_id,
+        }
+
+    def test_of_several_states_those_that_ended_first_are_purged_first(self, world: World) -> None:
+        workflow, states = world.new_id("flow"), (RunState.CANCELLED, RunState.COMPLETED)
+        ended = [world.started(workflow=workflow) for _ in range(4)]
+        for number, record in enumerate(ended):
+            world.commit(world.stop(record, states[number % 2]))
+            world.clock.advance(SECOND)
+
+        assert world.store.purge(NAMESPACE, workflow, states, timedelta(0), 2) == 2
+
+        assert set(world.store.lookup([record.run_id for record in ended])) == {ended[2].run_id, ended[3].run_id}
+
+    def test_a_foreign_id_whose_old_run_was_purged_keeps_its_later_one(self, world: World) -> None:
+        workflow, foreign_id = world.new_id("flow"), world.new_id("order")
+        first = world.started(foreign_id, workflow=workflow)
+        world.commit(world.stop(first, RunState.COMPLETED))
+        world.clock.advance(timedelta(hours=1))
+        second = world.started(foreign_id, workflow=workflow)
+        world.commit(world.stop(second, RunState.COMPLETED))
+
+        world.store.purge(NAMESPACE, workflow, [RunState.COMPLETED], timedelta(minutes=1), 10)
+
+        latest = world.store.latest(NAMESPACE, workflow, foreign_id)
+        assert latest is not None
+        assert latest.run_id == second.run_id
+
+    def test_a_foreign_id_whose_latest_run_was_purged_has_the_one_before(self, world: World) -> None:
+        workflow, foreign_id = world.new_id("flow"), world.new_id("order")
+        first = world.started(foreign_id, workflow=workflow)
+        world.commit(world.stop(first, RunState.CANCELLED))
+        world.clock.advance(SECOND)
+        second = world.started(foreign_id, workflow=workflow)
+        world.commit(world.stop(second, RunState.COMPLETED))
+        world.clock.advance(SECOND)
+        world.started(foreign_id, workflow=world.new_id("other"))
+        world.clock.advance(SECOND)
+
+        assert world.store.purge(NAMESPACE, workflow, [RunState.COMPLETED], timedelta(0), 10) == 1
+
+        latest = world.store.latest(NAMESPACE, workflow, foreign_id)
+        assert latest is not None
+        assert latest.run_id == first.run_id

@@ -29,16 +29,16 @@ def store() -> Iterator[RedisRecordStore]:
 
 @pytest.fixture
 def world(store: RedisRecordStore) -> World:
-    clock = store._clock
+    clock = store._server._clock
     assert isinstance(clock, ManualClock)
     return World(store, clock, "w")
 
 
 def damage(store: RedisRecordStore, what: str, name: str, **values: object) -> None:
     """Change values of a stored record; without any, it is no record any more."""
-    client: Any = store._client
+    client: Any = store._server.client
     assert isinstance(client, redis.Redis)
-    key = store._key(what, name)
+    key = store._server.key(what, name)
     if not values:
         client.hset(key, "m", b"\xc1")
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -19,7 +20,13 @@ from flowdsl.errors import UnknownStatusError
 from flowdsl.model.change import MoveRun
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import ItemKey, ItemKind, NewItem
+from flowdsl.model.pending import RowKind
+from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
+
+
+BURIALS_FIRST = timedelta(seconds=1)
+"""How soon a deletion is tried again for which kept callbacks have to go first."""
 
 
 class DeletionDuty(Duty):
@@ -45,6 +52,9 @@ class DeletionDuty(Duty):
 
     def finish(self, work: Work, opened: Opened, answer: object) -> Plan[None]:
         core, record, run = self._core, work.record, opened.run
+        if self._burials_to_come(record):
+            core.release(work, BURIALS_FIRST)
+            return
         custom = work.lane.workflow.definition().deletion
         payload = None
         if custom is not None and run.object is not None:
@@ -56,7 +66,7 @@ class DeletionDuty(Duty):
             requested_by=(work.payload or b"").decode(),
             erased_at=core.store_clock.now(),
             object="erased" if payload is None else f"scrubbed by {work.lane.spec.name}",
-            dead_letters=len(letters),
+            dead_letters=sum(key.kind == ItemKind.DEAD_LETTER for key in letters),
         )
         change = MoveRun(
             change_id=core.ids(),
@@ -78,6 +88,12 @@ class DeletionDuty(Duty):
         self._results.submit_move(work, change, payload)
         return
         yield  # a plan that waits for nothing
+
+    def _burials_to_come(self, record: RunRecord) -> bool:
+        """Whether callbacks that were kept for the run are still to become dead letters: one that is written after the letters of
+        the run were erased would outlive them. A callback that no code knows any more is erased as a row."""
+        rows = self._core.store.rows([record.run_id])
+        return any(row.kind is RowKind.CALLBACK and row.topic in self._core.topics for row in rows)
 
     def give_up(self, work: Work, failures: int, error: str) -> MoveRun | None:
         return None

@@ -21,6 +21,7 @@ from flowdsl.engine.audit import entries
 from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.bulk import Bulk
 from flowdsl.engine.callbacks import Callbacks
+from flowdsl.engine.compatibility import DEFAULT_SAMPLE, fits
 from flowdsl.engine.core import Core
 from flowdsl.engine.dead_letters import DeadLetters
 from flowdsl.engine.discovery import open_roles, open_store, open_streamer
@@ -38,6 +39,7 @@ from flowdsl.engine.worker import Worker
 from flowdsl.errors import ConfigurationError, EngineClosedError, EngineForkedError, RunNotFoundError, StoreError
 from flowdsl.model.bulk import OperationEntry
 from flowdsl.model.callback_result import CallbackResult
+from flowdsl.model.misfit import Fit
 from flowdsl.model.pending import TopicDepth
 from flowdsl.model.query import Cursor, Order, Page, RunQuery
 from flowdsl.model.run_state import RunState
@@ -294,6 +296,12 @@ class Engine:
         """Operations on many runs, newest first; pass the last one's `key` as `after` for those that follow."""
         refuse_on_loop("engine.audit", "engine.aio.audit")
         return entries(self._the_core(), limit, after)
+
+    def fits(self, sample: int = DEFAULT_SAMPLE) -> Sequence[Fit]:
+        """How this code fits the unfinished runs that are stored, for each workflow: statuses that are no more, objects that
+        cannot be read, ... In: how many runs of each status to look at closely. Raises StoreError."""
+        refuse_on_loop("engine.fits", "asyncio.to_thread")
+        return list(fits(self._the_core(), sample))
 
     # -- inside ---------------------------------------------------------------------------------------------------------------
 

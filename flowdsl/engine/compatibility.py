@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -133,9 +133,3 @@ class Comparison:
         first = Found(self._workflow.name, kind, record.status, 0, detail, record.run_id)
         before = self._found.get(key, first)
         self._found[key] = replace(before, runs=before.runs + 1)
-
-
-def fits(core: Core, sample: int = DEFAULT_SAMPLE) -> Iterator[Fit]:
-    """How each workflow of an engine fits its store. Raises StoreError."""
-    for workflow in core.workflows.values():
-        yield Comparison(core, workflow, sample).fit()

@@ -6,7 +6,7 @@ import logging
 import os
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
 from types import TracebackType
@@ -17,11 +17,9 @@ from prometheus_client import CollectorRegistry
 from flowdsl.clock import Clock, IdSource, SystemClock, Uuid7Source
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.aio import AioEngine
-from flowdsl.engine.audit import entries
 from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.bulk import Bulk
 from flowdsl.engine.callbacks import Callbacks
-from flowdsl.engine.compatibility import DEFAULT_SAMPLE, fits
 from flowdsl.engine.core import Core
 from flowdsl.engine.dead_letters import DeadLetters
 from flowdsl.engine.discovery import open_roles, open_store, open_streamer
@@ -37,9 +35,7 @@ from flowdsl.engine.runtime import Runtime
 from flowdsl.engine.starter import Started, Starter, TriggerOptions
 from flowdsl.engine.worker import Worker
 from flowdsl.errors import ConfigurationError, EngineClosedError, EngineForkedError, RunNotFoundError, StoreError
-from flowdsl.model.bulk import OperationEntry
 from flowdsl.model.callback_result import CallbackResult
-from flowdsl.model.misfit import Fit
 from flowdsl.model.pending import TopicDepth
 from flowdsl.model.query import Cursor, Order, Page, RunQuery
 from flowdsl.model.run_state import RunState
@@ -128,6 +124,7 @@ class Engine:
         self.bulk = Bulk(self._the_core)
         """Verbs on many runs at once."""
         self.migrations = Migrations(self._the_core)
+        """Runs in statuses that this code has no more."""
         for workflow in workflows:
             workflow.definition()  # an invalid workflow is refused here, not at its first event
 
@@ -291,17 +288,6 @@ class Engine:
                 after=after,
             )
         )
-
-    def audit(self, *, limit: int = 25, after: str = "") -> Sequence[OperationEntry]:
-        """Operations on many runs, newest first; pass the last one's `key` as `after` for those that follow."""
-        refuse_on_loop("engine.audit", "engine.aio.audit")
-        return entries(self._the_core(), limit, after)
-
-    def fits(self, sample: int = DEFAULT_SAMPLE) -> Sequence[Fit]:
-        """How this code fits the unfinished runs that are stored, for each workflow: statuses that are no more, objects that
-        cannot be read, ... In: how many runs of each status to look at closely. Raises StoreError."""
-        refuse_on_loop("engine.fits", "asyncio.to_thread")
-        return list(fits(self._the_core(), sample))
 
     # -- inside ---------------------------------------------------------------------------------------------------------------
 

@@ -67,7 +67,7 @@ def stored(world: World) -> dict[str, RunHandle[Any, Any]]:
 
 
 def fit_of(world: World, flow: Workflow[Any, Any], sample: int = 100) -> Fit:
-    (fit,) = world.outsider(flow).fits(sample)
+    (fit,) = world.outsider(flow).migrations.fits(sample)
     return fit
 
 

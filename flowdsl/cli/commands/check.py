@@ -100,7 +100,7 @@ def _compare(workflows: Sequence[Workflow[Any, Any]], url: str, namespace: str, 
     see(url)
     client = Engine.client(*workflows, store=url, namespace=namespace)
     try:
-        found = client.fits(sample)
+        found = client.migrations.fits(sample)
     finally:
         client.stop()
     misfits = [misfit for fit in found for misfit in fit.misfits]

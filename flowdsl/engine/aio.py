@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 from enum import Enum
 from functools import partial
@@ -18,7 +18,6 @@ from flowdsl.engine.dead_letters import AioDeadLetters, DeadLetters
 from flowdsl.engine.handle import AioRunHandle, RunHandle
 from flowdsl.engine.schedules import Schedules
 from flowdsl.engine.starter import TriggerOptions
-from flowdsl.model.bulk import OperationEntry
 from flowdsl.model.callback_result import CallbackResult
 from flowdsl.model.query import Page
 
@@ -43,8 +42,6 @@ class BlockingEngine(Protocol):
     def latest(self) -> Any: ...
     @property
     def runs(self) -> Any: ...
-    @property
-    def audit(self) -> Any: ...
     @property
     def bulk(self) -> Bulk: ...
     @property
@@ -123,10 +120,6 @@ class AioEngine:
     async def runs(self, workflow: Workflow[Any, Any] | str | None = None, **filters: Unpack[RunFilters]) -> Page:
         page: Page = await asyncio.to_thread(partial(self._engine.runs, workflow, **filters))
         return page
-
-    async def audit(self, **options: Any) -> Sequence[OperationEntry]:
-        found: Sequence[OperationEntry] = await asyncio.to_thread(partial(self._engine.audit, **options))
-        return found
 
 
 class RunFilters(TypedDict, total=False):

@@ -12,6 +12,11 @@ class KeptCallback(Struct, frozen=True, kw_only=True):
 
     data: bytes
     actor: str
-    key: str | None = None
-    """The idempotency key that it came with."""
+    task: str
+    """Under which the function knows this piece of work, however often it is tried: see `callback_task`."""
     expires_at: datetime | None = None
+
+
+def callback_task(key: str | None, call: str) -> str:
+    """In: the idempotency key that the callback came with, and what tells it from others when it has none."""
+    return f"callback:{call if key is None else key}"

@@ -227,15 +227,14 @@ class Starter:
     ) -> tuple[NewRow, ...]:
         """The timeouts of the first status."""
         core = self._core
-        unborn = RunRecord(
+        born = RunRecord(
             namespace=core.namespace,
             workflow=workflow.name,
             run_id=run_id,
             foreign_id=foreign_id,
             status=status,
             state=RunState.INITIATED,
-            version=0,
-            visit=0,
+            version=1,
             payload=None,
             created_at=now,
             updated_at=now,
@@ -244,7 +243,7 @@ class Starter:
             tags=tuple(options.get("tags", ())),
             priority=options.get("priority", 0),
         )
-        return carry_out(core.timers.rows(workflow, unborn, obj, status), core.complete)
+        return carry_out(core.timers.rows(workflow, born, obj), core.complete)
 
     def _user(self) -> str:
         if self._actor is None:

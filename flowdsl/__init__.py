@@ -2,10 +2,12 @@
 
 import logging
 
+from flowdsl.dsl.incoming import Incoming
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.spec import OnEarly
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.auto_resume import AutoResume
+from flowdsl.engine.connector_engine import ConnectorEngine
 from flowdsl.engine.engine import Engine
 from flowdsl.engine.handle import AioRunHandle, RunHandle
 from flowdsl.errors import FlowError, RunEndedError, WaitTimeoutError, WorkflowInProgressError
@@ -25,9 +27,11 @@ __all__ = [
     "AutoResume",
     "CallbackOutcome",
     "CallbackResult",
+    "ConnectorEngine",
     "Engine",
     "Failure",
     "FlowError",
+    "Incoming",
     "OnEarly",
     "Outcome",
     "Retry",

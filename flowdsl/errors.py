@@ -185,3 +185,10 @@ class BadDataError(FlowError):
 
 class UnknownStatusError(FlowError):
     """A stored status is not one of this code's; a newer version may know it."""
+
+
+def no_sessions(store: str) -> ConfigurationError:
+    """A store was asked for the user's own transaction and has none."""
+    return ConfigurationError(
+        f"{store} has no sessions: nothing of yours can be written in its transactions.", remedy="Use an SQL store."
+    )

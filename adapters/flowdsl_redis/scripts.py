@@ -6,6 +6,7 @@ from datetime import timedelta
 from importlib.resources import files
 from typing import Any
 
+from flowdsl.model.lapse import LONGEST, SECOND_LAPSE
 from flowdsl.model.pending import RowKind
 from flowdsl.model.run_state import RunState, may_move
 
@@ -34,7 +35,9 @@ def _constants() -> str:
         if before.finished
     }
     lines.append(f"local MAY = {_table(may)}")
-    lines.append(f"local LAST, KEPT_DEPARTED, PUT_OFF = {LAST}, {KEPT_DEPARTED}, {PUT_OFF // timedelta(microseconds=1)}")
+    lines.append(f"local LAST, KEPT_DEPARTED = {LAST}, {KEPT_DEPARTED}")
+    durations = {"PUT_OFF": PUT_OFF, "SECOND_LAPSE": SECOND_LAPSE, "LONGEST_REST": LONGEST}
+    lines += [f"local {name} = {duration // timedelta(microseconds=1)}" for name, duration in durations.items()]
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from flowdsl.errors import (
     DefinitionError,
     FlowError,
     IllegalMoveError,
+    OperationError,
     PayloadError,
     RoleSchedulerError,
     RunNotFoundError,
@@ -20,6 +21,7 @@ from flowdsl.errors import (
     UnknownStatusError,
     WorkflowInProgressError,
 )
+from flowdsl.model.condition import WhereError
 from flowdsl.model.query import QueryError
 
 
@@ -64,10 +66,12 @@ OF_ERRORS: tuple[tuple[type[FlowError], ExitCode], ...] = (
     (WorkflowInProgressError, ExitCode.NOT_ALLOWED),
     (IllegalMoveError, ExitCode.NOT_ALLOWED),
     (ConflictError, ExitCode.NOT_ALLOWED),
+    (OperationError, ExitCode.NOT_ALLOWED),
     (PayloadError, ExitCode.USAGE),
     (BadDataError, ExitCode.USAGE),
     (ConfigurationError, ExitCode.USAGE),
     (QueryError, ExitCode.USAGE),
+    (WhereError, ExitCode.USAGE),
     (UnknownStatusError, ExitCode.USAGE),
     (DefinitionError, ExitCode.FINDINGS),
 )

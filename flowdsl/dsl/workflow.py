@@ -12,8 +12,11 @@ from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar, Unpack
 
 from flowdsl.dsl.codec import ObjectCodec
+from flowdsl.dsl.connector import ConnectorDecorator, Connectors, ConnectorSpec
+from flowdsl.dsl.connector_options import ConnectorOptions
 from flowdsl.dsl.declaring import duration, function_fields, label_of, way
 from flowdsl.dsl.decorators import CallbackDecorator, DueAt, HookDecorator, StepDecorator
+from flowdsl.dsl.lint import lint
 from flowdsl.dsl.payload import PayloadReader
 from flowdsl.dsl.registry import Registry
 from flowdsl.dsl.retention import Retention
@@ -27,6 +30,7 @@ from flowdsl.graph.finding import Finding
 from flowdsl.graph.validate import validate
 from flowdsl.naming import callback_topic, hook_topic, timeout_topic
 from flowdsl.options import SIDE_OPTIONS, SideOptions, StepOptions, check_options, resolve, resolve_side
+from flowdsl.ports.connector_source import ConnectorSource
 
 ObjectT = TypeVar("ObjectT")
 StatusT = TypeVar("StatusT", bound=Enum)
@@ -102,6 +106,7 @@ class Workflow(Generic[ObjectT, StatusT]):
         self.retention = Retention(keep_completed, keep_cancelled, keep_deleted)
         self._retired = frozenset(self._statuses.key(member) for member in retired)
         self._registry = Registry(status_type)
+        self._connectors = Connectors(name)
         self._definition: Definition | None = None
 
     # -- declaring ------------------------------------------------------------------------------------------------------------
@@ -271,6 +276,24 @@ class Workflow(Generic[ObjectT, StatusT]):
         self._definition = None
         return fn
 
+    def connector(
+        self,
+        name: str,
+        *,
+        source: ConnectorSource | None = None,
+        event_type: Any = None,
+        schema: Mapping[str, Any] | None = None,
+        **options: Unpack[ConnectorOptions],
+    ) -> ConnectorDecorator:
+        """The function is called with an engine and each event of a stream that is not ours.
+
+        In: the name, under which its place in the stream is kept; where events come from (left out: `Engine(sources=...)` says);
+        the type of their bodies (left out: that of an `event: Incoming[T]` annotation, else the bytes as they are); a JSON Schema
+        of them. Options: see ConnectorOptions. An event is acknowledged when the function has returned; what the function starts
+        through the engine it is given is started once, however often the event comes. Raises DefinitionError.
+        """
+        return self._connectors.declare(name, source, event_type, schema, options, self._defaults, _caller())
+
     # -- asking ---------------------------------------------------------------------------------------------------------------
 
     def key(self, member: StatusT) -> str:
@@ -292,6 +315,11 @@ class Workflow(Generic[ObjectT, StatusT]):
         return self._registry
 
     @property
+    def connectors(self) -> Mapping[str, ConnectorSpec]:
+        """The declared connectors by name."""
+        return MappingProxyType(self._connectors.declared)
+
+    @property
     def graph(self) -> FlowGraph:
         """The graph of what is declared, sound or not."""
         return FlowGraph(self.name, self._registry.edges(), {self._statuses.key(m): m.name for m in self._statuses.all()})
@@ -309,6 +337,11 @@ class Workflow(Generic[ObjectT, StatusT]):
             allow_cycles=self._allow_cycles,
         )
         return found
+
+    def lint(self) -> Sequence[Finding]:
+        """What may be wrong although the workflow can work. A comment `# flowdsl: ignore[code]` in the head of a function, or on
+        the line itself, silences a warning there."""
+        return lint(self.graph, self._registry, self.place, self.status_type)
 
     def definition(self) -> Definition:
         """The sound definition. Raises WorkflowDefinitionError with every finding."""

@@ -12,11 +12,13 @@ from typing import Any, Protocol, Self, TypedDict, TypeVar, Unpack
 
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.aio_bulk import AioBulk
+from flowdsl.engine.awaiting import in_thread
 from flowdsl.engine.bulk import Bulk
+from flowdsl.engine.callbacks import CallbackOptions
 from flowdsl.engine.dead_letters import AioDeadLetters, DeadLetters
 from flowdsl.engine.handle import AioRunHandle, RunHandle
 from flowdsl.engine.starter import TriggerOptions
-from flowdsl.model.bulk import AuditEntry
+from flowdsl.model.bulk import OperationEntry
 from flowdsl.model.callback_result import CallbackResult
 from flowdsl.model.query import Page
 
@@ -28,7 +30,6 @@ class BlockingEngine(Protocol):
     """What is forwarded to."""
 
     works: bool
-    dead_letters: DeadLetters
 
     @property
     def trigger(self) -> Any: ...
@@ -46,6 +47,8 @@ class BlockingEngine(Protocol):
     def audit(self) -> Any: ...
     @property
     def bulk(self) -> Bulk: ...
+    @property
+    def dead_letters(self) -> DeadLetters: ...
     def _start(self, loop: Any) -> None: ...
     def _stop(self, drain: timedelta | None) -> bool: ...
 
@@ -100,10 +103,16 @@ class AioEngine:
         return [handle.aio for handle in handles]
 
     async def callback(
-        self, workflow: Workflow[ObjectT, StatusT], foreign_id: str, status: StatusT, payload: object = b"", **options: Any
+        self,
+        workflow: Workflow[ObjectT, StatusT],
+        foreign_id: str,
+        status: StatusT,
+        payload: object = b"",
+        **options: Unpack[CallbackOptions],
     ) -> CallbackResult:
+        """As Engine.callback; where this engine runs no steps, an `async def` callback runs on the calling loop."""
         call = partial(self._engine.callback, workflow, foreign_id, status, payload, **options)
-        result: CallbackResult = await asyncio.to_thread(call)
+        result: CallbackResult = await in_thread(call)
         return result
 
     async def handle(self, run_id: str) -> AioRunHandle[Any, Any]:
@@ -118,8 +127,8 @@ class AioEngine:
         page: Page = await asyncio.to_thread(partial(self._engine.runs, workflow, **filters))
         return page
 
-    async def audit(self, **options: Any) -> Sequence[AuditEntry]:
-        found: Sequence[AuditEntry] = await asyncio.to_thread(partial(self._engine.audit, **options))
+    async def audit(self, **options: Any) -> Sequence[OperationEntry]:
+        found: Sequence[OperationEntry] = await asyncio.to_thread(partial(self._engine.audit, **options))
         return found
 
 

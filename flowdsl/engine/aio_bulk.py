@@ -37,6 +37,9 @@ class AioBulk:
         begin = partial(self._bulk.begin, BulkVerb.CANCEL, where, reason=reason, **options)
         return await _carried_out(begin, options)
 
+    async def delete(self, where: str, *, reason: str, **options: Unpack[BulkOptions]) -> BulkReport:
+        return await _carried_out(partial(self._bulk.begin, BulkVerb.DELETE, where, reason=reason, **options), options)
+
     async def go_on(self, operation: str, **options: Unpack[BulkOptions]) -> BulkReport:
         return await _carried_out(partial(self._bulk.begin_again, operation, **options), options)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
 from flowdsl.engine.core import Core
-from flowdsl.model.bulk import AuditEntry
+from flowdsl.model.bulk import OperationEntry
 from flowdsl.model.item import ItemKind, NewItem
 
 _END = 1 << 52
@@ -20,17 +20,12 @@ def audit_key(at: datetime, operation: str) -> str:
     return f"{_END - int(at.timestamp() * 1_000_000):014x}-{operation}"
 
 
-def audit_item(entry: AuditEntry) -> NewItem:
+def audit_item(entry: OperationEntry) -> NewItem:
     """The entry as it is stored; a later state of the same operation replaces it."""
     return NewItem(kind=ItemKind.AUDIT, key=entry.key, body=msgspec.json.encode(entry), replace=True)
 
 
-def entries(core: Core, limit: int, after: str) -> Sequence[AuditEntry]:
+def entries(core: Core, limit: int, after: str) -> Sequence[OperationEntry]:
     """Entries, newest first, from the one after the key `after`."""
     items = core.store.items(core.namespace, ItemKind.AUDIT, after, limit)
-    return [msgspec.json.decode(item.body, type=AuditEntry) for item in items]
-
-
-def span_of(entry: AuditEntry) -> timedelta | None:
-    """How long it took; None while it has not finished."""
-    return None if entry.finished_at is None else entry.finished_at - entry.at
+    return [msgspec.json.decode(item.body, type=OperationEntry) for item in items]

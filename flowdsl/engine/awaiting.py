@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from inspect import isawaitable
 from typing import Any, TypeVar
 
+from flowdsl.errors import StepOutcomeError
+
 T = TypeVar("T")
 Plan = Generator[Awaitable[Any], Any, T]
 
@@ -50,6 +52,15 @@ async def carry_out_async(plan: Plan[T]) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
+
+
+def refuse_awaitable(answer: object, what: str) -> None:
+    """Raise StepOutcomeError when a `def` answered an awaitable. In: what people call the function."""
+    if isawaitable(answer):
+        close = getattr(answer, "close", None)
+        if close is not None:
+            close()
+        raise StepOutcomeError(f"{what} is a `def` that returned an awaitable.", remedy="Declare it `async def`.")
 
 
 _callers_loop: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("flowdsl_callers_loop", default=None)

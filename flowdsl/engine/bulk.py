@@ -76,6 +76,10 @@ class Bulk:
     def cancel(self, where: str, *, reason: str, **options: Unpack[ForcibleOptions]) -> BulkReport:
         return self._carry_out(self.begin(BulkVerb.CANCEL, where, reason=reason, **options), options)
 
+    def delete(self, where: str, *, reason: str, **options: Unpack[BulkOptions]) -> BulkReport:
+        """Ask for the data of finished runs to be erased; workers of their workflows do it."""
+        return self._carry_out(self.begin(BulkVerb.DELETE, where, reason=reason, **options), options)
+
     def go_on(self, operation: str, **options: Unpack[BulkOptions]) -> BulkReport:
         """Go on with an operation that was interrupted, by its id. `rate`, `seen` and `progress` may be given anew."""
         return self._carry_out(self.begin_again(operation, **options), options)

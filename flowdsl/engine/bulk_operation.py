@@ -15,8 +15,16 @@ from flowdsl.engine.audit import audit_item, audit_key
 from flowdsl.engine.control import commit_one
 from flowdsl.engine.core import Core
 from flowdsl.engine.repair import Repair
-from flowdsl.errors import ConfigurationError, OperationError, OperationStoppedError, RunError, RunNotFoundError, StoreError
-from flowdsl.model.bulk import MOST_REASONS, STATES, AuditEntry, BulkOrder, BulkReport, BulkState, BulkVerb, Refused
+from flowdsl.errors import (
+    ConfigurationError,
+    OperationError,
+    OperationStoppedError,
+    PayloadError,
+    RunError,
+    RunNotFoundError,
+    StoreError,
+)
+from flowdsl.model.bulk import MOST_REASONS, STATES, BulkOrder, BulkReport, BulkState, BulkVerb, OperationEntry, Refused
 from flowdsl.model.change import PutItems, Refusal
 from flowdsl.model.condition import Subject
 from flowdsl.model.item import ItemKey, ItemKind, NewItem
@@ -190,14 +198,14 @@ class BulkOperation:
             raise OperationError(f"the progress of operation {order.operation} cannot be stored: {result.detail}.")
         self._number += 1
 
-    def _entry(self) -> AuditEntry:
+    def _entry(self) -> OperationEntry:
         order, report = self._order, self._report
         details = {
             "to": order.to_status,
             "force": "yes" if order.force else None,
             "limit": None if order.limit is None else str(order.limit),
         }
-        return AuditEntry(
+        return OperationEntry(
             key=audit_key(order.at, order.operation),
             operation=order.operation,
             verb=order.verb.value,
@@ -233,7 +241,7 @@ class BulkOperation:
             return Turn(record, "passed")
         except _DoneBeforeError:
             return Turn(record, "done")
-        except (RunError, ConfigurationError) as error:
+        except (RunError, ConfigurationError, PayloadError) as error:
             why = str(error).removesuffix(error.remedy or "").replace(record.run_id, "RUN").strip()
             return Turn(record, "refused", why)
 
@@ -250,6 +258,8 @@ class BulkOperation:
                 after = repair.resume(run_id, order.actor, order.reason)
             case BulkVerb.CANCEL:
                 after = repair.cancel(run_id, order.reason, order.actor, force=order.force)
+            case BulkVerb.DELETE:
+                after = repair.delete_data(run_id, order.reason, order.actor)
         return Turn(record, "waiting" if after.requested is not None else "done")
 
     def _check(self, record: RunRecord) -> Turn:
@@ -270,6 +280,8 @@ class BulkOperation:
                 repair.allow(record, RunState.RUNNING)
             case BulkVerb.CANCEL:
                 repair.allow(record, RunState.CANCELLED)
+            case BulkVerb.DELETE:
+                repair.allow(record, RunState.REQUESTED_DATA_DELETED)
         return Turn(record, "done")
 
     def _guard(self, record: RunRecord) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
 from enum import Enum
 from typing import Any, TypedDict, Unpack
 
 import msgspec
 import networkx as nx
 
-from flowdsl.dsl.payload import payload_bytes
+from flowdsl.dsl.payload_bytes import payload_bytes
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.spec import CallbackSpec, OnEarly
 from flowdsl.dsl.workflow import Workflow
@@ -19,6 +17,8 @@ from flowdsl.engine.control import TRIES, commit_one, default_actor
 from flowdsl.engine.core import Core
 from flowdsl.engine.kept_callback import KeptCallback, callback_task
 from flowdsl.engine.moving import judge, moved_record, moving
+from flowdsl.engine.transacting import Transactions
+from flowdsl.engine.unknown_option import refuse_unknown_options
 from flowdsl.errors import BadDataError, ConfigurationError, ConflictError, DefinitionError, PayloadError, StoreError
 from flowdsl.model.callback_result import CallbackOutcome, CallbackResult
 from flowdsl.model.change import AddRow, CommitOutcome, CommitResult, MoveRun, Refusal
@@ -40,18 +40,6 @@ class CallbackOptions(TypedDict, total=False):
     """A second callback of the workflow with this key does nothing and is answered DUPLICATE."""
     actor: str | None
     """Who calls, for the history; left out: the user of this process."""
-
-
-OPTIONS = tuple(CallbackOptions.__annotations__)
-
-
-def check_options(options: Mapping[str, object]) -> None:
-    """Raises ConfigurationError for an option that there is not."""
-    for name in options:
-        if name not in OPTIONS:
-            near = difflib.get_close_matches(name, OPTIONS, 1)
-            hint = f"Did you mean {near[0]!r}? " if near else ""
-            raise ConfigurationError(f"a callback has no option {name!r}.", remedy=f"{hint}Known: {', '.join(OPTIONS)}.")
 
 
 class Callbacks:
@@ -87,7 +75,7 @@ class Callbacks:
     ) -> CallbackResult:
         """The same with the status as it is stored. In: `task`, under which the function knows this piece of work; None: as the
         idempotency key says."""
-        check_options(options)
+        refuse_unknown_options(options, CallbackOptions.__annotations__, "a callback")
         spec = self._spec(workflow, status, options.get("name"))
         call = _Call(self._core, workflow, spec, foreign_id, run_id, payload, task, options)
         for _ in range(TRIES):
@@ -148,6 +136,7 @@ class _Call:
         self._actor = options.get("actor") or default_actor()
         self._task = task or callback_task(self._key, core.ids())
         self._busy = False
+        self._transactions = Transactions(core)
         self._lane = core.topics[callback_topic(workflow.name, spec.from_key, spec.label)]
 
     def once(self) -> CallbackResult | None:
@@ -193,10 +182,17 @@ class _Call:
     # -- now ------------------------------------------------------------------------------------------------------------------
 
     def _apply(self, record: RunRecord, more: tuple[Any, ...]) -> CallbackResult | None:
-        core, spec, lane = self._core, self._spec, self._lane
+        spec = self._spec
         obj, leftover = self._workflow.codec.decode(record.payload)
-        run: Run[Any, Any] = Run(record, obj, spec.from_, 1, self._task)
-        answer = spec.fn(run, *more)
+        extras = self._transactions.extras(is_async=spec.is_async)
+        run: Run[Any, Any] = Run(record, obj, spec.from_, 1, self._task, extras=extras)
+        try:
+            return self._answered(record, run, leftover, spec.fn(run, *more))
+        finally:
+            extras.close()
+
+    def _answered(self, record: RunRecord, run: Run[Any, Any], leftover: Any, answer: Any) -> CallbackResult | None:
+        core, spec, lane = self._core, self._spec, self._lane
         if spec.is_async:
             answer = core.complete(answer)
         else:
@@ -216,7 +212,10 @@ class _Call:
         plan = moving(
             core, lane, record, run.object, payload, status, outcome, origin, unless_claimed=True, items=self._items(record)
         )
-        change = carry_out(plan, core.complete)
+        change = self._transactions.with_events(carry_out(plan, core.complete), run.extras)
+        if run.extras.alone:
+            result = carry_out(self._transactions.commit(change, run.extras, is_async=False), core.complete)
+            return self._applied(record, change, payload, result)
         try:
             result = commit_one(core, change)
         except StoreError:

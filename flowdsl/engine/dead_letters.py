@@ -139,6 +139,10 @@ class DeadLetters:
         return dead_letter.with_body(letter, [part.body for part in parts if part is not None])
 
     def _replay_of(self, letter: DeadLetter) -> Replay:
+        if not letter.replayable:
+            raise ConfigurationError(
+                f"dead letter {letter.letter_id} cannot be replayed: {letter.error}.", remedy="Have it sent again, then drop it."
+            )
         replayer = self._replayers.get(letter.origin)
         if replayer is None:
             raise ConfigurationError(f"this code cannot replay what comes from a {letter.origin}.", remedy="Deploy newer code.")

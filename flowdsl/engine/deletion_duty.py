@@ -12,7 +12,7 @@ from flowdsl.engine.awaiting import Plan
 from flowdsl.engine.burying import letters_of_run
 from flowdsl.engine.core import Core
 from flowdsl.engine.duty import Duty, Opened
-from flowdsl.engine.made_outcome import refuse_outcome
+from flowdsl.engine.idle_intent import refuse_intents
 from flowdsl.engine.receipt import Receipt
 from flowdsl.engine.results import Results
 from flowdsl.engine.work import Work
@@ -46,7 +46,7 @@ class DeletionDuty(Duty):
 
     def finish(self, work: Work, opened: Opened, answer: object) -> Plan[None]:
         core, record, run = self._core, work.record, opened.run
-        refuse_outcome(run, f"on_delete {work.lane.spec.name}")
+        refuse_intents(run, f"on_delete {work.lane.spec.name}")
         custom = work.lane.workflow.definition().deletion
         payload = None
         if custom is not None and run.object is not None:

@@ -50,6 +50,10 @@ class Executor(Protocol):
         """Wait for what a user's `async def` answers, on the loop where such bodies run. Not to be called on that loop."""
 
     @abstractmethod
+    def event_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop on which coroutines run, made at first use."""
+
+    @abstractmethod
     def stop(self) -> None:
         """Take no more. Bodies that still run are left to themselves."""
 
@@ -75,9 +79,7 @@ class InlineExecutor:
         work = self._ready.popleft()
         began = work.began = self._clock.monotonic()
         if work.lane.spec.is_async:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-            self._loop.run_until_complete(self._body.run_async(work))
+            self.event_loop().run_until_complete(self._body.run_async(work))
         else:
             self._body.run(work)
         following = work.lane.finish(self._clock.monotonic() - began)
@@ -99,6 +101,11 @@ class InlineExecutor:
         for work in works:
             work.lane.retract()
         return [*works, *(w for lane in lanes.values() for w in lane.withdraw())]
+
+    def event_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop
 
     def stop(self) -> None:
         if self._loop is not None:
@@ -138,7 +145,7 @@ class ThreadExecutor:
     def _start(self, work: Work) -> None:
         if work.lane.spec.is_async:
             self._arrived.append(work)
-            self._event_loop().call_soon_threadsafe(self._begin_arrived)
+            self.event_loop().call_soon_threadsafe(self._begin_arrived)
         else:
             self._enqueue(work)
 
@@ -180,7 +187,7 @@ class ThreadExecutor:
             del self._active[id(work)]
         return work.lane.finish(clock.monotonic() - began)  # type: ignore[no-any-return]
 
-    def _event_loop(self) -> asyncio.AbstractEventLoop:
+    def event_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -207,7 +214,7 @@ class ThreadExecutor:
             following = following.lane.finish(self._clock.monotonic() - began)
 
     def complete(self, waiting: Awaitable[Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(_result_of(waiting), self._event_loop()).result()
+        return asyncio.run_coroutine_threadsafe(_result_of(waiting), self.event_loop()).result()
 
     def overdue(self) -> Sequence[Work]:
         now = self._clock.monotonic()

@@ -10,7 +10,7 @@ from flowdsl.dsl.spec import HookEvent, HookSpec
 from flowdsl.engine.awaiting import Plan
 from flowdsl.engine.core import Core
 from flowdsl.engine.duty import Duty, Opened
-from flowdsl.engine.made_outcome import refuse_outcome
+from flowdsl.engine.idle_intent import refuse_intents
 from flowdsl.engine.results import Results
 from flowdsl.engine.work import Work
 from flowdsl.model.change import DropRow, MoveRun
@@ -61,7 +61,7 @@ class HookDuty(Duty):
         return record
 
     def finish(self, work: Work, opened: Opened, answer: object) -> Plan[None]:
-        refuse_outcome(opened.run, f"hook {work.lane.spec.name}")
+        refuse_intents(opened.run, f"hook {work.lane.spec.name}")
         change = DropRow(change_id=self._core.ids(), row_id=work.row_id, owner=work.owner, delivery=work.delivery)
         self._results.submit(work, change, lambda result: self._results.told(work, result))
         return

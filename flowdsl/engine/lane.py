@@ -112,7 +112,10 @@ class Lane:
             if self._running < self.limit:
                 self._running += 1
                 return True
-            self._waiting.append(work)
+            if work.lapses:  # the shorter it is in hand, the less it is lost with another's process
+                self._waiting.appendleft(work)
+            else:
+                self._waiting.append(work)
             return False
 
     def finish(self, seconds: float) -> Work | None:
@@ -160,7 +163,7 @@ class Lane:
         """Its own look is near enough to be made with another lane's: one claim serves both from then on."""
         frequency = self.options.polling_frequency
         if frequency is None:
-            return self.kind is RowKind.DELETION  # in no hurry: any look of another's will do
+            return self.kind in (RowKind.DELETION, RowKind.EVENT)  # any look of another's will do
         return self.next_poll - now <= frequency.total_seconds() / 2
 
     def looked(self, now: float, asked: int, got: int) -> None:

@@ -22,6 +22,7 @@ from flowdsl.engine.kept_callback import KeptCallback
 from flowdsl.engine.metrics import SkipReason
 from flowdsl.engine.moving import judge, moving, step_spec
 from flowdsl.engine.results import BUSY_RETRY, Results
+from flowdsl.engine.transacting import Transactions
 from flowdsl.engine.work import Work
 from flowdsl.errors import PayloadError, StoreError
 from flowdsl.model.change import MoveRun, ParkRow, PutItems
@@ -43,6 +44,7 @@ class StepDuty(Duty):
 
     def __init__(self, core: Core, results: Results, auto_resume: AutoResume) -> None:
         self._core, self._results, self._auto_resume = core, results, auto_resume
+        self._transactions = Transactions(core)
 
     def admit(self, work: Work) -> bool:
         core, record, lane = self._core, work.record, work.lane
@@ -66,7 +68,8 @@ class StepDuty(Duty):
     def _run(self, work: Work, obj: Any) -> Run[Any, Any]:
         record, lane = work.record, work.lane
         shown = record if record.state is not RunState.INITIATED else replace(record, state=RunState.RUNNING)
-        return Run(shown, obj, step_spec(lane).from_, work.failures + 1, self._task(work))
+        extras = self._transactions.extras(is_async=lane.spec.is_async)
+        return Run(shown, obj, step_spec(lane).from_, work.failures + 1, self._task(work), extras=extras)
 
     def _task(self, work: Work) -> str:
         """What tells its idempotency key from that of the run's step."""
@@ -102,7 +105,12 @@ class StepDuty(Duty):
             settle=work.row_id if self._settled_by(kind) else None,
             unless_claimed=self.beside,
         )
-        self._results.submit_move(work, change, payload)
+        change = self._transactions.with_events(change, run.extras)
+        if not run.extras.alone:
+            self._results.submit_move(work, change, payload)
+            return
+        result = yield from self._transactions.commit(change, run.extras, is_async=lane.spec.is_async)
+        self._results.moved(work, change, payload, result)
 
     def _skip(self, work: Work) -> None:
         """The row stays, so that everybody sees why nothing happens, and is never due."""
@@ -222,7 +230,7 @@ class CallbackDuty(StepDuty):
         core, spec = self._core, work.lane.spec
         if not isinstance(spec, CallbackSpec):
             return self._stale(work)
-        items = bury_callback(core.ids(), spec, work.record, work.row_id, kept.data, work.failures, why, core.store_clock.now())
+        items = bury_callback(core.ids(), spec, work.record, work.row_id, kept, work.failures, why, core.store_clock.now())
         put = PutItems(change_id=core.ids(), namespace=core.namespace, items=items)
         work.lane.metrics.skipped(SkipReason.STOPPED)
         # First the letter, then the row: whatever happens in between, it is in one of the two.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from flowdsl.engine.control import Control, control_move, default_actor
 from flowdsl.engine.error_pause import paused_by_errors
 from flowdsl.engine.placing import placed
-from flowdsl.errors import ConfigurationError, IllegalMoveError
+from flowdsl.errors import ConfigurationError, FlowError, IllegalMoveError
 from flowdsl.model.change import Change, CommitResult, Refusal
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import ItemKey, ItemKind
@@ -87,17 +87,23 @@ class Repair(Control):
         state = RunState.COMPLETED if status in definition.terminal else RunState.RUNNING
         if not may_move(record.state, state):  # the table decides, whatever this verb thinks of
             raise _illegal(record, f"a run that is {record.state.label.lower()} cannot become {state.label.lower()}")
-        return placed(
-            self._core,
-            record,
-            status,
-            state,
-            Origin(cause=Cause.CONTROL, name=self._name, actor=actor or default_actor(), reason=reason),
-            new_task=True,
-            unless_claimed=not force,
-            handoff=handoff,
-            drop_items=(ItemKey(ItemKind.AUTO_RESUME, record.run_id),) if record.state is RunState.PAUSED else (),
-        )
+        try:
+            return placed(
+                self._core,
+                record,
+                status,
+                state,
+                Origin(cause=Cause.CONTROL, name=self._name, actor=actor or default_actor(), reason=reason),
+                new_task=True,
+                unless_claimed=not force,
+                handoff=handoff,
+                drop_items=(ItemKey(ItemKind.AUTO_RESUME, record.run_id),) if record.state is RunState.PAUSED else (),
+            )
+        except FlowError:
+            raise
+        except Exception as error:  # a user's at= may raise anything
+            why = f"at= of a timeout of status {status!r} raised {type(error).__name__}"
+            raise _illegal(record, why, "Mend it, then try again.") from error
 
     def refuse_claimed(self, record: RunRecord) -> None:
         """Raises IllegalMoveError while its step is being executed: for a look ahead, since the commit makes sure."""

@@ -12,7 +12,7 @@ from flowdsl.dsl.run import Run
 from flowdsl.dsl.spec import TimeoutSpec
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.awaiting import Plan, settled
-from flowdsl.engine.made_outcome import refuse_outcome
+from flowdsl.engine.idle_intent import refuse_intents
 from flowdsl.errors import StepOutcomeError
 from flowdsl.model.pending import NewRow, RowKind
 from flowdsl.model.record import RunRecord
@@ -62,7 +62,7 @@ class Timers:
         now = self._now()
         run: Run[Any, Any] = Run(there, obj, workflow.member(there.status))
         due = yield from settled(spec.at(run, now))
-        refuse_outcome(run, f"at= of timeout {spec.label}")
+        refuse_intents(run, f"at= of timeout {spec.label}")
         if due is None:
             return None
         if not isinstance(due, datetime) or due.tzinfo is None:

@@ -9,6 +9,7 @@ from functools import partial
 
 from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.auto_resumer import AutoResumer
+from flowdsl.engine.connector_processes import ConnectorProcesses
 from flowdsl.engine.core import Core
 from flowdsl.engine.dispatcher import Dispatcher
 from flowdsl.engine.executor import Executor
@@ -24,6 +25,7 @@ from flowdsl.engine.sweeper import Sweeper
 from flowdsl.engine.work import Work
 from flowdsl.errors import RoleSchedulerError, StoreError
 from flowdsl.model.change import PutItems
+from flowdsl.model.pending import RowKind
 from flowdsl.naming import role
 from flowdsl.ports.event_streamer import EventStreamer
 from flowdsl.ports.role_scheduler import RoleScheduler
@@ -43,6 +45,7 @@ class Worker:
         executor: Callable[[Steps], Executor],
         *,
         streamer: EventStreamer | None = None,
+        connectors: Callable[[Executor], ConnectorProcesses],
         auto_resume: AutoResume,
         beat: timedelta = DEFAULT_BEAT,
         lapse: timedelta = DEFAULT_LAPSE,
@@ -51,12 +54,14 @@ class Worker:
         self._core = core
         self.steps = Steps(core, auto_resume)
         self.executor = executor(self.steps)
+        self.connectors = connectors(self.executor)
         intake = Intake(core, self.steps)
         self.dispatcher = Dispatcher(core, intake)
         self.reader = StreamReader(core, intake, streamer) if streamer is not None else None
         self.membership = Membership(core, beat=beat, lapse=lapse, changed=self._disowned)
         names = {name: role(core.namespace, "", name) for name in (SWEEPER, AUTO_RESUMER, PURGER)}
-        self.roles = RoleKeeper(core, roles, list(names.values()), lease)
+        self.roles = RoleKeeper(core, roles, [*names.values(), *self.connectors.roles], lease)
+        self.connectors.begin(self.roles.holds)
         self._housekeeping: dict[str, Callable[[], bool]] = {
             name: partial(self.roles.holds, held) for name, held in names.items()
         }
@@ -83,6 +88,9 @@ class Worker:
         core.wake = self.dispatcher.wake
         core.accepting = True
         core.complete = self.executor.complete
+        for lane in core.side_lanes:
+            if lane.kind is RowKind.EVENT:
+                lane.slots = 0 if core.publisher is None else 1  # without a streamer they wait for an instance that has one
         if self.reader is not None:
             core.room = self.reader.room
         self._unlisten = core.store.listen(core.namespace, self._heard)
@@ -137,7 +145,7 @@ class Worker:
         commit."""
         claiming = self.dispatcher.claiming or (self.reader is not None and self.reader.claiming)
         in_hand = any(lane.open for lane in self._core.all_lanes)
-        return not claiming and not in_hand and self._core.committer.idle
+        return not claiming and not in_hand and self.connectors.drained and self._core.committer.idle
 
     def close(self) -> None:
         """Leave the fleet. With a body still running the claims stay until this process is gone."""
@@ -148,6 +156,7 @@ class Worker:
                 self.membership.leave()
         except (StoreError, RoleSchedulerError) as error:
             log.warning("leaving failed, the claims lapse by themselves: %s", error)
+        self.connectors.close()
         self.executor.stop()
         self.publish_states()
 
@@ -156,12 +165,14 @@ class Worker:
         up = self._core.accepting
         states: dict[tuple[str, str], ProcessState] = {}
         for lane in self._core.all_lanes:
+            if lane.kind is RowKind.EVENT and self._core.publisher is None:
+                continue
             state = ProcessState.RUNNING if lane.slots else ProcessState.IDLE
             states[lane.workflow.name, lane.name] = state if up else ProcessState.SHUTDOWN
         for name, holds in self._housekeeping.items():
             state = ProcessState.RUNNING if holds() else ProcessState.IDLE
             states["", name] = state if up else ProcessState.SHUTDOWN
-        return states
+        return {**states, **self.connectors.states()}
 
     def publish_states(self) -> None:
         """Set the process-state metric."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from flowdsl.graph.diagram import Arrow, Branch, Diagram, Node, NodeKind
 from flowdsl.graph.direction import Direction
 from flowdsl.graph.mermaid_text import Theme, class_lines, escaped, front_matter, lines_of
 from flowdsl.graph.palette import PLAIN, START, TERMINAL, look
 
+_NOTE_S_END = re.compile(r"e(?=nd\s+note)", re.IGNORECASE)
+"""Where a note would end too early; the letter gives way to its entity code."""
 _UNSTYLED = (PLAIN, START, TERMINAL)
 """Mermaid marks starts and ends itself; what has no style takes the colours of the page's theme."""
 
@@ -43,4 +47,5 @@ def _badge(branch: Branch) -> str:
 
 def _note(diagram: Diagram, node: Node) -> list[str]:
     found = diagram.notes(node)
-    return [f"    note right of {node.id}", *(f"        {escaped(text)}" for text in found), "    end note"] if found else []
+    lines = [f"        {_NOTE_S_END.sub('#101;', escaped(text))}" for text in found]
+    return [f"    note right of {node.id}", *lines, "    end note"] if found else []

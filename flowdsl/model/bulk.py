@@ -23,6 +23,8 @@ class BulkVerb(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     CANCEL = "cancel"
+    DELETE = "delete"
+    """Ask for the data to be erased."""
 
 
 STATES: Mapping[BulkVerb, tuple[RunState, ...]] = {
@@ -31,6 +33,7 @@ STATES: Mapping[BulkVerb, tuple[RunState, ...]] = {
     BulkVerb.PAUSE: (S.INITIATED, S.RUNNING),
     BulkVerb.RESUME: (S.PAUSED,),
     BulkVerb.CANCEL: UNFINISHED,
+    BulkVerb.DELETE: (S.COMPLETED, S.CANCELLED),
 }
 """The states of the runs that a verb selects, whatever else is asked for: others could only refuse."""
 
@@ -102,7 +105,7 @@ class BulkState(Struct, frozen=True, kw_only=True):
     """None follow."""
 
 
-class AuditEntry(Struct, frozen=True, kw_only=True):
+class OperationEntry(Struct, frozen=True, kw_only=True):
     """An operation for whoever asks later: who did what to which runs, when, why, and what became of it."""
 
     key: str

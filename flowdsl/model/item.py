@@ -32,6 +32,8 @@ class ItemKind(StrEnum):
     """Who did what to a dead letter; the key is what it was done to, then an id that sorts by time."""
     BULK = "bulk"
     """An operation on many runs; the key is its id and a number that grows as it goes on, the body its order and progress."""
+    CONNECTOR_ATTEMPT = "connector_attempt"
+    """How often an event of a connector was tried; the key is a digest of connector and event. Due when it is tried again."""
     AUDIT = "audit"
     """The audit entry of an operation; keys of newer entries come first."""
 

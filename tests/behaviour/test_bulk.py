@@ -110,6 +110,23 @@ def test_every_verb_does_to_each_run_what_it_does_to_one(world: World, verb: str
     assert handles[0].history()[-1].reason == "because"
 
 
+def test_the_data_of_finished_runs_is_erased_and_unfinished_ones_are_not_selected(world: World) -> None:
+    job = Job(world.clock)
+    with world.engine(job.workflow) as engine:
+        done = [engine.trigger(job.workflow, f"thing-{n}", Thing("Ada Lovelace")) for n in range(3)]
+        engine.run_until_idle()
+        unfinished = world.outsider(job.workflow).trigger(job.workflow, "other", Thing("Ada Lovelace"))
+
+        report = engine.bulk.delete("workflow=jobs", reason="asked by mail", actor="Bob", rate=None)
+        assert (report.done, report.refused) == (3, 0)
+        assert states(done) == {RunState.REQUESTED_DATA_DELETED: 3}
+        engine.run_until_idle()
+
+        assert states(done) == {RunState.DATA_DELETED: 3}
+        assert all(handle.record().payload is None for handle in done)
+        assert unfinished.run().object.note == "Ada Lovelace"
+
+
 def test_a_step_that_is_running_applies_the_cancel_with_its_commit(world: World) -> None:
     reports: list[BulkReport] = []
 

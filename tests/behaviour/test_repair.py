@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import pytest
@@ -24,6 +24,7 @@ from flowdsl.errors import (
 )
 from flowdsl.model.history import Cause
 from flowdsl.model.outcome import Outcome
+from flowdsl.model.pending import RowKind
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.stepped import SteppedEngine
 from tests.behaviour.world import HOUR, MINUTE, SECOND, Answer, Job, Status, Thing, World, failing, trigger
@@ -341,6 +342,61 @@ def test_without_its_code_a_run_is_not_moved(memory_world: World) -> None:
 
     with pytest.raises(ConfigurationError, match="not one of this engine's"):
         memory_world.engine().handle(handle.run_id).move(Status.DONE, "why not")
+
+
+def test_the_timeouts_of_the_status_that_a_run_is_moved_to_are_its_own_from_then_on(world: World) -> None:
+    workflow = Workflow("post", object_type=Box, status_type=Stage)
+
+    @workflow.step(from_=Stage.PACKED, to=[Stage.SENT, Stage.CHECKED], err_backoff=DAY)
+    def send(run: Run[Box, Stage]) -> Stage:
+        raise RuntimeError("closed")
+
+    @workflow.timeout(from_=Stage.PACKED, to=Stage.LOST, after=2 * HOUR)
+    def forgotten(run: Run[Box, Stage]) -> None: ...
+
+    @workflow.callback(from_=Stage.SENT, to=Stage.GONE)
+    def arrived(run: Run[Box, Stage]) -> None: ...
+
+    @workflow.timeout(from_=Stage.SENT, to=Stage.LOST, at=lambda run, now: now + run.object.weight * HOUR)
+    def missed(run: Run[Box, Stage]) -> None: ...
+
+    @workflow.callback(from_=Stage.CHECKED, to=Stage.GONE)
+    def looked_at(run: Run[Box, Stage]) -> None: ...
+
+    with world.engine(workflow) as engine:
+        handle = engine.trigger(workflow, "box", Box(5))
+        engine.advance(HOUR)
+        assert [row.due_at for row in handle.pending() if row.kind is RowKind.TIMEOUT] == [world.clock.now() + HOUR]
+
+        handle.move(Stage.SENT, "by hand")
+
+        (row,) = handle.pending()
+        assert (row.kind, row.receiver, row.due_at) == (RowKind.TIMEOUT, "missed", world.clock.now() + 5 * HOUR)
+        engine.advance(4 * HOUR)
+        assert handle.record().status == "sent"
+        engine.advance(HOUR + MINUTE)
+        assert handle.record().status == "lost"
+
+
+def test_a_move_whose_timeout_cannot_be_computed_is_refused(memory_world: World) -> None:
+    post = Post(memory_world)
+    post.sending = "closed"
+
+    def at(run: Run[Box, Stage], now: datetime) -> datetime:
+        raise KeyError("deadline")
+
+    @post.workflow.timeout(from_=Stage.CHECKED, to=Stage.LOST, at=at)
+    def missed(run: Run[Box, Stage]) -> None: ...
+
+    with memory_world.engine(post.workflow) as engine:
+        handle = post.start(engine)
+        before = handle.record()
+        with pytest.raises(IllegalMoveError, match=r"at= of a timeout of status 'checked' raised KeyError"):
+            handle.move(Stage.CHECKED, "by hand")
+        report = engine.bulk.move("workflow=post", to=Stage.CHECKED, reason="by hand", rate=None)
+
+        assert (report.done, report.refused) == (0, 1)
+        assert handle.record() == before
 
 
 # -- restart ------------------------------------------------------------------------------------------------------------------

@@ -32,6 +32,22 @@ def back(run):
 """
 
 
+DOUBTFUL = """
+from enum import StrEnum
+from flowdsl import Workflow
+
+class Status(StrEnum):
+    A = "a"
+    B = "b"
+
+doubtful = Workflow("doubtful", object_type=dict, status_type=Status)
+
+@doubtful.step(from_=Status.A, to=Status.B, pause_after_err_count=0)
+def go(run):
+    return Status.B
+"""
+
+
 def test_a_graph_is_printed_for_mermaid_or_graphviz(shop: Shop) -> None:
     assert "stateDiagram-v2\n    direction LR\n" in shop.run("graph", shop.module).stdout
     assert "direction TB\n" in shop.run("graph", f"{shop.module}:orders", "--direction", "tb").stdout
@@ -92,6 +108,17 @@ def test_every_finding_is_a_line_with_its_place_and_the_code_is_1(shop: Shop) ->
     assert all(f"{module}.py:" in line for line in text.stdout.splitlines())
     assert {finding["workflow"] for finding in findings} == {"loops"}
     assert all(finding["code"] and finding["message"] and finding["remedy"] for finding in findings)
+
+
+def test_warnings_are_lines_and_only_strict_ends_with_1(shop: Shop) -> None:
+    module = shop.write("doubtful", DOUBTFUL)
+    text, strict = shop.run("check", module), shop.run("check", module, "--strict")
+    (finding,) = [json.loads(line) for line in shop.run("check", module, "--json").stdout.splitlines()]
+
+    assert (text.exit_code, strict.exit_code, text.stdout) == (0, 1, strict.stdout)
+    assert f"{module}.py:11: warning: [unbounded-retry] step go is tried again without end" in text.stdout
+    assert "doubtful: sound, 1 steps, 2 statuses" in text.stdout
+    assert (finding["level"], finding["code"], finding["workflow"]) == ("warning", "unbounded-retry", "doubtful")
 
 
 def test_an_unsound_workflow_is_drawn_all_the_same(shop: Shop) -> None:

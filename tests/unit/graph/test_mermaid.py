@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -86,6 +87,14 @@ def test_notes_are_the_docstrings_and_only_there_when_asked_for() -> None:
         "        refused#58; Refused.",
         "    end note",
     ]
+
+
+@pytest.mark.parametrize("doc", ["end note", "The END  Note", "weekend notes", "end\nnote"])
+def test_a_docstring_does_not_end_its_note(doc: str, mermaid_parser: Mermaid) -> None:
+    text = FlowGraph("g", [Edge("a", "b", STEP, "go", doc)], {}).mermaid(notes=True)
+
+    assert mermaid_parser.type_of(text) == STATE
+    assert len(re.findall(r"end\s+note", text, re.IGNORECASE)) == 1
 
 
 def test_a_theme_is_in_the_front_matter() -> None:

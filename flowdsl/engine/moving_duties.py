@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from flowdsl.dsl.run import Run
@@ -32,6 +31,7 @@ from flowdsl.model.outcome import OutcomeKind
 from flowdsl.model.run_state import RunState
 
 log = logging.getLogger("flowdsl.steps")
+DATA_GOES = (RunState.REQUESTED_DATA_DELETED, RunState.DATA_DELETED)
 
 
 class StepDuty(Duty):
@@ -72,7 +72,7 @@ class StepDuty(Duty):
         return Run(shown, obj, step_spec(lane).from_, work.failures + 1, self._task(work), extras=extras)
 
     def _task(self, work: Work) -> str:
-        """What tells its idempotency key from that of the run's step."""
+        """The part of its idempotency key that comes after the run's id; empty: the version that brought the work."""
         return ""
 
     def finish(self, work: Work, opened: Opened, answer: object) -> Plan[None]:
@@ -204,9 +204,15 @@ class CallbackDuty(StepDuty):
     beside = True
 
     def admit(self, work: Work) -> bool:
-        record, kept = work.record, _kept(work)
-        if kept is None:  # its data was erased
+        record = work.record
+        if work.payload is None or record.state in DATA_GOES:  # it goes with the run's data, and leaves no letter
             return self._stale(work)
+        try:
+            kept = KeptCallback.of(work.payload)
+        except PayloadError:
+            if not record.state.finished:
+                return True  # the attempt will fail with that
+            kept = KeptCallback(data=work.payload, actor="", task="")
         if record.state.finished:
             return self._bury(work, kept, f"the run was {record.state.label.lower()} before it entered the status")
         if kept.expires_at is not None and self._core.store_clock.now() >= kept.expires_at:
@@ -242,21 +248,14 @@ class CallbackDuty(StepDuty):
         self._core.commit_soon()
 
     def open(self, work: Work) -> Opened:
-        opened, spec, kept = super().open(work), work.lane.spec, _kept(work)
-        if kept is None or not isinstance(spec, CallbackSpec):
-            raise PayloadError("the payload of a kept callback is gone.")
-        if spec.reader is not None:
+        kept, spec = KeptCallback.of(work.payload), work.lane.spec
+        opened = super().open(work)
+        if isinstance(spec, CallbackSpec) and spec.reader is not None:
             opened.more = (spec.reader.read(kept.data),)
         return opened
 
     def _task(self, work: Work) -> str:
-        kept = _kept(work)
-        return "" if kept is None else kept.task
+        return KeptCallback.of(work.payload).task
 
     def _actor(self, work: Work) -> str:
-        kept = _kept(work)
-        return kept.actor if kept is not None else work.owner
-
-
-def _kept(work: Work) -> KeptCallback | None:
-    return None if work.payload is None else msgspec.json.decode(work.payload, type=KeptCallback)
+        return KeptCallback.of(work.payload).actor

@@ -44,9 +44,16 @@ class DeletionDuty(Duty):
             self._core.release(work, BUSY_RETRY)
             return False
         if work.record.payload is None and not work.lane.workflow.codec.allows_none:  # nothing that a function could scrub
-            self._erase(work, None)
+            self._erase_at_once(work)
             return False
         return True
+
+    def _erase_at_once(self, work: Work) -> None:
+        try:
+            self._erase(work, None)
+        except StoreError as error:
+            log.info("the dead letters of run %s could not be read: %s", work.record.run_id, error)
+            self._core.release(work, BUSY_RETRY)
 
     def _callbacks_in_hand(self, work: Work) -> bool:
         """Whether somebody is about to make a dead letter of a kept callback: it has to be there before it can be removed."""

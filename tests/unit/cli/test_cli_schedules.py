@@ -212,6 +212,5 @@ def test_one_of_the_code_is_there_once_a_worker_has_started_and_its_function_is_
     assert "\x1b" not in failed.stderr
     refused = shop.ask("schedules", "delete", "orders/yearly")
     assert (refused.exit_code, "is in the code" in refused.stderr) == (5, True)
-    assert (
-        json.loads(shop.ask("schedules", "show", "orders/yearly", "--json").stdout)["schedule"]["created"]["by"] == "deployment"
-    )
+    shown = lines(shop.ask("schedules", "show", "orders/yearly", "--json"))[0]
+    assert shown["schedule"]["created"]["by"] == "deployment"

@@ -16,6 +16,7 @@ from flowdsl.engine.executor import Executor
 from flowdsl.engine.intake import Intake
 from flowdsl.engine.membership import DEFAULT_BEAT, DEFAULT_LAPSE, Membership
 from flowdsl.engine.metrics import ProcessState
+from flowdsl.engine.migrator import Migrator, migration_roles
 from flowdsl.engine.presence import Presence
 from flowdsl.engine.process import Process
 from flowdsl.engine.purger import Purger
@@ -63,8 +64,10 @@ class Worker:
         self.reader = StreamReader(core, intake, streamer) if streamer is not None else None
         self.membership = Membership(core, beat=beat, lapse=lapse, changed=self._disowned)
         names = {name: role(core.namespace, "", name) for name in (SWEEPER, AUTO_RESUMER, PURGER)}
+        migrations = migration_roles(core.workflows, core.namespace)
         self.scheduler = Scheduler(core, lambda held: self.roles.holds(held), self.executor.spawn)
-        self.roles = RoleKeeper(core, roles, [*names.values(), *self.scheduler.roles.values(), *self.connectors.roles], lease)
+        own = [*names.values(), *migrations.values(), *self.scheduler.roles.values()]
+        self.roles = RoleKeeper(core, roles, [*own, *self.connectors.roles], lease)
         self.connectors.begin(self.roles.holds)
         self._housekeeping: dict[str, Callable[[], bool]] = {
             name: partial(self.roles.holds, held) for name, held in names.items()
@@ -72,13 +75,15 @@ class Worker:
         self.sweeper = Sweeper(core, self._housekeeping[SWEEPER])
         self.auto_resumer = AutoResumer(core, self._housekeeping[AUTO_RESUMER])
         self.purger = Purger(core, self._housekeeping[PURGER])
+        self.migrator = Migrator(core, lambda key: self.roles.holds(migrations[key]))
         self.presence = Presence(core)
         self._unlisten: Callable[[], None] | None = None
 
     @property
     def slow_processes(self) -> Sequence[Process]:
         """What one housekeeping thread can step in turn: none of them is waited for."""
-        return (self._core.delayed, self.scheduler, self.sweeper, self.auto_resumer, self.purger, self.presence)
+        slow = (self.scheduler, self.sweeper, self.auto_resumer, self.purger, self.migrator, self.presence)
+        return (self._core.delayed, *slow)
 
     @property
     def vital_processes(self) -> Sequence[Process]:

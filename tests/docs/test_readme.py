@@ -151,6 +151,8 @@ def parse(line: str) -> None:
     command: Any = get_command(app)
     words, parent = shlex.split(line)[1:], None
     while hasattr(command, "commands"):
+        if command.invoke_without_command and words[:1] and words[0].startswith("-"):
+            break  # `flowdsl runs --state paused`: the group is a command itself
         parent = command.make_context(command.name, words[:1], parent=parent)
         _, command, words = command.resolve_command(parent, words)
     command.make_context(command.name, words, parent=parent)

@@ -103,3 +103,32 @@ async def use_async(engine: Engine) -> None:
     handle = await engine.aio.trigger(orders, "order-1", Order(1.0), priority=3)
     run = await handle.wait(Status.SHIPPED)
     assert_type(run, Run[Order, Status])
+
+
+@orders.migrate(from_="former", to=Status.PAID)
+def rename(order: dict[str, Any]) -> None:
+    order["total"] = 0.0
+
+
+@orders.migrate(from_=Status.SHIPPED, to=Status.PAID)
+def replace_whole(order: dict[str, Any]) -> dict[str, Any]:
+    return {**order, "total": 0.0}
+
+
+orders.migrate(from_="older", to=Status.PAID)
+
+
+@orders.upcast(from_version=1)
+def up(order: dict[str, Any]) -> dict[str, Any]:
+    return order
+
+
+def mend(engine: Engine) -> None:
+    handle = engine.latest(orders, "order-1")
+    handle.retry("now")
+    handle.move(Status.PAID, "by hand", force=True)
+    assert_type(handle.restart(Status.CREATED, Order(1.0)), RunHandle[Order, Status])
+    assert_type(str(handle.explain()), str)
+    report = engine.bulk.move("workflow=orders", to=Status.PAID, reason="by hand", force=True, rate=None, dry_run=True)
+    assert_type(report.done, int)
+    engine.bulk.retry("state=paused", reason="why not", limit=5, actor="Ada", progress=lambda so_far: print(so_far.turns))

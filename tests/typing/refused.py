@@ -100,3 +100,18 @@ def use(engine: Engine) -> None:
     handle.wait(Other.CREATED)  # refused
     handle.wait(Status.PAID, timeout=5)  # refused
     handle.wait(Status.PAID, timeout=timedelta(seconds=5)).object.nothing  # refused
+    handle.move(Other.CREATED, "by hand")  # refused
+    handle.move(Status.PAID)  # refused
+    handle.restart(Other.CREATED)  # refused
+    handle.restart(Status.PAID, "not an order")  # refused
+    engine.bulk.retry("state=paused")  # refused
+    engine.bulk.retry("state=paused", reason="x", force=True)  # refused
+
+
+def wrong_upcast(order: str) -> str:
+    return order
+
+
+orders.upcast(from_version=1)(wrong_upcast)  # refused
+orders.migrate(from_="former", to=Other.CREATED)  # refused
+orders.migrate(from_="former", to=Status.PAID)(wrong_upcast)  # refused

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import OperationalError
 
-from benchmarks import backlog, idle, latency, stages, throughput, transport
+from benchmarks import backlog, drain, idle, latency, stages, throughput, transport
 from benchmarks.scratch import STORES, scratch
 
-WHAT = ("throughput", "latency", "backlog", "idle", "profile", "transport")
+WHAT = ("throughput", "latency", "backlog", "drain", "idle", "profile", "transport")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,6 +51,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     if options.what == "backlog":
         sizes = [options.runs] if options.runs else [*backlog.SIZES, *([backlog.LARGE] if options.large else [])]
         return backlog.measure(kind, sizes, url)
+    if options.what == "drain":
+        return drain.measure(kind, options.runs or 100_000, options.left, url=url, streamer=options.streamer, handoff=handoff)
     if options.what == "idle":
         return idle.measure(kind, options.seconds, url)
     if options.what == "transport":
@@ -68,13 +70,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add(
         "--runs",
         type=positive,
-        help="runs to measure (throughput 5000, latency 500, profile 3000); backlog: runs that wait; transport: events (20000)",
+        help="runs to measure (throughput 5000, latency 500, profile 3000); backlog: runs that wait; drain: the same (100000); "
+        "transport: events (20000)",
     )
     add("--processes", type=int, default=0, help="worker processes beside a client that triggers; 0: one engine does both")
     add("--trigger", choices=["many", "one"], default="many", help="in batches, or one by one from 16 threads")
     add("--handoff", choices=["on", "off"], default="on", help="off: every row goes through the store")
     add("--step-ms", type=float, default=0.0, help="how long each step waits (default: %(default)s)")
     add("--seconds", type=float, default=10.0, help="how long to watch an idle worker (default: %(default)s)")
+    add("--left", type=float, default=0.0, help="drain: how long the backlog is left alone before, in seconds")
     add("--large", action="store_true", help="backlog: 100,000 waiting runs as well")
     add("--quick", action="store_true", help="a small throughput run of memory and sqlite; the figures mean nothing")
     add("--json", action="store_true", help="one JSON object instead of a table")

@@ -2,12 +2,17 @@
 
 import logging
 
+from flowdsl.dsl.incoming import Incoming
 from flowdsl.dsl.run import Run
+from flowdsl.dsl.spec import OnEarly
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.auto_resume import AutoResume
+from flowdsl.engine.connector_engine import ConnectorEngine
 from flowdsl.engine.engine import Engine
 from flowdsl.engine.handle import AioRunHandle, RunHandle
-from flowdsl.engine.steps import AutoResume
 from flowdsl.errors import FlowError, RunEndedError, WaitTimeoutError, WorkflowInProgressError
+from flowdsl.model.callback_result import CallbackOutcome, CallbackResult
+from flowdsl.model.failure import Failure
 from flowdsl.model.outcome import Outcome
 from flowdsl.model.run_state import RunState
 from flowdsl.options import Retry, StepOptions
@@ -20,8 +25,14 @@ __version__ = "0.1.0"
 __all__ = [
     "AioRunHandle",
     "AutoResume",
+    "CallbackOutcome",
+    "CallbackResult",
+    "ConnectorEngine",
     "Engine",
+    "Failure",
     "FlowError",
+    "Incoming",
+    "OnEarly",
     "Outcome",
     "Retry",
     "Run",

@@ -139,6 +139,18 @@ class SchemaError(StoreError):
     """The database's tables do not fit this version of flowdsl."""
 
 
+class OperationStoppedError(StoreError):
+    """An operation on many runs could not go on because the store did not answer. `operation` is its id."""
+
+    def __init__(self, message: str | None = None, *, operation: str, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.operation = operation
+
+
+class OperationError(FlowError):
+    """An operation on many runs is not in a state that allows this."""
+
+
 class StreamerError(FlowError):
     """The event streamer could not do this."""
 
@@ -151,9 +163,32 @@ class RoleSchedulerError(FlowError):
     """The role scheduler could not answer."""
 
 
+class DeadLetterNotFoundError(FlowError):
+    """There is no such dead letter."""
+
+    def __init__(self, letter_id: str) -> None:
+        super().__init__(f"there is no dead letter {letter_id!r}.", remedy="It may have been replayed or dropped.")
+        self.letter_id = letter_id
+
+
+class ReplayFailedError(FlowError):
+    """A dead letter was tried again and failed again. The cause is what was raised."""
+
+    def __init__(self, letter_id: str, error: Exception) -> None:
+        super().__init__(f"dead letter {letter_id} failed again: {type(error).__name__}: {error}")
+        self.letter_id = letter_id
+
+
 class BadDataError(FlowError):
     """The store cannot hold this data."""
 
 
 class UnknownStatusError(FlowError):
     """A stored status is not one of this code's; a newer version may know it."""
+
+
+def no_sessions(store: str) -> ConfigurationError:
+    """A store was asked for the user's own transaction and has none."""
+    return ConfigurationError(
+        f"{store} has no sessions: nothing of yours can be written in its transactions.", remedy="Use an SQL store."
+    )

@@ -4,7 +4,7 @@ the library's defaults below. Leaving an option out inherits it; None and 0 are 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypedDict
@@ -69,6 +69,19 @@ class StepOptions(TypedDict, total=False):
     """How long a body may run; longer is a failed attempt. None: no limit. 0 is refused."""
 
 
+class SideOptions(TypedDict, total=False):
+    """Options of timeouts, callbacks and hooks, as for steps. Every instance looks after them: there is no `parallel_count`."""
+
+    polling_frequency: timedelta | None
+    err_backoff: timedelta | None
+    lag_alert: timedelta | None
+    pause_after_err_count: int | None
+    """Pause the run at this many consecutive failures. None and 0: never; a hook never pauses a run."""
+    concurrency: int | None
+    retry: Retry | None
+    time_limit: timedelta | None
+
+
 DEFAULT_POLLING_FREQUENCY = timedelta(milliseconds=500)
 DEFAULT_LAG_ALERT = timedelta(minutes=30)
 DEFAULT_PAUSE_AFTER_ERR_COUNT = 10
@@ -101,9 +114,12 @@ _NOT_ZERO = {
 }
 
 
-def check_options(options: Mapping[str, Any], place: str) -> None:
-    """Refuse values and combinations that cannot work, naming the place. In: options as a user wrote them."""
-    known = StepOptions.__annotations__
+STEP_OPTIONS: Collection[str] = StepOptions.__annotations__
+SIDE_OPTIONS: Collection[str] = SideOptions.__annotations__
+
+
+def check_options(options: Mapping[str, Any], place: str, known: Collection[str] = STEP_OPTIONS) -> None:
+    """Refuse values and combinations that cannot work, naming the place. In: options as a user wrote them; those there are."""
     value: Any
     for name, value in options.items():
         if name not in known:
@@ -130,6 +146,15 @@ def check_options(options: Mapping[str, Any], place: str) -> None:
 
 def _negative(value: Any) -> bool:
     return bool(value < (ZERO if isinstance(value, timedelta) else 0))
+
+
+def resolve_side(own: SideOptions, defaults: StepOptions, *, is_async: bool) -> ResolvedOptions:
+    """The values that count for a timeout, callback or hook: the workflow's defaults are its own as far as they concern it."""
+    inherited = defaults.copy()
+    inherited.pop("parallel_count", None)
+    inherited.pop("consume_lag", None)
+    given: Any = own
+    return resolve(given, inherited, is_async=is_async)
 
 
 def resolve(own: StepOptions, defaults: StepOptions, *, is_async: bool) -> ResolvedOptions:

@@ -71,13 +71,12 @@ class Link:
         self.connection = self._new()
 
     def close(self) -> None:
-        """Close in order: what was fetched and not acknowledged goes back."""
-        channel, self._channel = self._channel, None
+        """Close in order: what was fetched and not acknowledged goes back. The channel goes with its connection: closed by
+        itself, it has the AMQP client complain of each message that is still on its way."""
+        self._channel = None
         if self._pid != os.getpid():
             return
         try:
-            if channel is not None:
-                channel.close()
             self.connection.release()
         except Exception as error:  # the broker gives back what the socket held, however it ended
             log.debug("closing a connection failed: %s", type(error).__name__)

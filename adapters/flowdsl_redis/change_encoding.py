@@ -43,8 +43,9 @@ class ChangeEncoder:
     def add(self, change: Change) -> None:
         self._maps.append({name: value for name, value in self._of(change).items() if value is not None})
 
-    def packed(self) -> bytes:
-        return _pack(self._maps)
+    def packed(self, *, together: bool) -> bytes:
+        """In: whether all of them are applied or none."""
+        return _pack({"changes": self._maps, "together": together})
 
     def _of(self, change: Change) -> dict[str, Any]:
         match change:

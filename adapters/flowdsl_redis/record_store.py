@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flowdsl.clock import Clock
-from flowdsl.errors import StoreError
-from flowdsl.model.change import Change, CommitResult
+from flowdsl.errors import StoreError, no_sessions
+from flowdsl.model.change import Change, CommitOutcome, CommitResult
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.instance import Instance
 from flowdsl.model.item import Item
@@ -21,6 +21,7 @@ from flowdsl.model.query import Page, RunQuery
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl.ports.record_store import RecordStore
+from flowdsl.ports.unit_of_work import UnitOfWork, Write
 from flowdsl_redis.change_encoding import ChangeEncoder, result
 from flowdsl_redis.link import PREFIX, Address, parse
 from flowdsl_redis.listening import Ear
@@ -32,12 +33,12 @@ from flowdsl_redis.store_encoding import (
     live_instance,
     packed_instance,
     pending_row,
-    run_record,
     to_datetime,
     to_micros,
 )
 from flowdsl_redis.stored_items import StoredItems
 from flowdsl_redis.unattended import Unattended
+from flowdsl_redis.unreadable import Stored, known_run, readable
 
 log = logging.getLogger("flowdsl.redis")
 GROUP = 200
@@ -49,6 +50,8 @@ WALKED = 200
 FRUITLESS = 50
 """Scripts of one purge that delete nothing, at most: the search goes on with the next."""
 BAD_DATA = (b"REFUSED", b"BAD_DATA", b"", -1, -1)
+LOST = CommitResult(CommitOutcome.LOST)
+NAME = "the Redis store"
 
 
 class RedisRecordStore(RecordStore):
@@ -85,7 +88,18 @@ class RedisRecordStore(RecordStore):
             results += self._commit(changes[begin : begin + GROUP])
         return results
 
-    def _commit(self, changes: Sequence[Change]) -> list[CommitResult]:
+    def commit_together(self, changes: Sequence[Change], writes: Sequence[Write] = ()) -> Sequence[CommitResult]:
+        if writes:
+            raise no_sessions(NAME)
+        return self._commit(changes, together=True)
+
+    def open_work(self) -> UnitOfWork:
+        raise no_sessions(NAME)
+
+    def join(self, session: Any, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        raise no_sessions(NAME)
+
+    def _commit(self, changes: Sequence[Change], *, together: bool = False) -> list[CommitResult]:
         encoder = ChangeEncoder()
         results: dict[int, CommitResult] = {}
         sent: list[int] = []
@@ -96,8 +110,11 @@ class RedisRecordStore(RecordStore):
                 sent.append(number)
             else:
                 results[number] = result((*BAD_DATA, wrong.encode(), b"", -1, b"", b""))
+        if together and results:
+            return [results.get(number, LOST) for number in range(len(changes))]
         if sent:
-            answers, woken = self._server.script("committing", "commit", self._name, encoder.packed(), *encoder.blobs)
+            packed = encoder.packed(together=together)
+            answers, woken = self._server.script("committing", "commit", self._name, packed, *encoder.blobs)
             results.update(zip(sent, map(result, answers), strict=True))
             self._wake(woken)
         return [results[number] for number in range(len(changes))]
@@ -135,10 +152,13 @@ class RedisRecordStore(RecordStore):
             left = [one for one in self._doubtful.get((namespace, owner), ()) if one not in doubtful]
             if self._doubtful:
                 self._doubtful = {(namespace, owner): left} if left else {}  # earlier owners' rows were freed
-        return [
-            ClaimedRow(pending_row(row, payload), None if run is None else run_record(run, obj))
-            for row, payload, run, obj in zip(found[::4], found[1::4], found[2::4], found[3::4], strict=True)
-        ]
+        claimed, put_off = readable(owner, zip(found[::4], found[1::4], found[2::4], found[3::4], strict=True))
+        if put_off:
+            try:
+                self.commit(put_off)
+            except StoreError as error:  # they stay ours, and harm nobody, until this process is gone
+                log.warning("%d rows could not be put off: %s", len(put_off), error)
+        return claimed
 
     # -- heartbeats -----------------------------------------------------------------------------------------------------------
 
@@ -167,17 +187,21 @@ class RedisRecordStore(RecordStore):
 
     def _records(self, run_ids: Iterable[str]) -> list[RunRecord]:
         """Those that exist, in this order."""
-        keys = [self._server.key("run", run_id) for run_id in run_ids]
-        if not keys:
+        return [known_run(stored) for stored in self._stored(run_ids)]
+
+    def _stored(self, run_ids: Iterable[str]) -> list[Stored]:
+        names = list(run_ids)
+        if not names:
             return []
 
         def work(client: Any) -> Any:
             pipeline = client.pipeline(transaction=False)
-            for key in keys:
-                pipeline.hmget(key, "m", "p")
+            for name in names:
+                pipeline.hmget(self._server.key("run", name), "m", "p")
             return pipeline.execute()
 
-        return [run_record(packed, payload) for packed, payload in self._server.read("reading", work) if packed is not None]
+        found = zip(names, self._server.read("reading", work), strict=True)
+        return [(name, packed, payload) for name, (packed, payload) in found if packed is not None]
 
     def latest(self, namespace: str, workflow: str, foreign_id: str) -> RunRecord | None:
         def work(client: Any) -> Any:

@@ -146,6 +146,21 @@ def run_record(packed: bytes, payload: bytes | None) -> RunRecord:
     )
 
 
+class _Claim(Struct, rename={"delivery": "del"}):
+    row: str
+    run: str
+    delivery: int
+
+
+_claimed = msgspec.msgpack.Decoder(_Claim).decode
+
+
+def claim_of(packed: bytes) -> tuple[str, str, int]:
+    """Row id, run id and delivery of a claimed row, whatever else it holds."""
+    claim = _claimed(packed)
+    return claim.row, claim.run, claim.delivery
+
+
 def pending_row(packed: bytes, payload: bytes | None) -> PendingRow:
     row = _row(packed)
     return PendingRow(

@@ -8,7 +8,7 @@ from typing import Any
 from flowdsl.model.pending import RowKind
 from flowdsl.model.record import RunRecord
 from flowdsl_redis.server import Server
-from flowdsl_redis.store_encoding import run_record
+from flowdsl_redis.unreadable import known_runs
 
 LOOKING = "looking for missing rows"
 PAGE = 200
@@ -46,7 +46,8 @@ class Unattended:
         while len(found) < limit:
             left = limit - len(found)
             answer = self._server.script(LOOKING, "unattended", index, place, left, PAGE, int(kind), *statuses)
-            found += [run_record(packed, payload) for packed, payload in zip(answer[1::2], answer[2::2], strict=True)]
+            stored = zip(answer[1::3], answer[2::3], answer[3::3], strict=True)
+            found += known_runs((run_id.decode(), packed, obj) for run_id, packed, obj in stored)
             place = answer[0]
             if not place:
                 break

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from flowdsl.errors import StoreError
+from flowdsl.model.change import Change
 from flowdsl.model.pending import ClaimedRow, TopicQuota
 from flowdsl_sql.database import Database, Row, Session
-from flowdsl_sql.rows import PENDING, RUN, pending_row, run_record
+from flowdsl_sql.rows import PENDING, RUN
+from flowdsl_sql.unreadable import readable
 from flowdsl_sql.waiting import priorities, waiting_rows
 
+Taken = tuple[Sequence[Row], Mapping[str, Row]]
+"""Rows in order, and those of their runs by id, as the database gave them."""
+
+log = logging.getLogger("flowdsl.sql")
 TAKE = "UPDATE flowdsl_pending SET owner = ?, delivery = delivery + 1, mark = ? WHERE owner IS NULL AND row_id IN"
 PG_CLAIM = """
 WITH RECURSIVE level AS (
@@ -51,10 +58,13 @@ class Claims:
 
     A claim whose answer never came may have taken rows. While its owner lives nobody else would look after them, so the owner's
     next claim brings them, whatever it asks for.
+
+    In: the database; what commits the changes that put off rows which cannot be read.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, put_off: Callable[[Sequence[Change]], object]) -> None:
         self._database = database
+        self._put_off = put_off
         self._doubtful: dict[tuple[str, str], list[str]] = {}
         """By namespace and owner: the marks of claims that nobody had an answer to."""
         self._guard = threading.Lock()
@@ -76,11 +86,11 @@ class Claims:
             *self._asking(namespace, owner, mark, lambda: self._claim(namespace, owner, limits, mark)),
         ]
 
-    def _claim(self, namespace: str, owner: str, limits: dict[str, int], mark: str) -> Sequence[ClaimedRow]:
+    def _claim(self, namespace: str, owner: str, limits: dict[str, int], mark: str) -> Taken:
         tried = False
         if self._database.dialect.name == "postgresql":
 
-            def work(session: Session) -> Sequence[ClaimedRow]:
+            def work(session: Session) -> Taken:
                 nonlocal tried
                 rows = _claimed(session, namespace, owner, [mark]) if tried else ()
                 tried = True
@@ -89,9 +99,9 @@ class Claims:
             return self._database.read(work)
         open_topics = self._database.read(lambda session: self._due_levels(session, namespace, limits))
         if not open_topics:
-            return ()
+            return (), {}
 
-        def take(session: Session) -> Sequence[ClaimedRow]:
+        def take(session: Session) -> Taken:
             nonlocal tried
             rows = _claimed(session, namespace, owner, [mark]) if tried else ()
             tried = True
@@ -106,17 +116,17 @@ class Claims:
         found = self._found_again(namespace, owner)
         return [*found, *self._asking(namespace, owner, mark, lambda: self._claim_rows(namespace, owner, row_ids, mark))]
 
-    def _claim_rows(self, namespace: str, owner: str, row_ids: Sequence[str], mark: str) -> Sequence[ClaimedRow]:
+    def _claim_rows(self, namespace: str, owner: str, row_ids: Sequence[str], mark: str) -> Taken:
         tried = False
 
-        def take(session: Session) -> Sequence[ClaimedRow]:
+        def take(session: Session) -> Taken:
             nonlocal tried
             rows = _claimed(session, namespace, owner, [mark]) if tried else ()
             tried = True
             if not rows:
                 now = session.now()
                 if not _live(session, namespace, owner, now):
-                    return ()
+                    return (), {}
                 found = session.among(
                     "SELECT row_id FROM flowdsl_pending WHERE namespace = ? AND owner IS NULL AND due <= ? AND row_id IN",
                     sorted(set(row_ids)),
@@ -129,13 +139,23 @@ class Claims:
 
         return self._database.write(take)
 
-    def _asking(self, namespace: str, owner: str, mark: str, claim: Callable[[], Sequence[ClaimedRow]]) -> Sequence[ClaimedRow]:
+    def _asking(self, namespace: str, owner: str, mark: str, claim: Callable[[], Taken]) -> Sequence[ClaimedRow]:
         try:
-            return claim()
+            taken = claim()
         except StoreError:
             with self._guard:
                 self._doubtful.setdefault((namespace, owner), []).append(mark)
             raise
+        return self._readable(owner, taken)
+
+    def _readable(self, owner: str, taken: Taken) -> Sequence[ClaimedRow]:
+        found, put_off = readable(owner, *taken)
+        if put_off:
+            try:
+                self._put_off(put_off)
+            except StoreError as error:  # they stay ours, and harm nobody, until this process is gone
+                log.warning("%d rows could not be put off: %s", len(put_off), error)
+        return found
 
     def _found_again(self, namespace: str, owner: str) -> Sequence[ClaimedRow]:
         """What claims without an answer had taken."""
@@ -146,10 +166,11 @@ class Claims:
         if not marks:
             return ()
         found = self._database.read(lambda session: self._with_runs(session, _claimed(session, namespace, owner, marks)))
+        claimed = self._readable(owner, found)
         with self._guard:
             left = [mark for mark in self._doubtful.get((namespace, owner), ()) if mark not in marks]
             self._doubtful = {(namespace, owner): left} if left else {}  # earlier owners' rows were freed
-        return found
+        return claimed
 
     def _claim_at_once(self, session: Session, namespace: str, owner: str, limits: dict[str, int], mark: str) -> Sequence[Row]:
         """PostgreSQL: one statement; when nothing is due it only reads."""
@@ -195,13 +216,12 @@ class Claims:
         rows = {row[0]: row for row in _take(session, owner, mark, row_ids)}
         return [rows[row_id] for row_id in row_ids if row_id in rows]
 
-    def _with_runs(self, session: Session, rows: Sequence[Row]) -> Sequence[ClaimedRow]:
+    def _with_runs(self, session: Session, rows: Sequence[Row]) -> Taken:
         """The runs are read after the rows were taken: never older than what the row asks for."""
         if not rows:
-            return ()
+            return (), {}
         found = session.among(f"SELECT {RUN} FROM flowdsl_run WHERE run_id IN", [row[6] for row in rows])
-        runs = {row[0]: run_record(row) for row in found}
-        return [ClaimedRow(pending_row(row), runs.get(row[6])) for row in rows]
+        return rows, {row[0]: row for row in found}
 
 
 def _live(session: Session, namespace: str, owner: str, now: int) -> bool:

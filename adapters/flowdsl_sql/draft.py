@@ -8,6 +8,7 @@ from typing import Any
 from flowdsl.model.history import Origin
 from flowdsl.model.item import ItemKey, NewItem
 from flowdsl.model.pending import NOW, NewRow, RowKind
+from flowdsl_sql.beside import BIT_OF, Beside
 from flowdsl_sql.database import after
 from flowdsl_sql.writer import Writer
 
@@ -25,10 +26,7 @@ class Draft:
         """In the order of `writer.MOVE_COLUMNS`."""
         self.drops: list[str] = []
         """Row ids."""
-        self.timers_to_drop: list[str] = []
-        self.timers_to_suspend: list[str] = []
-        self.timers_to_restore: list[str] = []
-        """Run ids."""
+        self.beside = Beside()
         self._history: list[tuple[Any, ...]] = []
         self._rows: list[tuple[Any, ...]] = []
 
@@ -67,13 +65,14 @@ class Draft:
     def add_row(
         self, row: NewRow, namespace: str, workflow: str, run_id: str, version: int, visit: int, *, suspended: bool = False
     ) -> None:
-        """A pending row, in place of one of the same id. `suspended`: its run is paused, so a timeout waits with what remains."""
+        """A pending row, in place of one of the same id. `suspended`: its run is paused, so a timeout or a kept callback waits
+        with what remains."""
         now, delay, owner = self.now, row.delay, row.owner
         due: int | None = None
         if delay is not None:
             due = now if delay is NOW else after(now, delay)
         remaining = None
-        if suspended and row.kind is TIMEOUT and due is not None:
+        if suspended and row.kind in BIT_OF and due is not None:
             remaining = max(0, due - now)
             due = owner = None
         self._rows.append(
@@ -114,17 +113,17 @@ class Draft:
         writer = self.writer
         if self._history:
             writer.insert_history(self._history)
-        if self.timers_to_drop:
-            writer.drop_timers(self.timers_to_drop)
-        if self.timers_to_suspend:
-            writer.suspend_timers(self.timers_to_suspend, self.now)
-        if self.timers_to_restore:
-            writer.restore_timers(self.timers_to_restore, self.now)
+        self.beside.write(writer.session, self.now, self.wakes)
         if self.drops:
             writer.drop_rows(sorted(self.drops))
+        self.write_rows()
+
+    def write_rows(self) -> None:
+        """The rows that were added since the last time."""
         if self._rows:
             self._rows.sort(key=_row_id)
-            writer.put_rows(self._rows)
+            self.writer.put_rows(self._rows)
+            self._rows = []
 
     # -- items: rare, and decided by whether their insertion succeeds; so they are written at once -------------------------
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from flowdsl.model.change import CommitOutcome, CommitResult, MoveRun
 from flowdsl.model.run_state import RunState, may_move
 from flowdsl_sql import results
+from flowdsl_sql.beside import TIMEOUTS
 from flowdsl_sql.database import to_datetime
 from flowdsl_sql.draft import TIMEOUT, Draft
 from flowdsl_sql.rows import STATES
@@ -67,7 +68,7 @@ def _move(draft: Draft, move: MoveRun, run: Look) -> RunState:
         finished = now if run.finished is None else run.finished
     visit = run.visit + 1 if move.new_visit else run.visit
     version = move.version + 1
-    timers = _turn_timers(draft, move, run, state) if run.timers else 0
+    timers = draft.beside.turn(move, run, state) if run.timers or move.erase else 0
     if move.row is not None and not state.stopped:
         draft.add_row(move.row, move.namespace, move.workflow, run_id, version, visit)
     else:
@@ -75,10 +76,12 @@ def _move(draft: Draft, move: MoveRun, run: Look) -> RunState:
     if move.settle is not None:
         draft.drops.append(move.settle)
     for row in move.side_rows:
+        if row.only_in is not None and row.only_in is not state:
+            continue
         if row.kind is TIMEOUT:
             if state.finished:
                 continue
-            timers = 1
+            timers |= TIMEOUTS
         draft.add_row(row, move.namespace, move.workflow, run_id, version, visit, suspended=state is PAUSED)
     stopped = state is PAUSED or state is CANCELLED
     payload = move.payload
@@ -107,15 +110,3 @@ def _move(draft: Draft, move: MoveRun, run: Look) -> RunState:
         run_id, version, (run.status, run.state), (move.to_status, int(state)), origin, move.change_id, reason=reason, actor=actor
     )
     return state
-
-
-def _turn_timers(draft: Draft, move: MoveRun, run: Look, state: RunState) -> int:
-    """What becomes of the timeouts that the run has; whether it may still have some."""
-    if state.finished or move.new_visit:
-        draft.timers_to_drop.append(move.run_id)
-        return 0
-    if state is PAUSED:
-        draft.timers_to_suspend.append(move.run_id)
-    elif run.state == PAUSED:
-        draft.timers_to_restore.append(move.run_id)
-    return 1

@@ -8,14 +8,20 @@ from typing import Any
 
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.item import Item
-from flowdsl.model.pending import PendingRow, TopicDepth
+from flowdsl.model.pending import PendingRow, RowKind, TopicDepth
 from flowdsl.model.query import Cursor, Order, Page, RunQuery
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl_sql import rows
 from flowdsl_sql.database import Database, Session, to_datetime, to_micros
-from flowdsl_sql.rows import HISTORY, ITEM, PENDING, RUN, history_row, pending_row, run_record
+from flowdsl_sql.rows import HISTORY, ITEM, PENDING, RUN, history_row, pending_row
+from flowdsl_sql.unreadable import known_run, known_runs
 from flowdsl_sql.waiting import priorities, waiting_rows
+
+ATTENDED = {
+    RowKind.STEP: "p.row_id = r.run_id",
+    RowKind.TIMEOUT: f"p.kind <> 0 AND p.run_id = r.run_id AND p.kind = {int(RowKind.TIMEOUT)}",
+}
 
 
 class Queries:
@@ -28,7 +34,7 @@ class Queries:
         if not run_ids:
             return {}
         found = self._database.read(lambda session: session.among(f"SELECT {RUN} FROM flowdsl_run WHERE run_id IN", run_ids))
-        return {row[0]: run_record(row) for row in found}
+        return {row[0]: known_run(row) for row in found}
 
     def latest(self, namespace: str, workflow: str, foreign_id: str) -> RunRecord | None:
         where = "namespace = ? AND workflow = ? AND foreign_id = ?"
@@ -38,7 +44,7 @@ class Queries:
             row = session.one(f"SELECT {RUN} FROM flowdsl_run WHERE {where} AND finished IS NULL", values)
             if row is None:
                 row = session.one(f"SELECT {RUN} FROM flowdsl_run WHERE {where} ORDER BY created DESC LIMIT 1", values)
-            return None if row is None else run_record(row)
+            return None if row is None else known_run(row)
 
         return self._database.read(work)
 
@@ -73,7 +79,7 @@ class Queries:
         by = "created + 0" if query.foreign_ids and query.workflows else "created"
         sql = f"SELECT {RUN} FROM flowdsl_run WHERE {' AND '.join(conditions)} ORDER BY {by} {way}, run_id {way} LIMIT ?"
         bounds.append(query.limit + 1)
-        found = [run_record(row) for row in self._database.read(lambda session: session.all(sql, bounds))]
+        found = [known_run(row) for row in self._database.read(lambda session: session.all(sql, bounds))]
         page = found[: query.limit]
         more = len(found) > query.limit
         return Page(page, Cursor(page[-1].created_at, page[-1].run_id) if more else None)
@@ -114,7 +120,9 @@ class Queries:
 
         return self._database.read(work)
 
-    def unattended(self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int) -> Sequence[RunRecord]:
+    def unattended(
+        self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int, kind: RowKind
+    ) -> Sequence[RunRecord]:
         if not statuses:
             return ()
         columns = ", ".join(f"r.{name}" for name in RUN.split(", "))
@@ -122,14 +130,14 @@ class Queries:
         sql = (
             f"SELECT {columns} FROM flowdsl_run r WHERE r.namespace = ? AND r.workflow = ? AND r.finished IS NULL"
             " AND r.state IN (?, ?) AND r.run_id > ?"
-            " AND NOT EXISTS (SELECT 1 FROM flowdsl_pending p WHERE p.row_id = r.run_id) AND r.status IN"
+            f" AND NOT EXISTS (SELECT 1 FROM flowdsl_pending p WHERE {ATTENDED[kind]}) AND r.status IN"
         )
         before = (namespace, workflow, int(RunState.INITIATED), int(RunState.RUNNING), after)
 
         def work(session: Session) -> Sequence[RunRecord]:
             marks, values = session.dialect.marks(len(statuses)), session.dialect.padded(list(statuses))
             found = session.all(f"{sql} {marks} ORDER BY r.run_id LIMIT ?", (*before, *values, limit))
-            return [run_record(row) for row in found]
+            return known_runs(found)
 
         return self._database.read(work)
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from flowdsl.clock import Clock
+from flowdsl.errors import ConfigurationError
 from flowdsl.model.change import Change, CommitResult
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.instance import Instance
 from flowdsl.model.item import Item
-from flowdsl.model.pending import ClaimedRow, PendingRow, TopicDepth, TopicQuota
+from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind, TopicDepth, TopicQuota
 from flowdsl.model.query import Page, RunQuery
 from flowdsl.model.record import RunRecord
+from flowdsl.model.run_state import RunState
+from flowdsl.ports.unit_of_work import Write
 from flowdsl_sql import schema
 from flowdsl_sql.claims import Claims
 from flowdsl_sql.commit import Commits
@@ -21,7 +25,9 @@ from flowdsl_sql.database import Database
 from flowdsl_sql.errors import translated
 from flowdsl_sql.instances import Instances
 from flowdsl_sql.listeners import Listeners
+from flowdsl_sql.purge import purge
 from flowdsl_sql.queries import Queries
+from flowdsl_sql.unit_of_work import SqlUnitOfWork, join, together, with_writes
 from flowdsl_sql.watchers import watcher_for
 
 
@@ -49,7 +55,7 @@ class SqlRecordStore:
         self.parallel_commits = 1 if database.dialect.name == "sqlite" else 2
         self._listeners = Listeners(lambda: watcher_for(database, self._listeners))
         self._commits = Commits(database)
-        self._claims = Claims(database)
+        self._claims = Claims(database, self.commit)
         self._instances = Instances(database)
         self._queries = Queries(database)
 
@@ -61,6 +67,25 @@ class SqlRecordStore:
         if wakes:
             self._listeners.wake(wakes)
         return results
+
+    def commit_together(self, changes: Sequence[Change], writes: Sequence[Write] = ()) -> Sequence[CommitResult]:
+        if writes:
+            return with_writes(self._database, changes, writes, self._listeners.wake)
+        results, wakes = together(self._database, changes)
+        if wakes:
+            self._listeners.wake(wakes)
+        return results
+
+    def open_work(self) -> SqlUnitOfWork:
+        if self._database.dialect.name == "sqlite":
+            raise ConfigurationError(
+                "SQLite has one writer: a session that is open while a step runs would make everybody wait.",
+                remedy="Use run.in_transaction(fn): it is called when the transition commits.",
+            )
+        return SqlUnitOfWork(self._database, self._listeners.wake)
+
+    def join(self, session: Any, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        return join(self._database, session, changes, self._listeners.wake)
 
     def claim(self, namespace: str, owner: str, quotas: Sequence[TopicQuota]) -> Sequence[ClaimedRow]:
         return self._claims.claim(namespace, owner, quotas)
@@ -107,8 +132,13 @@ class SqlRecordStore:
     def depths(self, namespace: str, topics: Sequence[str]) -> Mapping[str, TopicDepth]:
         return self._queries.depths(namespace, topics)
 
-    def unattended(self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int) -> Sequence[RunRecord]:
-        return self._queries.unattended(namespace, workflow, statuses, after, limit)
+    def unattended(
+        self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int, kind: RowKind = RowKind.STEP
+    ) -> Sequence[RunRecord]:
+        return self._queries.unattended(namespace, workflow, statuses, after, limit, kind)
+
+    def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
+        return purge(self._database, namespace, workflow, states, age, limit)
 
     def item(self, namespace: str, kind: str, key: str) -> Item | None:
         return self._queries.item(namespace, kind, key)

@@ -17,7 +17,7 @@ from flowdsl_sql.database import to_datetime
 
 Row = Sequence[Any]
 STATES = [RunState(number) for number in range(len(RunState))]
-KINDS = [RowKind(number) for number in range(len(RowKind))]
+KINDS = {int(kind): kind for kind in RowKind}
 CAUSES = {cause.value: cause for cause in Cause}
 NOTHING: Mapping[str, str] = {}
 
@@ -84,7 +84,7 @@ def pending_row(row: Row) -> PendingRow:
         namespace=row[1],
         workflow=row[2],
         topic=row[3],
-        kind=KINDS[row[4]],
+        kind=KINDS.get(row[4], RowKind.UNKNOWN),
         receiver=row[5],
         run_id=row[6],
         version=row[7],

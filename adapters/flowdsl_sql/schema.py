@@ -14,7 +14,7 @@ from flowdsl_sql.database import Database, Session
 from flowdsl_sql.errors import Trouble, diagnose, schema_error, translated
 from flowdsl_sql.tables import VERSION_TABLE
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration. Version numbers sort as text; a later one only adds, so this code works with tables that are newer."""
 MIGRATIONS = Path(__file__).with_name("migrations")
 UPGRADE_LOCK = 0x666C6F77  # "flow"

@@ -212,6 +212,15 @@ def _indexes() -> None:
     )
     Index("flowdsl_run_foreign", run.c.namespace, run.c.workflow, run.c.foreign_id, run.c.created)
     Index("flowdsl_run_created", run.c.namespace, run.c.created, run.c.run_id)
+    finished = run.c.finished.is_not(None)
+    Index(
+        "flowdsl_run_finished",
+        run.c.namespace,
+        run.c.workflow,
+        run.c.finished,
+        postgresql_where=finished,
+        sqlite_where=finished,
+    )
     waiting = pending.c.owner.is_(None) & pending.c.due.is_not(None)
     Index(
         "flowdsl_pending_due",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flowdsl.model.change import (
+    AddRow,
     Change,
     CommitOutcome,
     CommitResult,
@@ -24,6 +25,7 @@ from flowdsl.model.change import (
 )
 from flowdsl.model.run_state import RunState
 from flowdsl_sql import results
+from flowdsl_sql.beside import BIT_OF
 from flowdsl_sql.database import after
 from flowdsl_sql.draft import Draft
 from flowdsl_sql.moves import decide_moves
@@ -32,7 +34,7 @@ from flowdsl_sql.starts import decide_starts
 from flowdsl_sql.writer import Look, RowLook, Writer
 
 RowChange = FailRow | ReleaseRow | ParkRow | DropRow
-CANCELLED = RunState.CANCELLED
+PAUSED, CANCELLED = RunState.PAUSED, RunState.CANCELLED
 
 
 def waves(changes: Sequence[Change]) -> list[list[Change]]:
@@ -65,12 +67,17 @@ def _touched(change: Change) -> list[object]:
         keys = [change.run_id, (change.namespace, change.workflow, change.foreign_id)]
         for row in change.side_rows:
             keys.append(row.row_id)
+    elif isinstance(change, AddRow):
+        keys = [change.run_id, change.row.row_id]
     elif isinstance(change, RequestControl):
         return [change.run_id]
     elif isinstance(change, PutItems):
         keys = [(change.namespace, str(key.kind), key.key, "") for key in change.drop]
     else:
-        return [change.row_id]
+        keys = [change.row_id]
+        if isinstance(change, FailRow):
+            keys += [row.row_id for row in change.side_rows]
+        return keys
     for item in change.items:
         keys.append((change.namespace, str(item.kind), item.key, ""))
     return keys
@@ -80,6 +87,7 @@ def apply_wave(writer: Writer, changes: Sequence[Change], wakes: set[tuple[str, 
     """Decide and write; the answers in order."""
     moves: list[tuple[int, MoveRun]] = []
     starts: list[tuple[int, StartRun]] = []
+    added: list[tuple[int, AddRow]] = []
     controls: list[tuple[int, RequestControl]] = []
     row_changes: list[tuple[int, RowChange]] = []
     puts: list[tuple[int, PutItems]] = []
@@ -94,6 +102,10 @@ def apply_wave(writer: Writer, changes: Sequence[Change], wakes: set[tuple[str, 
         elif isinstance(change, StartRun):
             starts.append((index, change))
             run_ids.append(change.run_id)
+        elif isinstance(change, AddRow):
+            added.append((index, change))
+            run_ids.append(change.run_id)
+            row_ids.append(change.row.row_id)
         elif isinstance(change, RequestControl):
             controls.append((index, change))
             run_ids.append(change.run_id)
@@ -114,17 +126,42 @@ def apply_wave(writer: Writer, changes: Sequence[Change], wakes: set[tuple[str, 
         draft.write_moves()
     if starts:
         decide_starts(draft, starts, runs, answers)
+    for index, addition in added:
+        answers[index] = _add(draft, addition, runs.get(addition.run_id), addition.row.row_id in rows)
     for index, request in controls:
         answers[index] = _request(writer, request, runs.get(request.run_id), rows.get(request.run_id))
     draft.write()
     if row_changes:
         _RowChanges(draft, {**runs, **_runs_of_side_rows(writer, rows)}, rows).apply(row_changes, answers)
+        draft.write_rows()
     for index, put in puts:
         taken = draft.insert_items(put.namespace, put.change_id, put.items, put.drop)
         if taken is None:
             draft.finish_items(put.namespace, put.change_id, put.items, put.drop)
         answers[index] = results.DONE if taken is None else results.key_taken(taken)
     return answers
+
+
+def _add(draft: Draft, change: AddRow, run: Look | None, there: bool) -> CommitResult:
+    if run is None:
+        return results.NOT_FOUND
+    if there:
+        return results.DONE_BEFORE
+    if run.finished is not None:
+        return results.FINISHED
+    if run.version != change.version:
+        return results.LOST
+    taken = draft.insert_items(change.namespace, change.change_id, change.items) if change.items else None
+    if taken is not None:
+        return results.key_taken(taken)
+    if change.items:
+        draft.finish_items(change.namespace, change.change_id, change.items, ())
+    row, suspended = change.row, run.state == PAUSED
+    draft.add_row(row, change.namespace, change.workflow, change.run_id, run.version, run.visit, suspended=suspended)
+    bits = run.timers | BIT_OF.get(row.kind, 0)
+    if bits != run.timers:
+        draft.writer.note_followers(change.run_id, bits)
+    return results.DONE
 
 
 def _request(writer: Writer, change: RequestControl, run: Look | None, row: RowLook | None) -> CommitResult:
@@ -172,6 +209,7 @@ class _RowChanges:
             writer.drop_rows(self._drops)
 
     def _decide(self, change: RowChange) -> CommitResult:
+        due: int | None
         row, run, draft = self._rows.get(change.row_id), self._runs.get(change.row_id), self._draft
         if row is None:
             return results.LOST
@@ -183,10 +221,15 @@ class _RowChanges:
                 CommitResult(CommitOutcome.ALREADY_APPLIED, requested=waiting) if row.mark == change.change_id else results.LOST
             )
         if isinstance(change, FailRow):
-            due = draft.now if waiting is not None else after(draft.now, change.delay)
+            hastened = waiting is not None and change.row_id == row.run_id  # a step row has its run's id
+            due = draft.now if hastened else after(draft.now, change.delay)
             self._fails.append((change.error, due, change.change_id, change.row_id))
+            if run is not None:
+                for told in change.side_rows:
+                    draft.add_row(told, row.namespace, row.workflow, row.run_id, run.version, run.visit)
         elif isinstance(change, ReleaseRow):
-            self._releases.append((change.change_id, change.row_id))
+            due = None if change.delay is None else after(draft.now, change.delay)
+            self._releases.append((due, change.change_id, change.row_id))
         elif isinstance(change, ParkRow):
             self._parks.append((change.change_id, change.row_id))
         else:

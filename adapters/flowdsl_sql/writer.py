@@ -119,6 +119,7 @@ class RowLook(NamedTuple):
     topic: str
     mark: str | None
     run_id: str
+    workflow: str
 
 
 UPSERT_ROWS = (
@@ -139,7 +140,6 @@ LOOK = (
     "SELECT run_id, version, status, state, visit, timers, finished, requested_state, requested_reason, requested_actor"
     " FROM flowdsl_run WHERE run_id IN"
 )
-TIMERS = "kind <> 0 AND kind = 1 AND run_id IN"  # the index is of kinds other than 0: SQLite wants to be told
 
 
 class Writer:
@@ -163,7 +163,7 @@ class Writer:
         """Lock pending rows."""
         session = self.session
         rows = session.among(
-            "SELECT row_id, owner, delivery, namespace, topic, mark, run_id FROM flowdsl_pending WHERE row_id IN",
+            "SELECT row_id, owner, delivery, namespace, topic, mark, run_id, workflow FROM flowdsl_pending WHERE row_id IN",
             row_ids,
             behind=f" ORDER BY row_id{session.dialect.for_update}",
         )
@@ -193,6 +193,10 @@ class Writer:
         """Compare-and-set, in the order of MOVE_COLUMNS."""
         self.session.many(MOVE_RUNS, rows)
 
+    def note_followers(self, run_id: str, bits: int) -> None:
+        """The run has rows that follow it: see `beside`."""
+        self.session.later("UPDATE flowdsl_run SET timers = ? WHERE run_id = ?", (bits, run_id))
+
     def insert_history(self, rows: Sequence[Row]) -> None:
         self.session.many(INSERT_HISTORY, rows)
 
@@ -211,25 +215,6 @@ class Writer:
     def drop_rows(self, row_ids: Sequence[str]) -> None:
         self.session.later_among("DELETE FROM flowdsl_pending WHERE row_id IN", row_ids)
 
-    def drop_timers(self, run_ids: Sequence[str]) -> None:
-        self.session.later_among(f"DELETE FROM flowdsl_pending WHERE {TIMERS}", run_ids)
-
-    def suspend_timers(self, run_ids: Sequence[str], now: int) -> None:
-        """Out of the due index; what remains of their time is kept. A claim of one is void."""
-        self.session.later_among(
-            "UPDATE flowdsl_pending SET remaining = CASE WHEN due > ? THEN due - ? ELSE 0 END, owner = NULL, due = NULL"
-            f" WHERE due IS NOT NULL AND {TIMERS}",
-            run_ids,
-            (now, now),
-        )
-
-    def restore_timers(self, run_ids: Sequence[str], now: int) -> None:
-        self.session.later_among(
-            f"UPDATE flowdsl_pending SET due = ? + remaining, remaining = NULL WHERE remaining IS NOT NULL AND {TIMERS}",
-            run_ids,
-            (now,),
-        )
-
     def fail_rows(self, rows: Sequence[Row]) -> None:
         """In: error, due, change id, row id."""
         self.session.many(
@@ -239,10 +224,10 @@ class Writer:
         )
 
     def release_rows(self, rows: Sequence[Row]) -> None:
-        """In: change id, row id."""
+        """In: due (None: as it was), change id, row id."""
         self.session.many(
-            "UPDATE flowdsl_pending SET owner = NULL, delivery = CASE WHEN delivery > 0 THEN delivery - 1 ELSE 0 END, mark = ?"
-            " WHERE row_id = ?",
+            "UPDATE flowdsl_pending SET owner = NULL, delivery = CASE WHEN delivery > 0 THEN delivery - 1 ELSE 0 END,"
+            " due = COALESCE(?, due), mark = ? WHERE row_id = ?",
             rows,
         )
 

@@ -9,9 +9,11 @@ from flowdsl.errors import (
     BadDataError,
     ConfigurationError,
     ConflictError,
+    DeadLetterNotFoundError,
     DefinitionError,
     FlowError,
     IllegalMoveError,
+    OperationError,
     PayloadError,
     RoleSchedulerError,
     RunNotFoundError,
@@ -19,6 +21,7 @@ from flowdsl.errors import (
     UnknownStatusError,
     WorkflowInProgressError,
 )
+from flowdsl.model.condition import WhereError
 from flowdsl.model.query import QueryError
 
 
@@ -44,7 +47,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.FINDINGS: "a check found something, or what was asked for failed",
     ExitCode.USAGE: "wrong usage: arguments, names, objects, configuration",
     ExitCode.STORE: "the store cannot be reached, or its tables do not fit",
-    ExitCode.NOT_FOUND: "there is no such run",
+    ExitCode.NOT_FOUND: "there is no such run or dead letter",
     ExitCode.NOT_ALLOWED: "the run does not allow it (wrong state, in progress)",
     ExitCode.UNCLEAN: "run: steps were still running when the drain time was over",
     ExitCode.UNHEALTHY: "run: this worker should be replaced",
@@ -59,13 +62,16 @@ OF_ERRORS: tuple[tuple[type[FlowError], ExitCode], ...] = (
     (StoreError, ExitCode.STORE),
     (RoleSchedulerError, ExitCode.STORE),
     (RunNotFoundError, ExitCode.NOT_FOUND),
+    (DeadLetterNotFoundError, ExitCode.NOT_FOUND),
     (WorkflowInProgressError, ExitCode.NOT_ALLOWED),
     (IllegalMoveError, ExitCode.NOT_ALLOWED),
     (ConflictError, ExitCode.NOT_ALLOWED),
+    (OperationError, ExitCode.NOT_ALLOWED),
     (PayloadError, ExitCode.USAGE),
     (BadDataError, ExitCode.USAGE),
     (ConfigurationError, ExitCode.USAGE),
     (QueryError, ExitCode.USAGE),
+    (WhereError, ExitCode.USAGE),
     (UnknownStatusError, ExitCode.USAGE),
     (DefinitionError, ExitCode.FINDINGS),
 )

@@ -7,11 +7,15 @@ from typing import Annotated
 
 import typer
 
+from flowdsl.cli.commands.audit import audit
+from flowdsl.cli.commands.bulk import add_bulk
 from flowdsl.cli.commands.check import check
 from flowdsl.cli.commands.control import cancel, pause, resume
 from flowdsl.cli.commands.db import db
+from flowdsl.cli.commands.dead_letters import dead_letters
 from flowdsl.cli.commands.demo import demo
 from flowdsl.cli.commands.graph import graph
+from flowdsl.cli.commands.repair import move, restart, retry
 from flowdsl.cli.commands.run import run
 from flowdsl.cli.commands.runs import runs
 from flowdsl.cli.commands.show import show
@@ -53,11 +57,19 @@ def top(
 app.command(rich_help_panel=WORK)(demo)
 app.command(rich_help_panel=WORK)(run)
 app.command(rich_help_panel=WORK)(trigger)
-app.command(rich_help_panel=LOOK)(runs)
+many = typer.Typer()
+many.callback(invoke_without_command=True)(runs)
+add_bulk(many)
+app.add_typer(many, name="runs", rich_help_panel=LOOK)
 app.command(rich_help_panel=LOOK)(show)
+app.command(rich_help_panel=LOOK)(audit)
 app.command(rich_help_panel=CONTROL)(pause)
 app.command(rich_help_panel=CONTROL)(resume)
 app.command(rich_help_panel=CONTROL)(cancel)
+app.command(rich_help_panel=CONTROL)(retry)
+app.command(rich_help_panel=CONTROL)(move)
+app.command(rich_help_panel=CONTROL)(restart)
+app.add_typer(dead_letters, name="dead-letters", rich_help_panel=CONTROL)
 app.command(rich_help_panel=CODE)(graph)
 app.command(rich_help_panel=CODE)(check)
 app.add_typer(db, name="db", rich_help_panel=CODE)

@@ -210,5 +210,13 @@ def _heading(text: str) -> Text:
     return Text(f"\n{text}", style="bold")
 
 
+def plain_table(*headers: str) -> Table:
+    """A table of these columns, which fold what is too long for them."""
+    table = _table()
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    return table
+
+
 def _table() -> Table:
     return Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1), show_edge=False)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 
 from flowdsl.cli.problem import UsageProblem
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.ASCII)
+from flowdsl.model.span import parse_span
 
 
 def span_text(span: timedelta) -> str:
@@ -35,10 +32,10 @@ def moment_text(moment: datetime) -> str:
 
 def parse_moment(text: str, now: datetime, option: str) -> datetime:
     """A moment. In: an ISO date or time (UTC unless it names a zone), or a span before `now` such as 90s, 15m, 2h, 3d, 1w."""
-    span = _SPAN.fullmatch(text)
+    span = parse_span(text)
     try:
         if span is not None:
-            return now - timedelta(seconds=float(span[1]) * _UNITS[span[2]])
+            return now - span
         moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise UsageProblem(

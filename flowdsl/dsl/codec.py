@@ -36,7 +36,7 @@ class Decoded(NamedTuple, Generic[ObjectT]):
 class ObjectCodec(Generic[ObjectT]):
     """Encodes and decodes the objects of one workflow. Raises DefinitionError for a type that cannot be coded."""
 
-    def __init__(self, object_type: type[ObjectT], place: str | None = None) -> None:
+    def __init__(self, object_type: type[ObjectT], place: str | None = None, what: str = "object_type") -> None:
         self.object_type = object_type
         self.allows_none = object_type is type(None) or type(None) in get_args(object_type)
         self._check_type: Any = None
@@ -49,13 +49,13 @@ class ObjectCodec(Generic[ObjectT]):
             remedy = "Use a dataclass, msgspec.Struct, attrs class, TypedDict, pydantic model or dict of such fields."
             try:
                 decoder = msgspec.json.Decoder(object_type)
-                strange = _custom(msgspec.inspect.type_info(object_type), set())
+                strange = uncodable(msgspec.inspect.type_info(object_type), set())
             except (TypeError, ValueError, NameError) as error:
                 raise DefinitionError(
-                    f"object_type {object_type!r} cannot be stored as JSON: {error}", place=place, remedy=remedy
+                    f"{what} {object_type!r} cannot be stored as JSON: {error}", place=place, remedy=remedy
                 ) from error
             if strange is not None:
-                raise DefinitionError(f"{strange!r} in object_type cannot be stored as JSON.", place=place, remedy=remedy)
+                raise DefinitionError(f"{strange!r} in {what} cannot be stored as JSON.", place=place, remedy=remedy)
             self._decode_bytes = decoder.decode
             self._encode_object = msgspec.json.Encoder(enc_hook=_refuse).encode
             if isinstance(object_type, type) and (
@@ -65,6 +65,15 @@ class ObjectCodec(Generic[ObjectT]):
             ):
                 self._check_type = object_type
         self._plain = object_type in (dict, list) or getattr(object_type, "__origin__", None) in (dict, list)
+
+    def read(self, data: bytes) -> ObjectT:
+        """An object from somebody else's bytes. Raises PayloadError, without the content."""
+        self._check_size(data, "payload")
+        try:
+            obj: ObjectT = self._decode_bytes(data)
+        except (ValueError, msgspec.MsgspecError, RecursionError) as error:
+            raise PayloadError(f"the payload is not a {_name(self.object_type)}: {error}") from error
+        return obj
 
     def decode(self, payload: Payload | None) -> Decoded[ObjectT]:
         """Raises PayloadError for bytes that are not such an object."""
@@ -217,7 +226,7 @@ def _field_names(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
 
 
-def _custom(info: Any, seen: set[Any]) -> Any:
+def uncodable(info: Any, seen: set[Any]) -> Any:
     """A class that JSON has no form for, anywhere in a type; None when there is none."""
     if isinstance(info, msgspec.inspect.CustomType):
         return info.cls
@@ -229,7 +238,7 @@ def _custom(info: Any, seen: set[Any]) -> Any:
     inner = [getattr(info, name, None) for name in ("item_type", "key_type", "value_type", "type")]
     inner += [*getattr(info, "types", ()), *getattr(info, "item_types", ())]
     inner += [field.type for field in getattr(info, "fields", ())]
-    found = (_custom(part, seen) for part in inner if isinstance(part, msgspec.inspect.Type))
+    found = (uncodable(part, seen) for part in inner if isinstance(part, msgspec.inspect.Type))
     return next((cls for cls in found if cls is not None), None)
 
 

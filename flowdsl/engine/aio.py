@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from enum import Enum
 from functools import partial
@@ -11,8 +11,13 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypedDict, TypeVar, Unpack
 
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.aio_bulk import AioBulk
+from flowdsl.engine.bulk import Bulk
+from flowdsl.engine.dead_letters import AioDeadLetters, DeadLetters
 from flowdsl.engine.handle import AioRunHandle, RunHandle
 from flowdsl.engine.starter import TriggerOptions
+from flowdsl.model.bulk import OperationEntry
+from flowdsl.model.callback_result import CallbackResult
 from flowdsl.model.query import Page
 
 ObjectT = TypeVar("ObjectT")
@@ -29,11 +34,19 @@ class BlockingEngine(Protocol):
     @property
     def trigger_many(self) -> Any: ...
     @property
+    def callback(self) -> Any: ...
+    @property
     def handle(self) -> Any: ...
     @property
     def latest(self) -> Any: ...
     @property
     def runs(self) -> Any: ...
+    @property
+    def audit(self) -> Any: ...
+    @property
+    def bulk(self) -> Bulk: ...
+    @property
+    def dead_letters(self) -> DeadLetters: ...
     def _start(self, loop: Any) -> None: ...
     def _stop(self, drain: timedelta | None) -> bool: ...
 
@@ -43,6 +56,12 @@ class AioEngine:
 
     def __init__(self, engine: BlockingEngine) -> None:
         self._engine = engine
+        self.dead_letters = AioDeadLetters(engine.dead_letters)
+
+    @property
+    def bulk(self) -> AioBulk:
+        """Verbs on many runs at once."""
+        return AioBulk(self._engine.bulk)
 
     async def start(self) -> None:
         """Begin to work on runs; `async def` steps run on the calling loop."""
@@ -81,6 +100,13 @@ class AioEngine:
         )
         return [handle.aio for handle in handles]
 
+    async def callback(
+        self, workflow: Workflow[ObjectT, StatusT], foreign_id: str, status: StatusT, payload: object = b"", **options: Any
+    ) -> CallbackResult:
+        call = partial(self._engine.callback, workflow, foreign_id, status, payload, **options)
+        result: CallbackResult = await asyncio.to_thread(call)
+        return result
+
     async def handle(self, run_id: str) -> AioRunHandle[Any, Any]:
         handle: RunHandle[Any, Any] = await asyncio.to_thread(self._engine.handle, run_id)
         return handle.aio
@@ -92,6 +118,10 @@ class AioEngine:
     async def runs(self, workflow: Workflow[Any, Any] | str | None = None, **filters: Unpack[RunFilters]) -> Page:
         page: Page = await asyncio.to_thread(partial(self._engine.runs, workflow, **filters))
         return page
+
+    async def audit(self, **options: Any) -> Sequence[OperationEntry]:
+        found: Sequence[OperationEntry] = await asyncio.to_thread(partial(self._engine.audit, **options))
+        return found
 
 
 class RunFilters(TypedDict, total=False):

@@ -31,6 +31,8 @@ class Committer:
         self._clock = clock
         self._metrics = metrics
         self._queue: deque[tuple[Change, Done, Failed]] = deque()
+        self.prepare: Callable[[Change], Change] = _as_it_is
+        """Adds to each change what must be stored with it."""
         self.grouped: Callable[[], None] = _nobody
         """Told after each group, when all of its results have been followed up."""
         self._leading = threading.Lock()
@@ -39,7 +41,7 @@ class Committer:
     def submit(self, change: Change, done: Done, failed: Failed) -> None:
         """Queue a change. `done` gets its result, `failed` the error if the store could not answer for the whole group; both run
         in the leader's thread and must be quick. Call `flush` or `step` afterwards."""
-        self._queue.append((change, done, failed))
+        self._queue.append((self.prepare(change), done, failed))
 
     @property
     def leading(self) -> bool:
@@ -109,6 +111,10 @@ class Committer:
             function(argument)
         except Exception:  # one change's follow-up must not cost the others theirs
             log.exception("follow-up of a commit failed")
+
+
+def _as_it_is(change: Change) -> Change:
+    return change
 
 
 def _nobody() -> None:

@@ -7,14 +7,17 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from msgspec.structs import replace
+
 from flowdsl.engine.core import Core
-from flowdsl.errors import ConflictError, IllegalMoveError, RunNotFoundError, StoreError
+from flowdsl.errors import BadDataError, ConflictError, IllegalMoveError, RunNotFoundError, StoreError
 from flowdsl.model.change import Change, CommitResult, MoveRun, Refusal, RequestControl
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import ItemKey, ItemKind
-from flowdsl.model.pending import NewRow
+from flowdsl.model.pending import NewRow, RowKind
 from flowdsl.model.record import ControlRequest, RunRecord
 from flowdsl.model.run_state import RunState, may_move
+from flowdsl.naming import deletion_topic
 
 TRIES = 50
 """A run that changes between fifty looks and fifty writes is changed by something that will not stop."""
@@ -36,6 +39,7 @@ def control_move(
     actor: str,
     *,
     cause: Cause = Cause.CONTROL,
+    name: str = "",
     row: NewRow | None = None,
     unless_claimed: bool = False,
     drop_items: tuple[ItemKey, ...] = (),
@@ -53,7 +57,7 @@ def control_move(
         from_state=record.state,
         to_status=record.status,
         to_state=state,
-        origin=Origin(cause=cause, actor=actor, reason=reason),
+        origin=Origin(cause=cause, name=name, actor=actor, reason=reason),
         row=row,
         drop_items=drop_items,
         auto_resumes=auto_resumes,
@@ -71,8 +75,12 @@ class Control:
     """The verbs. Each returns the run as it is afterwards; a pause or cancel of a run whose step is being executed is left as a
     request (`record.requested`) that the step's commit applies."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, name: str = "", guard: Callable[[RunRecord], None] | None = None) -> None:
         self._core = core
+        self._name = name
+        """Of the operation that these changes are part of, for the history."""
+        self._guard = guard
+        """Raises for a run that is to be left alone; asked of each version that a change is computed from."""
 
     def pause(self, run_id: str, reason: str, actor: str | None = None) -> RunRecord:
         return self._stop(run_id, RunState.PAUSED, reason, actor or default_actor(), force=False)
@@ -80,14 +88,41 @@ class Control:
     def cancel(self, run_id: str, reason: str, actor: str | None = None, *, force: bool = False) -> RunRecord:
         return self._stop(run_id, RunState.CANCELLED, reason, actor or default_actor(), force=force)
 
-    def resume(self, run_id: str, actor: str | None = None) -> RunRecord:
+    def resume(self, run_id: str, actor: str | None = None, reason: str | None = None) -> RunRecord:
         core = self._core
 
         def change(record: RunRecord) -> Change:
-            self._allow(record, RunState.RUNNING)
+            self.allow(record, RunState.RUNNING)
             row = core.step_row(record.workflow, record.run_id, record.status, priority=record.priority)
             drop = (ItemKey(ItemKind.AUTO_RESUME, record.run_id),)
-            return control_move(core, record, RunState.RUNNING, None, actor or default_actor(), row=row, drop_items=drop)
+            return control_move(
+                core, record, RunState.RUNNING, reason, actor or default_actor(), name=self._name, row=row, drop_items=drop
+            )
+
+        return self._until_applied(run_id, change)
+
+    def delete_data(self, run_id: str, reason: str, actor: str | None = None) -> RunRecord:
+        """Ask for the data of a finished run to be erased; a worker of its workflow does it. Raises IllegalMoveError."""
+        core, who = self._core, actor or default_actor()
+
+        def change(record: RunRecord) -> Change:
+            self.allow(record, RunState.REQUESTED_DATA_DELETED)
+            row = NewRow(
+                row_id=f"{record.run_id}:{record.version + 1}:delete",
+                topic=deletion_topic(record.workflow),
+                kind=RowKind.DELETION,
+                payload=who.encode(),
+            )
+            move = control_move(
+                core,
+                record,
+                RunState.REQUESTED_DATA_DELETED,
+                reason,
+                who,
+                cause=Cause.DELETION,
+                name=self._name,
+            )
+            return replace(move, side_rows=(row,))
 
         return self._until_applied(run_id, change)
 
@@ -96,7 +131,7 @@ class Control:
         claimed = False
 
         def change(record: RunRecord) -> Change:
-            self._allow(record, state)
+            self.allow(record, state)
             if claimed:
                 request = ControlRequest(state, reason, actor)
                 return RequestControl(change_id=core.ids(), run_id=run_id, request=request)
@@ -104,7 +139,15 @@ class Control:
             # A cancel that still waits for a step whose worker is gone is not undone by a pause.
             honour = state is RunState.PAUSED
             return control_move(
-                core, record, state, reason, actor, unless_claimed=not force, drop_items=drop, honour_request=honour
+                core,
+                record,
+                state,
+                reason,
+                actor,
+                name=self._name,
+                unless_claimed=not force,
+                drop_items=drop,
+                honour_request=honour,
             )
 
         def learn(result: CommitResult) -> None:
@@ -113,13 +156,16 @@ class Control:
 
         return self._until_applied(run_id, change, learn)
 
-    def _allow(self, record: RunRecord, state: RunState) -> None:
+    def allow(self, record: RunRecord, state: RunState) -> None:
+        """Raises IllegalMoveError when the run cannot be put into the state from outside."""
         resuming = state is RunState.RUNNING
         if may_move(record.state, state) and record.state is not state and (not resuming or record.state is RunState.PAUSED):
             return
         remedy = None
         if record.state is state and not resuming:
             remedy = f"It is {state.label.lower()} already."
+        elif state is RunState.REQUESTED_DATA_DELETED:
+            remedy = "Cancel it first." if not record.state.finished else "It is asked for already."
         elif record.state.finished:
             remedy = "A finished run stays as it is; trigger a new one."
         elif resuming:
@@ -140,6 +186,8 @@ class Control:
             record = core.store.lookup([run_id]).get(run_id)
             if record is None:
                 raise RunNotFoundError(f"there is no run {run_id}.", run_id=run_id)
+            if self._guard is not None:
+                self._guard(record)
             change = make(record)
             row = change.row if isinstance(change, MoveRun) else None
             try:
@@ -159,6 +207,8 @@ class Control:
             core.not_committed(row)
             if result.refusal is Refusal.NOT_FOUND:
                 raise RunNotFoundError(f"there is no run {run_id}.", run_id=run_id)
+            if result.refusal is Refusal.BAD_DATA:
+                raise BadDataError(f"the store cannot hold this: {result.detail}.")
         raise ConflictError(f"run {run_id} kept changing; nothing was stored.", run_id=run_id, remedy="Try again.")
 
 

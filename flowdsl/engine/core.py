@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from flowdsl.clock import Clock, IdSource
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.awaiting import complete_here
 from flowdsl.engine.committer import Committer
 from flowdsl.engine.delayed import Delayed
+from flowdsl.engine.hooks import Hooks
 from flowdsl.engine.lane import Lane
 from flowdsl.engine.metrics import Metrics
 from flowdsl.engine.publisher import Publisher
+from flowdsl.engine.side_lanes import side_lanes
+from flowdsl.engine.store_clock import StoreClock
+from flowdsl.engine.timers import Timers
 from flowdsl.engine.waiter import Waiter
 from flowdsl.engine.work import Work
 from flowdsl.errors import ConfigurationError
 from flowdsl.model.change import CommitOutcome, CommitResult, ReleaseRow
-from flowdsl.model.pending import NewRow
+from flowdsl.model.pending import NewRow, RowKind
 from flowdsl.model.record import RunRecord
 from flowdsl.naming import process_name, topic
 from flowdsl.options import ZERO
@@ -48,6 +53,9 @@ class Core:
         self.metrics = metrics
         self.namespace = namespace
         self.committer = Committer(store, clock, metrics)
+        self.store_clock = StoreClock(store, clock)
+        self.complete: Callable[[Awaitable[Any]], Any] = complete_here
+        """Waits for what a user's `async def` answers, on the loop where such functions run. Not to be called on a loop."""
         self.waiter = Waiter(store, clock)
         self.owner = ""
         """Under which name this instance claims; empty while it takes no work."""
@@ -77,7 +85,13 @@ class Core:
                 name = process_name(key, slots=slots)
                 lane = Lane(workflow, spec, topic(workflow.name, key), name, metrics.process(workflow.name, name))
                 self.lanes[workflow.name, key] = lane
-        self.topics: Mapping[str, Lane] = {lane.topic: lane for lane in self.lanes.values()}
+        self.side_lanes = [lane for workflow in self.workflows.values() for lane in side_lanes(workflow, metrics)]
+        """Of rows beside the step rows: timeouts, kept callbacks, hooks, deletions."""
+        self.all_lanes: Sequence[Lane] = (*self.lanes.values(), *self.side_lanes)
+        self.topics: Mapping[str, Lane] = {lane.topic: lane for lane in self.all_lanes}
+        self.timers = Timers(self.store_clock.now)
+        self.hooks = Hooks(self.workflows, store, namespace, clock)
+        self.committer.prepare = self.hooks.accompany
 
     def step_row(self, workflow: str, run_id: str, status: str, *, priority: int = 0, handoff: bool = True) -> NewRow | None:
         """The row for a run that enters `status`; None when nothing consumes it. With a place free in this instance the row is
@@ -136,15 +150,16 @@ class Core:
 
         self.delayed.call(GIVE_BACK_AFTER, give_back)
 
-    def release(self, work: Work) -> None:
-        """Give a row back whose body has not begun; to be followed by `commit_soon`."""
+    def release(self, work: Work, delay: timedelta | None = None) -> None:
+        """Give a row back whose body has not begun, or came to nothing, due again after `delay` (None: when it was); to be
+        followed by `commit_soon`."""
         self.close(work)
-        change = ReleaseRow(change_id=self.ids(), row_id=work.row_id, owner=work.owner, delivery=work.delivery)
+        change = ReleaseRow(change_id=self.ids(), row_id=work.row_id, owner=work.owner, delivery=work.delivery, delay=delay)
         # A row that could not be given back is freed when its owner's heartbeat ends.
         self.committer.submit(change, lambda result: self._released(work, result), _ignore)
 
     def _released(self, work: Work, result: CommitResult) -> None:
-        if result.outcome is CommitOutcome.APPLIED:
+        if result.outcome is CommitOutcome.APPLIED and work.lane.kind is RowKind.STEP:
             self.announce(work.lane.topic, work.record)
 
     def announce(self, topic: str, record: RunRecord) -> None:

@@ -23,7 +23,7 @@ class Dispatcher:
     def __init__(self, core: Core, intake: Intake) -> None:
         self._core = core
         self._intake = intake
-        self._lanes = list(core.lanes.values())
+        self._lanes = list(core.all_lanes)
         self._woken = threading.Event()
         self.claiming = False
         """A claim may be under way: what it brings is in no lane yet."""
@@ -105,3 +105,18 @@ class Dispatcher:
             lane.looked(now, room, got[lane.topic])
             if not got[lane.topic] and not lane.open:
                 lane.metrics.caught_up(seconds(lane.options.lag_alert))
+            if lane.options.polling_frequency is None and not lane.hungry:
+                self._expect_next(lane)
+
+    def _expect_next(self, lane: Lane) -> None:
+        """Nobody polls this lane, so what is to come has to be known: a retry of an instance that is gone, say."""
+        core = self._core
+        try:
+            due = core.store.next_due(core.namespace, [lane.topic])
+            wait = None if due is None else (due - core.store.now()).total_seconds()
+        except StoreError as error:
+            log.warning("looking for what is due next failed: %s", error)
+            core.delayed.call(AFTER_ERROR, lambda: self.wake([lane.topic]))
+            return
+        if wait is not None:  # what is due already is somebody else's at this moment, or came just now
+            lane.next_due = core.clock.monotonic() + (wait if wait > 0 else AFTER_ERROR.total_seconds())

@@ -7,7 +7,7 @@ import logging
 import threading
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
@@ -46,6 +46,14 @@ class Executor(Protocol):
         """Take back what has not begun."""
 
     @abstractmethod
+    def complete(self, waiting: Awaitable[Any]) -> Any:
+        """Wait for what a user's `async def` answers, on the loop where such bodies run. Not to be called on that loop."""
+
+    @abstractmethod
+    def event_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop on which coroutines run, made at first use."""
+
+    @abstractmethod
     def stop(self) -> None:
         """Take no more. Bodies that still run are left to themselves."""
 
@@ -71,9 +79,7 @@ class InlineExecutor:
         work = self._ready.popleft()
         began = work.began = self._clock.monotonic()
         if work.lane.spec.is_async:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-            self._loop.run_until_complete(self._body.run_async(work))
+            self.event_loop().run_until_complete(self._body.run_async(work))
         else:
             self._body.run(work)
         following = work.lane.finish(self._clock.monotonic() - began)
@@ -84,12 +90,22 @@ class InlineExecutor:
     def overdue(self) -> Sequence[Work]:
         return ()
 
+    def complete(self, waiting: Awaitable[Any]) -> Any:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop.run_until_complete(_result_of(waiting))
+
     def withdraw(self) -> Sequence[Work]:
         works, self._ready = list(self._ready), deque()
         lanes = {id(work.lane): work.lane for work in works}
         for work in works:
             work.lane.retract()
         return [*works, *(w for lane in lanes.values() for w in lane.withdraw())]
+
+    def event_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop
 
     def stop(self) -> None:
         if self._loop is not None:
@@ -129,7 +145,7 @@ class ThreadExecutor:
     def _start(self, work: Work) -> None:
         if work.lane.spec.is_async:
             self._arrived.append(work)
-            self._event_loop().call_soon_threadsafe(self._begin_arrived)
+            self.event_loop().call_soon_threadsafe(self._begin_arrived)
         else:
             self._enqueue(work)
 
@@ -171,7 +187,7 @@ class ThreadExecutor:
             del self._active[id(work)]
         return work.lane.finish(clock.monotonic() - began)  # type: ignore[no-any-return]
 
-    def _event_loop(self) -> asyncio.AbstractEventLoop:
+    def event_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -196,6 +212,9 @@ class ThreadExecutor:
             finally:
                 del self._active[id(following)]
             following = following.lane.finish(self._clock.monotonic() - began)
+
+    def complete(self, waiting: Awaitable[Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(_result_of(waiting), self.event_loop()).result()
 
     def overdue(self) -> Sequence[Work]:
         now = self._clock.monotonic()
@@ -246,3 +265,7 @@ class ThreadExecutor:
 
         ending: Coroutine[Any, Any, None] = cancel_all()
         self._ending = loop.create_task(ending)
+
+
+async def _result_of(waiting: Awaitable[Any]) -> Any:
+    return await waiting

@@ -9,14 +9,19 @@ from datetime import timedelta
 from enum import Enum
 from typing import Generic, TypeVar
 
+import msgspec
+
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
-from flowdsl.engine.control import Control
 from flowdsl.engine.core import Core
 from flowdsl.engine.loop_guard import refuse_on_loop
+from flowdsl.engine.receipt import Receipt
+from flowdsl.engine.repair import Repair
+from flowdsl.engine.restart import restart
 from flowdsl.engine.waiter import Wait
 from flowdsl.errors import ConfigurationError, RunNotFoundError, WaitTimeoutError
 from flowdsl.model.history import HistoryRow
+from flowdsl.model.item import ItemKind
 from flowdsl.model.pending import PendingRow
 from flowdsl.model.record import RunRecord
 
@@ -32,7 +37,7 @@ class RunHandle(Generic[ObjectT, StatusT]):
     ) -> None:
         self._core = core
         self._workflow = workflow
-        self._control = Control(core)
+        self._control = Repair(core)
         self.run_id = run_id
         self.foreign_id = foreign_id
         self.created = created
@@ -42,6 +47,11 @@ class RunHandle(Generic[ObjectT, StatusT]):
     def aio(self) -> AioRunHandle[ObjectT, StatusT]:
         """The same verbs as coroutines."""
         return AioRunHandle(self)
+
+    @property
+    def workflow(self) -> Workflow[ObjectT, StatusT] | None:
+        """The run's workflow; None where its code is not at hand."""
+        return self._workflow
 
     def wait(self, status: StatusT | None = None, timeout: timedelta | None = None) -> Run[ObjectT, StatusT]:
         """Block until the run has been in `status` (None: until it has ended) and return it as it is then.
@@ -100,6 +110,50 @@ class RunHandle(Generic[ObjectT, StatusT]):
         `force=True` does not wait and discards the step's result. Raises IllegalMoveError, RunNotFoundError."""
         refuse_on_loop("handle.cancel", "handle.aio.cancel")
         return self._control.cancel(self.run_id, reason, actor, force=force)
+
+    def retry(self, reason: str | None = None, actor: str | None = None) -> RunRecord:
+        """Run the step of its status again, now: of a run that errors paused, one whose failed step waits for its next attempt,
+        or one whose step answered skip. Failures and automatic resumes are counted from zero; the idempotency key stays.
+        Raises IllegalMoveError (nothing failed, a person paused it, the step is being executed), RunNotFoundError."""
+        refuse_on_loop("handle.retry", "handle.aio.retry")
+        return self._control.retry(self.run_id, reason, actor)
+
+    def move(self, status: StatusT, reason: str, actor: str | None = None, *, force: bool = False) -> RunRecord:
+        """Put it into another status by hand, paused or not: it goes on from there, and a terminal status completes it. Its
+        object stays. While a step is being executed this is refused; `force=True` discards the step's result.
+        Raises IllegalMoveError, DefinitionError for what is no status, RunNotFoundError."""
+        refuse_on_loop("handle.move", "handle.aio.move")
+        return self._control.move(self.run_id, self._known_workflow().key(status), reason, actor, force=force)
+
+    def restart(
+        self,
+        status: StatusT | None = None,
+        obj: ObjectT | None = None,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+    ) -> RunHandle[ObjectT, StatusT]:
+        """Start a finished run once more, as a new run whose `parent_run_id` is this one's id: from `status` (None: where this
+        one began), with `obj` (None: the object that this one ended with), and its metadata, tags and priority.
+        Raises IllegalMoveError (unfinished, or its data was deleted), DefinitionError for a status in which no run can begin,
+        WorkflowInProgressError, RunNotFoundError."""
+        refuse_on_loop("handle.restart", "handle.aio.restart")
+        workflow = self._known_workflow()
+        started = restart(self._core, workflow, self.run_id, status, obj, idempotency_key=idempotency_key, actor=actor)
+        return RunHandle(self._core, workflow, started.run_id, self.foreign_id, created=started.created)
+
+    def delete_data(self, reason: str, actor: str | None = None) -> RunRecord:
+        """Have the data of a finished run erased: its object, or what the workflow's on_delete leaves of it, reasons and errors
+        of its history, payloads and errors of what waits for it, its dead letters. Ids, statuses, times, metadata and tags stay.
+        A worker does it soon; `receipt` says when. Raises IllegalMoveError for an unfinished run, RunNotFoundError."""
+        refuse_on_loop("handle.delete_data", "handle.aio.delete_data")
+        return self._control.delete_data(self.run_id, reason, actor)
+
+    def receipt(self) -> Receipt | None:
+        """What was erased of the run, and when; None: nothing yet."""
+        refuse_on_loop("handle.receipt", "handle.aio.receipt")
+        item = self._core.store.item(self._core.namespace, ItemKind.RECEIPT, self.run_id)
+        return None if item is None else msgspec.json.decode(item.body, type=Receipt)
 
     def __repr__(self) -> str:
         return f"<RunHandle {self.foreign_id!r} {self.run_id}>"
@@ -189,3 +243,26 @@ class AioRunHandle(Generic[ObjectT, StatusT]):
 
     async def cancel(self, reason: str, actor: str | None = None, *, force: bool = False) -> RunRecord:
         return await asyncio.to_thread(lambda: self._handle.cancel(reason, actor, force=force))
+
+    async def retry(self, reason: str | None = None, actor: str | None = None) -> RunRecord:
+        return await asyncio.to_thread(self._handle.retry, reason, actor)
+
+    async def move(self, status: StatusT, reason: str, actor: str | None = None, *, force: bool = False) -> RunRecord:
+        return await asyncio.to_thread(lambda: self._handle.move(status, reason, actor, force=force))
+
+    async def restart(
+        self,
+        status: StatusT | None = None,
+        obj: ObjectT | None = None,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+    ) -> AioRunHandle[ObjectT, StatusT]:
+        handle = await asyncio.to_thread(lambda: self._handle.restart(status, obj, idempotency_key=idempotency_key, actor=actor))
+        return handle.aio
+
+    async def delete_data(self, reason: str, actor: str | None = None) -> RunRecord:
+        return await asyncio.to_thread(self._handle.delete_data, reason, actor)
+
+    async def receipt(self) -> Receipt | None:
+        return await asyncio.to_thread(self._handle.receipt)

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from flowdsl.engine.core import Core
 from flowdsl.engine.metrics import SkipReason
 from flowdsl.engine.steps import Steps
 from flowdsl.engine.work import Work
-from flowdsl.errors import StoreError
 from flowdsl.model.pending import ClaimedRow
-
-log = logging.getLogger("flowdsl.intake")
-MEASURE_EVERY = 10.0
-"""Seconds between two looks at the store's clock."""
 
 
 class Intake:
@@ -24,16 +18,13 @@ class Intake:
     def __init__(self, core: Core, steps: Steps) -> None:
         self._core = core
         self._steps = steps
-        self._ahead = timedelta(0)
-        """By how much the store's clock is ahead of ours."""
-        self._measure_at = 0.0
 
     def take(self, owner: str, claimed: Sequence[ClaimedRow]) -> None:
         """These rows are ours now, claimed under `owner`."""
         if not claimed:
             return
         core = self._core
-        moment = self._moment()
+        moment = core.store_clock.now()
         works: list[Work] = []
         for entry in claimed:
             lane, row = core.topics[entry.row.topic], entry.row
@@ -53,25 +44,17 @@ class Intake:
                 attempts=row.attempts,
                 lapses=row.lapses,
                 waited=age,
+                version=row.version,
+                visit=row.visit,
+                payload=row.payload,
             )
             if not core.accepting:
                 core.release(work)  # the engine began to stop while the store answered
-            elif self._steps.admit(work, row.version):
+            elif self._steps.admit(work):
                 works.append(work)
         core.offer(works)
         if core.committer.waiting:
             core.commit_soon()
-
-    def _moment(self) -> datetime:
-        """About the store's time. What was claimed must become work whatever happens, so nothing here may fail."""
-        core, now = self._core, self._core.clock.monotonic()
-        if now >= self._measure_at:
-            self._measure_at = now + MEASURE_EVERY
-            try:
-                self._ahead = core.store.now() - core.clock.now()
-            except StoreError as error:
-                log.info("the store's clock could not be read, ages are told by the last look at it: %s", error)
-        return core.clock.now() + self._ahead
 
 
 def seconds(duration: timedelta | None) -> float | None:

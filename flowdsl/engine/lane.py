@@ -1,4 +1,4 @@
-"""A lane: one step's consumer in this instance. It counts what is in hand and says how much more may be taken."""
+"""A lane: one consumer in this instance, of a step say. It counts what is in hand and says how much more may be taken."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import threading
 from collections import deque
 from typing import Any
 
-from flowdsl.dsl.spec import StepSpec
+from flowdsl.dsl.spec import FunctionSpec, StepSpec
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.metrics import ProcessMetrics
 from flowdsl.engine.work import Work
+from flowdsl.model.pending import RowKind
 
 LOOK_AHEAD = 0.05
 """Seconds of work to hold beyond what runs: enough that a quick step never waits for the next claim, too little for a slow one
@@ -19,25 +20,39 @@ MAX_AHEAD = 240
 
 
 class Lane:
-    """Counts for one (workflow, status). `open` are the rows in hand: ready, running or not yet committed."""
+    """Counts for one topic: the steps of a status, a timeout or the kept callbacks of one, a hook, deletions. `open` are the rows
+    in hand: ready, running or not yet committed."""
 
-    def __init__(self, workflow: Workflow[Any, Any], spec: StepSpec, topic: str, name: str, metrics: ProcessMetrics) -> None:
+    def __init__(
+        self,
+        workflow: Workflow[Any, Any],
+        spec: FunctionSpec,
+        topic: str,
+        name: str,
+        metrics: ProcessMetrics,
+        kind: RowKind = RowKind.STEP,
+    ) -> None:
         self.workflow = workflow
         self.spec = spec
+        self.kind = kind
         self.options = spec.options
         self.topic = topic
         self.name = name
         self.metrics = metrics
-        self.destinations: dict[object, str] = dict(zip(spec.to, spec.to_keys, strict=True))
+        self.status = spec.from_key if isinstance(spec, StepSpec) else ""
+        """The status whose runs it is about; empty: of any."""
+        self.queue = self.status if kind is RowKind.STEP else name.removesuffix("-consumer")
+        """What people call the rows that wait for it."""
+        self.destinations: dict[object, str] = dict(zip(spec.to, spec.to_keys, strict=True)) if isinstance(spec, StepSpec) else {}
         self.terminal = workflow.definition().terminal
         self.slots = 1 if spec.options.parallel_count is None else 0
         self.hungry = True
         """There may be rows that were not taken for want of room, or that a wake-up announced."""
-        self.streamed = False
-        """Its rows are announced on a streamer; the store is only looked into now and then."""
         self.more = False
         """The streamer has more events for it than it asked for."""
         self.next_poll = 0.0
+        self.next_due: float | None = None
+        """Of a lane that nobody polls: the monotonic time at which the first row that waits in the store is due."""
         self._lock = threading.Lock()
         self._open = 0
         self._running = 0
@@ -97,7 +112,10 @@ class Lane:
             if self._running < self.limit:
                 self._running += 1
                 return True
-            self._waiting.append(work)
+            if work.lapses:  # the shorter it is in hand, the less it is lost with another's process
+                self._waiting.appendleft(work)
+            else:
+                self._waiting.append(work)
             return False
 
     def finish(self, seconds: float) -> Work | None:
@@ -131,6 +149,8 @@ class Lane:
             moments = [self._expected[0]] if self._expected else []
         if self.options.polling_frequency is not None:
             moments.append(self.next_poll)
+        if self.next_due is not None:
+            moments.append(self.next_due)
         return min(moments, default=None)
 
     def should_look(self, now: float) -> bool:
@@ -142,13 +162,16 @@ class Lane:
     def rides_along(self, now: float) -> bool:
         """Its own look is near enough to be made with another lane's: one claim serves both from then on."""
         frequency = self.options.polling_frequency
-        return frequency is not None and self.next_poll - now <= frequency.total_seconds() / 2
+        if frequency is None:
+            return self.kind in (RowKind.DELETION, RowKind.EVENT)  # any look of another's will do
+        return self.next_poll - now <= frequency.total_seconds() / 2
 
     def looked(self, now: float, asked: int, got: int) -> None:
         """The store gave `got` of `asked` rows."""
         with self._lock:
             while self._expected and self._expected[0] <= now:
                 heapq.heappop(self._expected)
+        self.next_due = None
         self.hungry = got >= asked and not self.more
         if self.options.polling_frequency is not None:
             self.next_poll = now + self.options.polling_frequency.total_seconds()

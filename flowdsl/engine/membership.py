@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from flowdsl.engine.core import Core
@@ -30,6 +30,8 @@ class Membership:
         self._identity = ProcessIdentity.of_this_process()
         self._next = 0.0
         self._instance: Instance | None = None
+        self._others: frozenset[str] = frozenset()
+        """Owners that lived at the last beat."""
 
     def join(self) -> None:
         """The first heartbeat. Raises StoreError."""
@@ -52,13 +54,19 @@ class Membership:
                 core.store.beat(core.namespace, self._instance, self._lapse)
                 core.owner = self._instance.owner
                 self._changed()
-            freed = core.store.free_lapsed(core.namespace, self._dead())
+            others = core.store.instances(core.namespace)
+            dead = self._dead(others)
+            freed = core.store.free_lapsed(core.namespace, dead)
         except StoreError as error:
             log.warning("heartbeat failed: %s", error)
             self._next = now + min(1.0, self._beat)
             return False
         if freed:
             log.warning("freed %d claims of instances that are gone", freed)
+        living = frozenset(other.owner for other in others).difference(dead)
+        if freed or self._others - living:
+            core.wake(list(core.topics))  # what they held, and what they alone knew to be due, is announced by nobody
+        self._others = living
         return freed > 0
 
     def cover(self, duration: timedelta) -> None:
@@ -76,12 +84,10 @@ class Membership:
             self._instance = None
             self._core.owner = ""
 
-    def _dead(self) -> list[str]:
+    def _dead(self, others: Iterable[Instance]) -> list[str]:
         """Owners of this machine whose process has ended: no need to wait until their heartbeat lapses."""
         return [
-            other.owner
-            for other in self._core.store.instances(self._core.namespace)
-            if other.pid and self._identity.knows_dead(other.host, other.pid, other.pid_started)
+            other.owner for other in others if other.pid and self._identity.knows_dead(other.host, other.pid, other.pid_started)
         ]
 
     def _new_instance(self) -> Instance:

@@ -100,6 +100,9 @@ class Metrics:
         )
         self._run_states: dict[tuple[str, RunState, RunState], Rising] = {}
         self.retries = Rising("workflow_process_retries_count", "Attempts that will be made again", PROCESS, registry=r)
+        self.dead_letters = Rising(
+            "workflow_dead_letters_count", "Events given up and put among the dead letters", PROCESS, registry=r
+        )
         self.batch = Histogram("workflow_commit_batch_size", "Changes per transaction", buckets=BATCH_BUCKETS, registry=r)
         self.commit = Histogram("workflow_commit_seconds", "Time of a transaction", buckets=LATENCY_BUCKETS, registry=r)
         self.published = Rising("workflow_published_events_count", "Events that the broker confirmed", registry=r)
@@ -111,6 +114,7 @@ class Metrics:
         self.stale_events = Rising(
             "workflow_stale_events_count", "Events received whose row was gone, taken or not due", registry=r
         )
+        self.purged = Rising("workflow_purged_runs_count", "Finished runs removed by retention", ("workflow_name",), registry=r)
         self.swept = Rising(
             "workflow_swept_rows_count", "Rows that had to be made again; should stay 0", ("workflow_name",), registry=r
         )

@@ -28,7 +28,7 @@ class RoleKeeper:
         self._until: dict[str, float] = {}
         self._slots = {
             lane: [
-                consumer_role(core.namespace, lane.workflow.name, lane.spec.from_key, slot, lane.options.parallel_count)
+                consumer_role(core.namespace, lane.workflow.name, lane.status, slot, lane.options.parallel_count)
                 for slot in range(1, lane.options.parallel_count + 1)
             ]
             for lane in core.lanes.values()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import datetime
 from enum import Enum
 from typing import Any, Generic, TypedDict, TypeVar
 
+from flowdsl.dsl.codec import Leftover
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.awaiting import carry_out
 from flowdsl.engine.committer import MAX_GROUP
 from flowdsl.engine.control import default_actor
 from flowdsl.engine.core import Core
@@ -16,6 +19,7 @@ from flowdsl.errors import BadDataError, ConfigurationError, DefinitionError, Pa
 from flowdsl.model.change import CommitResult, Refusal, StartRun
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import ItemKind, NewItem
+from flowdsl.model.pending import NewRow
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
 
@@ -35,6 +39,8 @@ class TriggerOptions(TypedDict, Generic[StatusT], total=False):
     parent_run_id: str | None
     priority: int
     """Higher is worked on first."""
+    session: Any
+    """Your own SQLAlchemy session on the store's database: the run is started when that commits, or not at all."""
     actor: str | None
     """Who starts it, for the history; left out: the user of this process."""
 
@@ -70,15 +76,27 @@ class Starter:
         self._core = core
         self._actor: str | None = None
 
-    def start(self, workflow: Workflow[Any, Any], foreign_id: str, obj: object, options: TriggerOptions[Any]) -> Started:
-        """Start one run. Raises WorkflowInProgressError, PayloadError, BadDataError, StoreError."""
+    def start(
+        self,
+        workflow: Workflow[Any, Any],
+        foreign_id: str,
+        obj: object,
+        options: TriggerOptions[Any],
+        leftover: Leftover | None = None,
+    ) -> Started:
+        """Start one run. In: `leftover`, what is stored beside the object. Raises WorkflowInProgressError, PayloadError,
+        BadDataError, StoreError."""
         core = self._core
-        change = self._change(workflow, foreign_id, obj, options, handoff=True)
+        session = options.get("session")
+        change = self.change(workflow, foreign_id, obj, options, handoff=session is None, leftover=leftover)
         answer: Future[CommitResult] = Future()
-        self._submit(change, answer)
-        core.committer.flush(answer.done)
-        if core.committer.waiting:
-            core.commit_soon()
+        if session is not None:
+            answer.set_result(core.store.join(session, [core.committer.prepare(change)])[0])
+        else:
+            self._submit(change, answer)
+            core.committer.flush(answer.done)
+            if core.committer.waiting:
+                core.commit_soon()
         started = self._read(change, answer.result(), options.get("idempotency_key"))
         if started is None:
             raise WorkflowInProgressError(
@@ -97,10 +115,10 @@ class Starter:
         key: Callable[[str], str] | None,
         options: TriggerOptions[Any],
     ) -> list[Started]:
-        """Start many; an entry whose foreign id has an unfinished run answers with that run. Everything is encoded before
-        anything is stored."""
+        """Start many, without a session of the caller's; an entry whose foreign id has an unfinished run answers with that run.
+        Everything is encoded before anything is stored."""
         changes = [
-            self._change(
+            self.change(
                 workflow,
                 foreign_id,
                 obj,
@@ -143,8 +161,15 @@ class Starter:
 
         core.committer.submit(change, done, failed)
 
-    def _change(
-        self, workflow: Workflow[Any, Any], foreign_id: str, obj: object, options: TriggerOptions[Any], *, handoff: bool
+    def change(
+        self,
+        workflow: Workflow[Any, Any],
+        foreign_id: str,
+        obj: object,
+        options: TriggerOptions[Any],
+        *,
+        handoff: bool,
+        leftover: Leftover | None = None,
     ) -> StartRun:
         core = self._core
         check_options(options)
@@ -175,7 +200,9 @@ class Starter:
         key = options.get("idempotency_key")
         items = () if key is None else (NewItem(kind=ItemKind.TRIGGER_KEY, key=f"{workflow.name}/{key}", body=run_id.encode()),)
         priority = options.get("priority", 0)
-        payload = None if obj is None else workflow.codec.encode(obj)
+        payload = None if obj is None else workflow.codec.encode(obj, leftover)
+        now = core.store_clock.now() if definition.timeouts.get(status) else None
+        timers = () if now is None else self._timers(workflow, run_id, foreign_id, obj, status, options, now)
         return StartRun(
             change_id=core.ids(),
             namespace=core.namespace,
@@ -186,12 +213,44 @@ class Starter:
             payload=payload,
             origin=Origin(cause=Cause.TRIGGER, actor=options.get("actor") or self._user()),
             row=core.step_row(workflow.name, run_id, status, priority=priority, handoff=handoff),
+            side_rows=timers,
             items=items,
             metadata=dict(options.get("metadata") or {}),
             tags=tuple(options.get("tags", ())),
             parent_run_id=options.get("parent_run_id"),
             priority=priority,
         )
+
+    def _timers(
+        self,
+        workflow: Workflow[Any, Any],
+        run_id: str,
+        foreign_id: str,
+        obj: object,
+        status: str,
+        options: TriggerOptions[Any],
+        now: datetime,
+    ) -> tuple[NewRow, ...]:
+        """The timeouts of the first status."""
+        core = self._core
+        unborn = RunRecord(
+            namespace=core.namespace,
+            workflow=workflow.name,
+            run_id=run_id,
+            foreign_id=foreign_id,
+            status=status,
+            state=RunState.INITIATED,
+            version=0,
+            visit=0,
+            payload=None,
+            created_at=now,
+            updated_at=now,
+            change_id="",
+            metadata=dict(options.get("metadata") or {}),
+            tags=tuple(options.get("tags", ())),
+            priority=options.get("priority", 0),
+        )
+        return carry_out(core.timers.rows(workflow, unborn, obj, status), core.complete)
 
     def _user(self) -> str:
         if self._actor is None:

@@ -34,8 +34,6 @@ class StreamReader:
         self._intake = intake
         self._streamer = streamer
         self._lanes = {stream_topic(core.namespace, lane.topic): lane for lane in core.lanes.values()}
-        for lane in self._lanes.values():
-            lane.streamed = True
         self._receiver: EventReceiver | None = None
         self._read: frozenset[str] = frozenset()
         self._room = threading.Event()

@@ -6,11 +6,13 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
+from flowdsl.engine.awaiting import carry_out
 from flowdsl.engine.control import control_move
 from flowdsl.engine.core import Core
 from flowdsl.errors import StoreError
-from flowdsl.model.change import CommitResult
+from flowdsl.model.change import AddRow, CommitResult
 from flowdsl.model.history import Cause
+from flowdsl.model.pending import NewRow, RowKind
 from flowdsl.model.record import RunRecord
 
 log = logging.getLogger("flowdsl.sweeper")
@@ -26,7 +28,7 @@ class Sweeper:
         self._holds_role = holds_role
         self._interval = interval.total_seconds()
         self._next = 0.0
-        self._todo: list[tuple[str, str]] = []  # (workflow, run id after which to go on)
+        self._todo: list[tuple[str, RowKind, str]] = []  # (workflow, missing row, run id after which to go on)
 
     def step(self) -> bool:
         """One batch of one workflow. True: there may be more right away."""
@@ -36,19 +38,24 @@ class Sweeper:
             if now < self._next or not self._holds_role():
                 return False
             self._next = now + self._interval
-            self._todo = [(name, "") for name in core.workflows]
-        workflow, after = self._todo.pop(0)
-        statuses = [key for name, key in core.lanes if name == workflow]
+            self._todo = [(name, RowKind.STEP, "") for name in core.workflows]
+            self._todo += [(flow.name, RowKind.TIMEOUT, "") for flow in core.workflows.values() if flow.definition().timeouts]
+        workflow, kind, after = self._todo.pop(0)
+        steps = [key for name, key in core.lanes if name == workflow]
+        statuses = steps if kind is RowKind.STEP else list(core.workflows[workflow].definition().timeouts)
         try:
-            runs = core.store.unattended(core.namespace, workflow, statuses, after, BATCH)
+            runs = core.store.unattended(core.namespace, workflow, statuses, after, BATCH, kind)
         except StoreError as error:
             log.warning("sweep failed: %s", error)
             self._todo.clear()
             return False
         for record in runs:
-            self._mend(record)
+            if kind is RowKind.STEP:
+                self._mend(record)
+            else:
+                self._time(record)
         if len(runs) == BATCH:
-            self._todo.insert(0, (workflow, runs[-1].run_id))
+            self._todo.insert(0, (workflow, kind, runs[-1].run_id))
         if core.committer.waiting:
             core.commit_soon()
         return bool(self._todo) or bool(runs)
@@ -71,5 +78,35 @@ class Sweeper:
                 log.warning("run %s had no row in status %s: made again", record.run_id, record.status)
                 core.committed(row, record)
                 core.wake([row.topic])
+
+        core.committer.submit(change, done, lambda error: log.warning("sweep failed: %s", error))
+
+    def _time(self, record: RunRecord) -> None:
+        """Give the run the timeouts of its status, counted from now: when it came there nobody knew of them."""
+        core, workflow = self._core, self._core.workflows[record.workflow]
+        try:
+            obj = workflow.codec.decode(record.payload).object
+            rows = carry_out(core.timers.rows(workflow, record, obj, record.status), core.complete)
+        except Exception as error:  # a user's at= may raise anything; the next sweep tries again
+            log.warning("the timeouts of run %s could not be made: %s", record.run_id, type(error).__name__)
+            return
+        for row in rows:
+            self._add(record, row)
+
+    def _add(self, record: RunRecord, row: NewRow) -> None:
+        core = self._core
+        change = AddRow(
+            change_id=core.ids(),
+            namespace=record.namespace,
+            workflow=record.workflow,
+            run_id=record.run_id,
+            version=record.version,
+            row=row,
+        )
+
+        def done(result: CommitResult) -> None:
+            if result.applied:
+                core.metrics.swept.labels(record.workflow).inc()
+                log.info("run %s had no timeout in status %s: made now", record.run_id, record.status)
 
         core.committer.submit(change, done, lambda error: log.warning("sweep failed: %s", error))

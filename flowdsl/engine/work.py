@@ -8,9 +8,22 @@ from flowdsl.model.record import RunRecord
 
 
 class Work:
-    """One claim of one step row, on its way from the claim (or the handoff) to the commit."""
+    """One claim of one row, on its way from the claim (or the handoff) to the commit."""
 
-    __slots__ = ("attempts", "began", "delivery", "lane", "lapses", "owner", "record", "row_id", "waited")
+    __slots__ = (
+        "attempts",
+        "began",
+        "delivery",
+        "lane",
+        "lapses",
+        "owner",
+        "payload",
+        "record",
+        "row_id",
+        "version",
+        "visit",
+        "waited",
+    )
 
     def __init__(
         self,
@@ -23,6 +36,9 @@ class Work:
         attempts: int = 0,
         lapses: int = 0,
         waited: float = 0.0,
+        version: int | None = None,
+        visit: int | None = None,
+        payload: bytes | None = None,
     ) -> None:
         self.lane = lane
         self.record = record
@@ -33,6 +49,10 @@ class Work:
         self.lapses = lapses
         self.waited = waited
         """Seconds between the event and its receipt."""
+        self.version = record.version if version is None else version
+        """The run's version that made the row."""
+        self.visit = record.visit if visit is None else visit
+        self.payload = payload
         self.began = -1.0
         """Monotonic time at which the body began; negative while it has not."""
 

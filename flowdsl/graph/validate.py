@@ -12,26 +12,27 @@ from flowdsl.graph.finding import Finding
 
 def validate(
     graph: FlowGraph,
-    consumers: Sequence[tuple[str, str, str]],
+    steps: Sequence[tuple[str, str, str]],
+    movers: Sequence[tuple[str, str, str]],
     *,
     place: str,
     statuses: Sequence[str],
     retired: Collection[str],
     allow_cycles: bool,
 ) -> list[Finding]:
-    """In: the graph; (status, function, place) of every consumer; the workflow's place; all statuses; those that are retired.
-    Out: the findings, in the order in which a reader would mend them."""
-    if not consumers:
+    """In: the graph; (status, function, place) of every step, and of everything that leads from one status to another; the
+    workflow's place; all statuses; those that are retired. Out: the findings, in the order in which a reader would mend them."""
+    if not movers:
         return [
             Finding(
                 "empty", f"workflow {graph.name!r} has no steps.", place, "Declare one with @workflow.step(from_=..., to=...)."
             )
         ]
-    found = _duplicates(consumers)
+    found = _duplicates(steps)
     found += _unmentioned(graph, place, statuses, retired)
-    found += _starts(graph, place, consumers)
+    found += _starts(graph, place, movers)
     if not allow_cycles:
-        found += _cycles(graph, place, consumers)
+        found += _cycles(graph, place, movers)
     return found
 
 

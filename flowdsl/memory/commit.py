@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Sequence
 from datetime import datetime
 from types import MappingProxyType
 
@@ -69,10 +70,32 @@ class Commit:
             case PutItems():
                 return self.put(change)
 
+    def together(self, changes: Sequence[Change]) -> list[CommitResult]:
+        """All of these or none."""
+        answers = [self._answer(change) for change in changes]
+        begun = [(c.namespace, c.workflow, c.foreign_id) for c in changes if isinstance(c, StartRun)]
+        for index, change in enumerate(changes):
+            if isinstance(change, StartRun) and begun.count((change.namespace, change.workflow, change.foreign_id)) > 1:
+                answers[index] = CommitResult(CommitOutcome.REFUSED, Refusal.IN_PROGRESS, run_id=change.run_id)
+        if all(answer is None for answer in answers):
+            return [self.apply(change) for change in changes]
+        if all(answer is not None and answer.outcome is CommitOutcome.ALREADY_APPLIED for answer in answers):
+            return [answer for answer in answers if answer is not None]
+        return [LOST if answer is None else answer for answer in answers]
+
+    def _answer(self, change: Change) -> CommitResult | None:
+        """Why the change cannot be applied; None: it can."""
+        problem = unfit(change)
+        if problem is not None:
+            return CommitResult(CommitOutcome.REFUSED, Refusal.BAD_DATA, detail=problem)
+        if isinstance(change, StartRun):
+            return self._no_start(change)
+        return self._no_move(change) if isinstance(change, MoveRun) else None
+
     # -- runs -----------------------------------------------------------------------------------------------------------------
 
-    def start(self, change: StartRun) -> CommitResult:
-        t, now = self._t, self._now
+    def _no_start(self, change: StartRun) -> CommitResult | None:
+        t = self._t
         mine = t.runs.get(change.run_id)
         if mine is not None:
             if t.history[change.run_id][0].change_id == change.change_id:
@@ -84,6 +107,14 @@ class Commit:
         key = (change.namespace, change.workflow, change.foreign_id)
         if key in t.active:
             return CommitResult(CommitOutcome.REFUSED, Refusal.IN_PROGRESS, run_id=t.active[key])
+        return None
+
+    def start(self, change: StartRun) -> CommitResult:
+        refusal = self._no_start(change)
+        if refusal is not None:
+            return refusal
+        t, now = self._t, self._now
+        key = (change.namespace, change.workflow, change.foreign_id)
         record = RunRecord(
             namespace=change.namespace,
             workflow=change.workflow,
@@ -116,8 +147,8 @@ class Commit:
             self._rows.add_beside(record, row)
         return CommitResult(CommitOutcome.APPLIED, state=RunState.INITIATED, at=now)
 
-    def move(self, change: MoveRun) -> CommitResult:
-        t, now = self._t, self._now
+    def _no_move(self, change: MoveRun) -> CommitResult | None:
+        t = self._t
         record = t.runs.get(change.run_id)
         if record is None:
             return CommitResult(CommitOutcome.REFUSED, Refusal.NOT_FOUND)
@@ -128,9 +159,14 @@ class Commit:
         step_row = t.rows.get(change.run_id)
         if change.unless_claimed and step_row is not None and step_row.owner is not None:
             return CommitResult(CommitOutcome.REFUSED, Refusal.CLAIMED)
-        taken = self._taken(change.namespace, change.items)
-        if taken is not None:
-            return taken
+        return self._taken(change.namespace, change.items)
+
+    def move(self, change: MoveRun) -> CommitResult:
+        refusal = self._no_move(change)
+        if refusal is not None:
+            return refusal
+        t, now = self._t, self._now
+        record = t.runs[change.run_id]
         state, reason, actor = change.to_state, change.origin.reason, change.origin.actor
         request = record.requested
         if request is not None and change.honour_request and state in (RunState.RUNNING, RunState.PAUSED):
@@ -279,7 +315,8 @@ class Commit:
         self._t.disown(row)
         row.attempts += 1
         row.last_error = change.error
-        row.due_at = self._now if result.requested is not None else self._now + change.delay
+        hastened = result.requested is not None and row.kind is RowKind.STEP
+        row.due_at = self._now if hastened else self._now + change.delay
         self._rows.release(row)
         record = self._t.runs.get(row.run_id)
         if record is not None:

@@ -22,6 +22,20 @@ class ItemKind(StrEnum):
     name, the body its topic."""
     RECEIPT = "receipt"
     """What was erased of a run, when and for whom; the key is the run id."""
+    DEAD_LETTER = "dead_letter"
+    """What was given up, without its body when that is long; the key is the letter's id. See flowdsl.model.dead_letter."""
+    DEAD_LETTER_BODY = "dead_letter_body"
+    """A part of a letter's body; the key is the letter's id and the part's number."""
+    DEAD_LETTER_KEY = "dead_letter_key"
+    """Keeps a thing from being buried twice; the key is a digest of its identity, the body the letter's id."""
+    DEAD_LETTER_AUDIT = "dead_letter_audit"
+    """Who did what to a dead letter; the key is what it was done to, then an id that sorts by time."""
+    BULK = "bulk"
+    """An operation on many runs; the key is its id and a number that grows as it goes on, the body its order and progress."""
+    CONNECTOR_ATTEMPT = "connector_attempt"
+    """How often an event of a connector was tried; the key is a digest of connector and event. Due when it is tried again."""
+    AUDIT = "audit"
+    """The audit entry of an operation; keys of newer entries come first."""
 
 
 class NewItem(Struct, frozen=True, kw_only=True):

@@ -75,6 +75,11 @@ def _texts(**texts: str) -> str | None:
     return None
 
 
+def unfit_note(**notes: str | None) -> str | None:
+    """Why no store can hold one of these reasons, errors or actors, by its name; None when they all can."""
+    return _notes(**notes)
+
+
 def _notes(**notes: str | None) -> str | None:
     for name, note in notes.items():
         if note is None:

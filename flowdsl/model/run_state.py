@@ -46,13 +46,14 @@ ALLOWED_MOVES: dict[RunState, frozenset[RunState]] = {
     S.UNKNOWN: frozenset({S.INITIATED}),
     S.INITIATED: frozenset({S.RUNNING, S.PAUSED, S.CANCELLED, S.COMPLETED}),
     S.RUNNING: frozenset({S.RUNNING, S.COMPLETED, S.PAUSED, S.CANCELLED}),
-    S.PAUSED: frozenset({S.RUNNING, S.CANCELLED}),
+    S.PAUSED: frozenset({S.RUNNING, S.CANCELLED, S.COMPLETED}),
     S.COMPLETED: frozenset({S.REQUESTED_DATA_DELETED}),
     S.CANCELLED: frozenset({S.REQUESTED_DATA_DELETED}),
     S.REQUESTED_DATA_DELETED: frozenset({S.DATA_DELETED}),
     S.DATA_DELETED: frozenset({S.REQUESTED_DATA_DELETED}),
 }
-"""From each state, where a run may go. RUNNING to RUNNING is a step's transition; every other move to itself is refused."""
+"""From each state, where a run may go. RUNNING to RUNNING is a step's transition; every other move to itself is refused. A paused
+run is completed only by a person, or a migration, that puts it into a terminal status."""
 
 
 def may_move(before: RunState, after: RunState) -> bool:

@@ -17,10 +17,11 @@ class RoleScheduler(Protocol):
     def campaign(self, member: str, roles: Sequence[str], ttl: timedelta) -> Sequence[Lease]:
         """Renew what the member holds of `roles`, take what is free, give back what is too much; all leases then held.
 
-        One round trip whatever the number of roles. A lease lasts `ttl` from this call. The fair share is the number of wanted
-        roles divided by the live members that want them, rounded up: a member above it gives back while another is below,
-        and takes no free role beyond it unless nobody else wants that role. Roles held earlier and not named are given back.
-        A role that changes hands gets a greater token.
+        One round trip whatever the number of roles. A lease lasts `ttl` from this call. Roles are spread evenly (to within one)
+        over the live members that want them, altogether and within each group: roles whose names differ only behind the last
+        `/`, the consumers of one status say. A member that has too much gives back, and takes no free role that would be too
+        much unless nobody else wants it; `flowdsl.model.fair_share` is the rule. Roles held earlier and not named are given
+        back. A role that changes hands gets a greater token.
         """
 
     @abstractmethod

@@ -10,10 +10,11 @@ from typing import Any, Self
 
 from flowdsl.clock import seeded_ids
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.core import Core
 from flowdsl.engine.engine import Engine
+from flowdsl.engine.event_calls import InlineCalls
 from flowdsl.engine.executor import InlineExecutor
-from flowdsl.engine.steps import AutoResume
 from flowdsl.engine.worker import Worker
 from flowdsl.errors import FlowError
 from flowdsl.memory.record_store import MemoryRecordStore
@@ -72,6 +73,7 @@ class SteppedEngine(Engine):
             self.roles,
             lambda steps: InlineExecutor(steps, core.clock),
             streamer=self._streamer,
+            connectors=lambda executor: self._connectors(core, InlineCalls(executor.event_loop)),
             auto_resume=self._resume_policy,
             beat=self._beat,
             lapse=self._lapse,
@@ -98,6 +100,7 @@ class SteppedEngine(Engine):
         """Lose the process: nothing is given back, nothing more happens. Make another SteppedEngine on the same store."""
         worker, self._stepped = self._stepped, None
         if worker is not None:
+            worker.connectors.lose()
             worker.executor.stop()
             self._the_core().accepting = False
 
@@ -124,6 +127,8 @@ class SteppedEngine(Engine):
         did = worker.dispatcher.step() or did
         if worker.reader is not None:
             did = worker.reader.step() or did
+        for consumer in worker.connectors.consumers:
+            did = consumer.step() or did
         executor = worker.executor
         ready: Callable[[], bool] = executor.step if isinstance(executor, InlineExecutor) else bool
         while ready():
@@ -169,9 +174,9 @@ class SteppedEngine(Engine):
         ):
             if due is not None and due > now:
                 waits.append(due - now)
-        call = core.delayed.next_due()
-        if call is not None and call > self.clock.monotonic():
-            waits.append(timedelta(seconds=call - self.clock.monotonic()) + timedelta(microseconds=1))
+        for call in (core.delayed.next_due(), *(consumer.next_due() for consumer in self.worker.connectors.consumers)):
+            if call is not None and call > self.clock.monotonic():
+                waits.append(timedelta(seconds=call - self.clock.monotonic()) + timedelta(microseconds=1))
         return min(waits, default=None)
 
 

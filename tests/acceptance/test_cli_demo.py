@@ -23,7 +23,7 @@ def test_the_demo_shows_outcomes_a_timeline_and_a_diagram_and_leaves_nothing_beh
     )
 
     assert (done.returncode, done.stderr) == (0, "")
-    for text in ("completed   shipped", "cancelled   placed", "nothing to pay", "(attempt 3)", "pack_the_rest", "(start) Placed"):
+    for text in ("completed   shipped", "cancelled   placed", "nothing to pay", "(attempt 3)", "pack_the_rest", "● Placed"):
         assert text in done.stdout
     shown = [line for line in done.stdout.splitlines() if not line.startswith("Its code")]
     assert max(len(line) for line in shown) <= columns

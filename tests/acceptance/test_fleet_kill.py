@@ -1,7 +1,7 @@
 """Workers of a fleet are killed at random moments, again and again: every run arrives, every transition happens once.
 
 FLOWDSL_KILL_RUNS and FLOWDSL_KILLS make it larger; FLOWDSL_KILL_SEED repeats its moments; FLOWDSL_KILL_MATRIX takes every pair of
-store and streamer instead of the everyday ones.
+store and streamer instead of the everyday ones; FLOWDSL_KILL_LEASES=default leaves heartbeat and leases as they are shipped.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ ROOT = Path(__file__).parent.parent.parent
 RUNS = int(os.environ.get("FLOWDSL_KILL_RUNS", "120"))
 KILLS = int(os.environ.get("FLOWDSL_KILLS", "3"))
 SEED = int(os.environ.get("FLOWDSL_KILL_SEED", "1"))
-WORKERS = 3
-STEP_MS = KILLS * 75_000 / (RUNS * 3)
-"""So long that three workers with ten places a step are busy for a second a kill: most of them die with claims."""
+WORKERS, CONCURRENCY, STEPS = 3, 3, 3
+STEP_MS = KILLS * 1000 * WORKERS * CONCURRENCY * STEPS / (RUNS * STEPS)
+"""So long that they are busy for a second a kill: most of them die with claims."""
 PATIENCE = timedelta(seconds=60 + RUNS / 20)
 PAIRS = [
     ("sqlite", ""),
@@ -69,10 +69,9 @@ from examples.fleet.app import parcels
 import os, sys
 
 store, streamer, handoff = sys.argv[1:]
-with Engine.from_url(
-    parcels, store=store, streamer=streamer or None, handoff=handoff == "on",
-    beat=timedelta(milliseconds=500), lapse=timedelta(seconds=2), lease=timedelta(seconds=2),
-) as engine:
+quick = {"beat": timedelta(milliseconds=500), "lapse": timedelta(seconds=2), "lease": timedelta(seconds=2)}
+leases = {} if os.environ.get("FLOWDSL_KILL_LEASES") == "default" else quick
+with Engine.from_url(parcels, store=store, streamer=streamer or None, handoff=handoff == "on", **leases) as engine:
     print("ready", flush=True)
     sys.stdin.read()
 """
@@ -117,25 +116,29 @@ class Fleet:
     def __init__(self, place: Place, handoff: str) -> None:
         self._command = [sys.executable, "-c", WORKER, place.store, place.streamer, handoff]
         self.workers = [self._start() for _ in range(WORKERS)]
-        for worker in self.workers:
-            self._await(worker)
+        self._starting = set(range(WORKERS))
+        for number in range(WORKERS):
+            self.await_ready(number)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, app.STEP_MS: str(STEP_MS)}
+        environment = {**os.environ, app.STEP_MS: str(STEP_MS), app.CONCURRENCY: str(CONCURRENCY)}
         return subprocess.Popen(self._command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def _await(self, worker: subprocess.Popen[bytes]) -> None:
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == b"ready\n"
+    def await_ready(self, number: int) -> int:
+        """Until it works; its process id."""
+        worker = self.workers[number]
+        if number in self._starting:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == b"ready\n"
+            self._starting.remove(number)
+        return worker.pid
 
-    def kill(self, number: int) -> int:
-        """Kill one with the signal that nobody can catch, and put another in its place; its process id."""
-        victim = self.workers[number]
-        victim.kill()
-        victim.communicate()
+    def kill(self, number: int) -> None:
+        """Kill one with the signal that nobody can catch, and start another in its place."""
+        self.workers[number].kill()
+        self.workers[number].communicate()
         self.workers[number] = self._start()
-        self._await(self.workers[number])
-        return victim.pid
+        self._starting.add(number)
 
     def end(self) -> None:
         for worker in self.workers:
@@ -156,11 +159,14 @@ def test_nothing_is_lost_and_nothing_happens_twice(place: Place, handoff: str) -
         entries = [(f"p-{number}", app.Parcel(weight_g=number)) for number in range(RUNS)]
         handles = client.trigger_many(app.parcels, entries)
         held = 0
-        for _ in range(KILLS):
-            time.sleep(moments.uniform(0.05, 0.5))
+        for killed in range(1, KILLS + 1):
             number = moments.randrange(WORKERS)
-            held += claims(place.store, store, fleet.workers[number].pid) > 0
+            pid = fleet.await_ready(number)
+            time.sleep(moments.uniform(0.05, 0.5))
+            held += claims(place.store, store, pid) > 0
             fleet.kill(number)
+            if killed % 20 == 0:
+                print(f"{killed} killed, {held} of them with claims, after {time.monotonic() - began:.0f} s", flush=True)
         for handle in handles:
             handle.wait(timeout=PATIENCE)
         records = [handle.record() for handle in handles]

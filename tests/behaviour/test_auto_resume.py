@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from flowdsl.dsl.run import Run
-from flowdsl.engine.steps import AutoResume
-from flowdsl.errors import StoreUnavailableError
+from flowdsl.engine.auto_resume import AutoResume
+from flowdsl.errors import ConfigurationError, StoreUnavailableError
 from flowdsl.model.change import MoveRun
 from flowdsl.model.history import Cause
 from flowdsl.model.run_state import RunState
 from tests.behaviour.world import HOUR, MINUTE, SECOND, Answer, Doctored, Job, Status, Thing, World, failing, trigger
+from tests.unit.engine.script import Order, Script
+from tests.unit.engine.script import Status as OrderStatus
 
 DAY = timedelta(days=1)
 
@@ -30,6 +32,64 @@ def test_unset_a_run_that_errors_paused_is_resumed_after_an_hour_and_three_times
 
         assert len(job.begun) == 4
         assert handle.record().state is RunState.PAUSED
+
+
+@pytest.mark.parametrize(
+    ("policy", "waits"),
+    [
+        (AutoResume(), [1, 2, 4]),
+        (AutoResume(after=2 * HOUR, limit=4, multiplier=3, cap=DAY), [2, 6, 18, 24]),
+        (AutoResume(limit=2, multiplier=1), [1, 1]),
+        (AutoResume(limit=0), []),
+    ],
+)
+def test_the_wait_grows_from_one_automatic_resume_to_the_next(memory_world: World, policy: AutoResume, waits: list[int]) -> None:
+    job = Job(memory_world.clock, failing, own={"pause_after_err_count": 1})
+    with memory_world.engine(job.workflow, auto_resume=policy) as engine:
+        trigger(engine, job)
+        engine.advance(30 * DAY)
+
+        # the auto-resumer looks every five seconds
+        assert [round(wait / HOUR) for wait in job.waits] == waits
+        assert all(wait - round(wait / HOUR) * HOUR <= 5 * SECOND for wait in job.waits)
+
+
+def test_a_status_reached_by_a_resume_begins_to_count_anew(memory_world: World) -> None:
+    script = Script(RuntimeError("no luck"), OrderStatus.PAID, pause_after_err_count=1)
+    with memory_world.engine(script.workflow) as engine:
+        handle = engine.trigger(script.workflow, "o", Order(1))
+        engine.advance(30 * MINUTE)
+        assert handle.record().auto_resumes == 0
+        engine.advance(HOUR)
+
+        assert [row.reason for row in handle.history() if row.cause is Cause.AUTO_RESUME] == ["automatic resume 1"]
+        assert handle.record().auto_resumes == 0
+
+
+def test_a_run_that_its_own_step_paused_is_never_resumed(world: World) -> None:
+    job = Job(world.clock, lambda run: run.pause("look at this"))
+    with world.engine(job.workflow) as engine:
+        (handle,) = trigger(engine, job)
+        engine.advance(7 * DAY)
+
+        assert len(job.begun) == 1
+        assert (handle.record().state, handle.record().reason) == (RunState.PAUSED, "look at this")
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"after": 3600}, "is not a duration"),
+        ({"after": timedelta(0)}, "would not wait"),
+        ({"limit": -1}, "is negative"),
+        ({"multiplier": 0.5}, "is not from 1"),
+        ({"multiplier": float("nan")}, "is not from 1"),
+        ({"cap": MINUTE}, "is below after"),
+    ],
+)
+def test_a_policy_that_cannot_work_is_refused(values: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        AutoResume(**values)
 
 
 def test_switched_off_a_run_that_errors_paused_stays_paused(world: World) -> None:

@@ -13,8 +13,8 @@ import pytest
 
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.engine import Engine
-from flowdsl.engine.steps import AutoResume
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.memory.role_scheduler import MemoryRoleScheduler
 from flowdsl.model.run_state import RunState

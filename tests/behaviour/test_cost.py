@@ -87,7 +87,7 @@ def test_an_idle_instance_makes_one_claim_for_all_its_steps_at_each_poll(memory_
 
         assert store.calls["claim"] == 20
         assert {tuple(sorted(quota.topic for quota in asked)) for asked in store.quotas} == {
-            ("jobs/new", "orders/created", "orders/paid")
+            ("jobs//deletion", "jobs/new", "orders//deletion", "orders/created", "orders/paid")
         }
         assert store.calls["commit"] == 0
 

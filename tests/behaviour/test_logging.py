@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from flowdsl.engine.steps import AutoResume
+from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.model.pending import ClaimedRow
 from flowdsl.model.run_state import RunState
 from tests.behaviour.world import (

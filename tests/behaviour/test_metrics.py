@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, generate_latest
 
-from flowdsl.engine.steps import AutoResume
+from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.errors import StoreUnavailableError
 from flowdsl.model.pending import ClaimedRow
 from flowdsl.model.run_state import RunState
@@ -55,9 +55,11 @@ def test_every_metric_has_its_name_and_labels_from_code_alone(memory_world: Worl
         for family in engine.metrics.registry.collect():
             labels[family.name] = {label for point in family.samples for label in point.labels} - {"le"}
     assert labels == {
+        "workflow_purged_runs_count": set(),
         "workflow_process_lag_seconds": process,
         "workflow_process_lag_alert": process,
         "workflow_process_states": process,
+        "workflow_dead_letters_count": set(),  # a series for each connector
         "workflow_process_latency_seconds": process,
         ERRORS: process,
         RETRIES: process,
@@ -79,7 +81,8 @@ def test_the_latency_histogram_has_the_buckets_that_dashboards_know(memory_world
     job = Job(memory_world.clock)
     with memory_world.engine(job.workflow) as engine:
         (family,) = (f for f in engine.metrics.registry.collect() if f.name == "workflow_process_latency_seconds")
-        bounds = [float(point.labels["le"]) for point in family.samples if point.name.endswith("_bucket")]
+        mine = [point for point in family.samples if point.labels["process_name"] == CONSUMER["process_name"]]
+        bounds = [float(point.labels["le"]) for point in mine if point.name.endswith("_bucket")]
     assert bounds == [0.01, 0.1, 1, 5, 10, 60, 300, float("inf")]
 
 
@@ -330,7 +333,13 @@ def test_the_state_of_a_process_is_published_running_waiting_for_its_role_or_shu
     assert engine.states() == {}, "nothing is known before the start"
     with engine, world.engine(job.workflow) as second:
         assert [state(engine), state(second)] == [2, 3]
-        assert engine.states() == {"jobs/new-consumer-1-of-1": 2, "sweeper": 2, "auto-resumer": 2}
+        assert engine.states() == {
+            "jobs/new-consumer-1-of-1": 2,
+            "jobs/delete-consumer": 2,
+            "sweeper": 2,
+            "auto-resumer": 2,
+            "purger": 2,
+        }
     assert sample(engine, "workflow_process_states", **CONSUMER) == 1
 
 

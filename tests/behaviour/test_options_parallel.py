@@ -35,7 +35,7 @@ def agree(world: World, engines: list[SteppedEngine]) -> None:
 
 def consumers(engines: list[SteppedEngine]) -> list[bool]:
     """Which of the instances consume the step."""
-    names = [{name: state for name, state in engine.states().items() if "consumer" in name} for engine in engines]
+    names = [{name: state for name, state in engine.states().items() if "new-consumer" in name} for engine in engines]
     return [list(states.values()) == [ProcessState.RUNNING] for states in names]
 
 

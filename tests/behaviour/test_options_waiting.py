@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flowdsl.engine.steps import AutoResume
+from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.errors import OptionError
 from flowdsl.model.history import Cause
 from flowdsl.model.run_state import RunState

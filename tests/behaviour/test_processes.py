@@ -15,9 +15,9 @@ import pytest
 
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.engine import Engine
 from flowdsl.engine.metrics import ProcessState
-from flowdsl.engine.steps import AutoResume
 from flowdsl.errors import BlockingCallError, ConfigurationError, EngineClosedError, EngineForkedError, StoreUnavailableError
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.memory.role_scheduler import MemoryRoleScheduler
@@ -29,6 +29,9 @@ LONG = timedelta(seconds=30)
 SHORT = timedelta(milliseconds=50)
 AT_ONCE: StepOptions = {"err_backoff": timedelta(0), "pause_after_err_count": 2}
 Body = Callable[[Run[Thing, Status]], Any]
+
+
+PROCESSES = ("jobs/new-consumer-1-of-1", "jobs/delete-consumer", "sweeper", "auto-resumer", "purger")
 
 
 def workflow_of(body: Body, **options: Any) -> Workflow[Thing, Status]:
@@ -117,7 +120,7 @@ def test_states_are_empty_before_the_start_running_after_it_and_shut_down_after_
     engine = engine_of(workflow_of(succeed))
     assert engine.states() == {}
     engine.start()
-    assert engine.states() == dict.fromkeys(("jobs/new-consumer-1-of-1", "sweeper", "auto-resumer"), ProcessState.RUNNING)
+    assert engine.states() == dict.fromkeys(PROCESSES, ProcessState.RUNNING)
     engine.stop()
     assert set(engine.states().values()) == {ProcessState.SHUTDOWN}
 

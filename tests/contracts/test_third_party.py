@@ -13,10 +13,12 @@ from flowdsl.model.change import Change, CommitResult
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.instance import Instance
 from flowdsl.model.item import Item
-from flowdsl.model.pending import ClaimedRow, PendingRow, TopicDepth, TopicQuota
+from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind, TopicDepth, TopicQuota
 from flowdsl.model.query import Page, RunQuery
 from flowdsl.model.record import RunRecord
+from flowdsl.model.run_state import RunState
 from flowdsl.ports.record_store import RecordStore
+from flowdsl.ports.unit_of_work import UnitOfWork, Write
 from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.contracts import RecordStoreContract
 
@@ -35,6 +37,15 @@ class CountingStore(RecordStore):
     def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
         answer: Sequence[CommitResult] = self._count("commit")(changes)
         return answer
+
+    def commit_together(self, changes: Sequence[Change], writes: Sequence[Write] = ()) -> Sequence[CommitResult]:
+        return self.inner.commit_together(changes, writes)
+
+    def open_work(self) -> UnitOfWork:
+        return self.inner.open_work()
+
+    def join(self, session: Any, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        return self.inner.join(session, changes)
 
     def claim(self, namespace: str, owner: str, quotas: Sequence[TopicQuota]) -> Sequence[ClaimedRow]:
         answer: Sequence[ClaimedRow] = self._count("claim")(namespace, owner, quotas)
@@ -77,8 +88,13 @@ class CountingStore(RecordStore):
     def depths(self, namespace: str, topics: Sequence[str]) -> Mapping[str, TopicDepth]:
         return self.inner.depths(namespace, topics)
 
-    def unattended(self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int) -> Sequence[RunRecord]:
-        return self.inner.unattended(namespace, workflow, statuses, after, limit)
+    def unattended(
+        self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int, kind: RowKind = RowKind.STEP
+    ) -> Sequence[RunRecord]:
+        return self.inner.unattended(namespace, workflow, statuses, after, limit, kind)
+
+    def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
+        return self.inner.purge(namespace, workflow, states, age, limit)
 
     def item(self, namespace: str, kind: str, key: str) -> Item | None:
         return self.inner.item(namespace, kind, key)

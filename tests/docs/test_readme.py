@@ -134,7 +134,7 @@ def test_a_wrong_command_line_would_be_found(line: str, said: str) -> None:
 def test_the_commands_named_in_the_text_are_all_there_are() -> None:
     command: Any = get_command(app)
 
-    assert set(re.findall(r"`flowdsl ([a-z]+)[^`]*`", README)) == set(command.commands)
+    assert set(re.findall(r"`flowdsl ([a-z][a-z-]*)[^`]*`", README)) == set(command.commands)
 
 
 def test_every_option_is_in_the_table() -> None:

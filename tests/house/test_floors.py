@@ -29,7 +29,7 @@ THIRD_PARTIES = {
 }
 """Beside msgspec, what each room may import: its own library, and no driver or web framework outside an adapter."""
 
-OPTIONAL = ("psycopg", "pymysql", "pydantic", "pydot", "kombu", "redis", "starlette", "pytest", "hypothesis")
+OPTIONAL = ("psycopg", "pymysql", "pydantic", "pydot", "kombu", "redis", "jsonschema", "starlette", "pytest", "hypothesis")
 
 
 def violations(rule: Callable[[SourceFile, Import], bool]) -> list[str]:

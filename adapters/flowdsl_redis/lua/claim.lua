@@ -1,6 +1,7 @@
 -- ARGV[2]: namespace; [3]: owner; [4]: the claim's mark; [5]: marks of claims that nobody had an answer to, with commas between;
 -- [6]: 'topics' or 'rows'; [7..]: topic, limit, topic, limit ... or row ids.
--- Answers: for each row its record, its payload, its run's record, its run's object.
+-- Answers: for each row its record, its payload, its run's record, its run's object. A row that is no record is put off by
+-- PUT_OFF; its id alone comes, where its payload would be.
 local ns, owner, mark = ARGV[2], ARGV[3], ARGV[4]
 local answer = {}
 local function give(row)
@@ -30,8 +31,8 @@ local function take(row)
 end
 if ARGV[6] == 'rows' then
   for number = 7, #ARGV do
-    local row = load_row(ARGV[number])
-    if row and row.ns == ns and not row.own and row.due and row.due <= NOW then take(row) end
+    local sound, row = pcall(load_row, ARGV[number])
+    if sound and row and row.ns == ns and not row.own and row.due and row.due <= NOW then take(row) end
   end
   return answer
 end
@@ -41,8 +42,11 @@ for number = 7, #ARGV, 2 do
     if left <= 0 then break end
     local name = queue(ns, topic, priority)
     for _, row_id in ipairs(call('ZRANGEBYSCORE', name, '-inf', string.format('%.0f', NOW), 'LIMIT', 0, left)) do
-      local row = load_row(row_id)
-      if row then
+      local sound, row = pcall(load_row, row_id)
+      if not sound then
+        call('ZADD', name, string.format('%.0f', NOW + PUT_OFF), row_id)
+        for _, part in ipairs({'', row_id, false, false}) do answer[#answer + 1] = part end
+      elseif row then
         take(row)
         left = left - 1
       else

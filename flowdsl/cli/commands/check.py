@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -18,31 +19,51 @@ from flowdsl.errors import DefinitionError, WorkflowDefinitionError
 from flowdsl.graph.finding import Finding
 
 
+class Level(StrEnum):
+    """What a finding means."""
+
+    ERROR = "error"
+    """The workflow cannot work."""
+    WARNING = "warning"
+    """It can, and may not do what was meant."""
+
+
 class FindingView(Struct, frozen=True, kw_only=True):
     """A finding as a line; the keys of the JSON are these names."""
 
     workflow: str | None
+    level: Level = Level.ERROR
     place: str
     code: str
     message: str
     remedy: str | None
 
     @classmethod
-    def of(cls, finding: Finding, workflow: str | None) -> FindingView:
+    def of(cls, finding: Finding, workflow: str | None, level: Level = Level.ERROR) -> FindingView:
         return cls(
-            workflow=workflow, place=finding.place, code=finding.code, message=finding.message, remedy=finding.remedy or None
+            workflow=workflow,
+            level=level,
+            place=finding.place,
+            code=finding.code,
+            message=finding.message,
+            remedy=finding.remedy or None,
         )
 
     @property
     def line(self) -> str:
-        return f"{self.place}: [{self.code}] {self.message} {self.remedy or ''}".rstrip()
+        level = "" if self.level is Level.ERROR else f"{self.level}: "
+        return f"{self.place}: {level}[{self.code}] {self.message} {self.remedy or ''}".rstrip()
 
 
 def check(
     target: Annotated[str, typer.Argument(metavar="MODULE[:WORKFLOW]", help="A module with workflows, or one of them.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 for warnings as well.")] = False,
     json: arguments.Json = False,
 ) -> None:
-    """Check that workflows can work; every finding is a line. Exit code 1 when there are findings."""
+    """Check that workflows can work; every finding is a line. Exit code 1 when there are errors.
+
+    Warnings are about what may not have been meant; the README says how to silence one at its place.
+    """
     sound: Sequence[Workflow[Any, Any]] = ()
     try:
         if ":" in target:
@@ -52,6 +73,7 @@ def check(
             if not found:
                 raise TargetProblem(f"{target} has no workflows.", remedy="Name the module in which they are made.")
         views = [FindingView.of(finding, flow.name) for flow in found for finding in flow.check()]
+        views += [FindingView.of(finding, flow.name, Level.WARNING) for flow in found for finding in flow.lint()]
         sound = [flow for flow in found if not flow.check()]
     except WorkflowDefinitionError as error:  # the module makes an engine of it
         views = [FindingView.of(finding, None) for finding in error.findings if isinstance(finding, Finding)]
@@ -69,5 +91,5 @@ def check(
         for flow in sound:
             definition = flow.definition()
             say(f"{flow.name}: sound, {len(definition.steps)} steps, {len(definition.statuses)} statuses")
-    if views:
+    if any(strict or view.level is Level.ERROR for view in views):
         raise typer.Exit(ExitCode.FINDINGS)

@@ -31,7 +31,7 @@ def pause(
     json: arguments.Json = False,
 ) -> None:
     """Pause runs. A step that is running finishes first; its commit applies the pause."""
-    _each(runs, lambda handle: handle.pause(reason, actor), store, app, namespace, json)
+    each_run(runs, lambda handle: handle.pause(reason, actor), store, app, namespace, json)
 
 
 def resume(
@@ -43,7 +43,7 @@ def resume(
     json: arguments.Json = False,
 ) -> None:
     """Let paused runs go on."""
-    _each(runs, lambda handle: handle.resume(actor), store, app, namespace, json)
+    each_run(runs, lambda handle: handle.resume(actor), store, app, namespace, json)
 
 
 def cancel(
@@ -57,10 +57,10 @@ def cancel(
     json: arguments.Json = False,
 ) -> None:
     """End runs. A step that is running finishes first, so that what it did is not forgotten."""
-    _each(runs, lambda handle: handle.cancel(reason, actor, force=force), store, app, namespace, json)
+    each_run(runs, lambda handle: handle.cancel(reason, actor, force=force), store, app, namespace, json)
 
 
-def _each(texts: list[str], act: Act, store: str | None, app: str | None, namespace: str | None, json: bool) -> None:
+def each_run(texts: list[str], act: Act, store: str | None, app: str | None, namespace: str | None, json: bool) -> None:
     """One line per run. A run that refuses does not keep the others from being asked; the first refusal decides the exit code."""
     code: int | None = None
     with connected(store, app, namespace) as engine:

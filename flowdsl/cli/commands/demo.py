@@ -25,7 +25,6 @@ from flowdsl.cli.timeline_view import TimelineView
 from flowdsl.clock import Clock, SystemClock
 from flowdsl.engine.engine import Engine
 from flowdsl.errors import FlowError
-from flowdsl.graph.diagram import Diagram, NodeKind
 from flowdsl.model.query import MAX_PAGE
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
@@ -62,8 +61,8 @@ def demo(
             console.print(Text("One of them, as flowdsl show prints it (its card terminal failed twice):\n", style="bold"))
             view = TimelineView.of(told.record(), told.history(), told.pending(), with_object=True)
             console.print(timeline(view, clock.now()))
-    console.print(Text("\nThe workflow, as flowdsl graph flowdsl.cli.demo_workflow draws it for Mermaid:\n", style="bold"))
-    console.print(_arrows(orders.graph.diagram()))
+    console.print(Text("\nThe workflow, as flowdsl graph flowdsl.cli.demo_workflow -f text draws it:\n", style="bold"))
+    console.print(Text(orders.graph.text(ascii_only=not console.encoding.startswith("utf")).rstrip()), soft_wrap=True)
     console.print(Text(f"\nIts code: {orders.place.file}", style="dim"), soft_wrap=True)
 
 
@@ -111,21 +110,3 @@ def _outcomes(records: Sequence[RunRecord]) -> RenderableType:
     for (state, status, reason), number in sorted(counted.items()):
         table.add_row(str(number), state_text(state.name.lower()), status, Text(reason, style="dim"))
     return table
-
-
-def _arrows(diagram: Diagram) -> RenderableType:
-    """Every way out of every status, a line each."""
-    labels = {node.id: node.label for node in diagram.nodes}
-    kinds = {node.id: node.kind for node in diagram.nodes}
-    grid = Table.grid(padding=(0, 1))
-    for arrow in diagram.arrows:
-        for target in arrow.targets:
-            start = "(start)" if kinds[arrow.source] is NodeKind.START else ""
-            ending = " (end)" if kinds[target] is NodeKind.TERMINAL else ""
-            grid.add_row(
-                Text(start, style="dim"),
-                Text(labels[arrow.source]),
-                Text(f"-- {arrow.label} ->", style="cyan"),
-                Text(labels[target]).append(ending, style="dim"),
-            )
-    return grid

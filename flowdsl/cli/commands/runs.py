@@ -27,6 +27,7 @@ Fetch = Callable[[], tuple[list[RunView], Cursor | None]]
 
 
 def runs(
+    context: typer.Context,
     workflow: Annotated[str | None, typer.Option("--workflow", "-w", help="Of this workflow.")] = None,
     foreign_id: Annotated[list[str] | None, typer.Option("--foreign-id", "-f", help="Of these foreign ids.")] = None,
     status: Annotated[list[str] | None, typer.Option("--status", help="In these statuses.")] = None,
@@ -49,7 +50,11 @@ def runs(
     namespace: arguments.Namespace = None,
     json: arguments.Json = False,
 ) -> None:
-    """List runs, newest first. Filters are combined; several values of one mean any of them."""
+    """List runs, newest first. Filters are combined; several values of one mean any of them. With one of the commands below: do
+    something to all runs that its --where means."""
+    if context.invoked_subcommand is not None:
+        _refuse_options(context, context.invoked_subcommand)
+        return
     if watch and json:
         raise UsageProblem("--watch is for people, --json for programs.", remedy="Give one of them.")
     clock = SystemClock()
@@ -92,6 +97,17 @@ def runs(
         console.print(runs_table(found, clock.now(), console.width))
         if following is not None:
             note(f"More: --after {following.encode()}")
+
+
+def _refuse_options(context: typer.Context, command: str) -> None:
+    """Options in front of a command would be the list's: nobody who writes them there means that."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageProblem(
+                f"{parameter.opts[0]} stands before {command!r}.",
+                remedy="Options go behind the command; which runs are meant is said by --where.",
+            )
 
 
 def _statuses(engine: Engine, workflow: str | None, statuses: list[str]) -> list[str]:

@@ -39,13 +39,13 @@ def trigger(
     json: arguments.Json = False,
 ) -> None:
     """Start a run; it is stored when this returns. Workers run it."""
-    data = None if object_ is None else _read(object_)
+    data = None if object_ is None else read_object(object_)
     pairs = [text.partition("=") for text in meta or ()]
     if any(not name or not equals for name, equals, _ in pairs):
         raise UsageProblem("--meta needs NAME=VALUE.", remedy="Write e.g. --meta channel=web.")
     with connected(store, engine) as client:
         flow = workflow_named(client, workflow)
-        obj = None if data is None else _decoded(flow, data)
+        obj = None if data is None else decoded_object(flow, data)
         options: TriggerOptions[Enum] = {
             "start_status": None if status is None else status_member(flow, status),
             "idempotency_key": key,
@@ -63,7 +63,8 @@ def trigger(
         say(f"{workflow}/{foreign_id} was started before with this key ({handle.run_id})")
 
 
-def _decoded(workflow: AnyWorkflow, data: bytes) -> object:
+def decoded_object(workflow: AnyWorkflow, data: bytes) -> object:
+    """The object that JSON stands for."""
     try:
         return workflow.codec.decode(Payload(data)).object
     except PayloadTooLargeError:
@@ -74,7 +75,7 @@ def _decoded(workflow: AnyWorkflow, data: bytes) -> object:
         raise UsageProblem(f"--object does not fit {name}: {why}.", remedy="Give it as JSON with the object's fields.") from error
 
 
-def _read(source: str) -> bytes:
+def read_object(source: str) -> bytes:
     """JSON from the command line, from a file or from standard input."""
     if source == "-":
         return sys.stdin.buffer.read()

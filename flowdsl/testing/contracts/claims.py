@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from flowdsl.model.change import Change, CommitOutcome, DropRow, FailRow, ParkRow, ReleaseRow
 from flowdsl.model.instance import Instance
+from flowdsl.model.lapse import rest
 from flowdsl.model.pending import NewRow, RowKind, TopicQuota
 from flowdsl.model.query import RunQuery
 from flowdsl.model.run_state import RunState
@@ -197,6 +198,21 @@ class ClaimRules:
         claimed = world.claim_one(other)
         assert (claimed.row.run_id, claimed.row.lapses, claimed.row.attempts, claimed.row.delivery) == (record.run_id, 1, 0, 2)
         assert world.store.free_lapsed(NAMESPACE) == 0
+
+    def test_a_row_that_is_lost_again_and_again_rests_longer_each_time(self, world: World) -> None:
+        record, rests = world.started(), []
+        for _ in range(12):
+            world.claim_one(world.owner())
+            world.clock.advance(TTL + SECOND)
+            assert world.store.free_lapsed(NAMESPACE) == 1
+            (row,) = world.store.rows([record.run_id])
+            assert row.due_at is not None
+            rests.append(row.due_at - world.clock.now())
+            if rests[-1]:
+                assert world.claim(world.owner()) == []
+            world.clock.advance(rests[-1])
+        assert rests == [rest(record.run_id, lapses) for lapses in range(1, 13)]
+        assert (rests[0], max(rests) > SECOND) == (timedelta(0), True)
 
     def test_a_heartbeat_that_lapsed_is_told_so(self, world: World) -> None:
         owner = world.owner()

@@ -74,6 +74,13 @@ class RoleSchedulerContract:
         assert sum(len(mine) for mine in held.values()) == len(ROLES)
         assert max(map(len, held.values())) - min(map(len, held.values())) <= 1
 
+    def test_each_group_of_roles_is_spread_evenly_by_itself(self, roles: RoleScheduler) -> None:
+        house, consumers = ["house/sweeper", "house/resumer"], [f"shop/paid/{number}-of-3" for number in (1, 2, 3)]
+        held = self.settle(roles, ["a", "b", "c"], [*house, *consumers])
+        assert sorted(role for mine in held.values() for role in mine) == sorted([*house, *consumers])
+        assert [len(set(mine) & set(consumers)) for mine in held.values()] == [1, 1, 1]
+        assert sorted(len(mine) for mine in held.values()) == [1, 2, 2]
+
     def test_roles_of_a_member_that_is_gone_are_taken_over(self, roles: RoleScheduler, clock: ManualClock) -> None:
         self.settle(roles, ["a", "b"], ROLES)
         clock.advance(self.ttl + timedelta(seconds=1))

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.readers import graphviz
 from tests.unit.cli.conftest import Shop
 
 UNSOUND = """
@@ -31,17 +32,55 @@ def back(run):
 """
 
 
+DOUBTFUL = """
+from enum import StrEnum
+from flowdsl import Workflow
+
+class Status(StrEnum):
+    A = "a"
+    B = "b"
+
+doubtful = Workflow("doubtful", object_type=dict, status_type=Status)
+
+@doubtful.step(from_=Status.A, to=Status.B, pause_after_err_count=0)
+def go(run):
+    return Status.B
+"""
+
+
 def test_a_graph_is_printed_for_mermaid_or_graphviz(shop: Shop) -> None:
     assert "stateDiagram-v2\n    direction LR\n" in shop.run("graph", shop.module).stdout
     assert "direction TB\n" in shop.run("graph", f"{shop.module}:orders", "--direction", "tb").stdout
+    assert "flowchart BT\n" in shop.run("graph", shop.module, "-f", "flowchart", "-d", "BT").stdout
     assert shop.run("graph", f"{shop.module}:orders", "--format", "dot").stdout.startswith('digraph "orders" {')
+    assert "rankdir=TB" in shop.run("graph", shop.module, "-f", "dot", "-d", "TB").stdout
+
+
+def test_a_graph_is_printed_as_a_table_as_json_or_for_a_terminal(shop: Shop) -> None:
+    assert "| New *(start)* | `charge` | Paid |  |" in shop.run("graph", shop.module, "-f", "table").stdout
+    assert json.loads(shop.run("graph", shop.module, "-f", "json").stdout)["title"] == "orders"
+    assert "● New\n▼ charge\n○ Paid\n" in shop.run("graph", shop.module, "-f", "text").stdout
+    assert shop.run("graph", shop.module, "-f", "ascii").stdout.isascii()
+
+
+def test_a_graph_is_written_to_a_file_whose_name_says_what_it_is(shop: Shop) -> None:
+    graphviz()
+    begins = {"a.svg": b"<?xml", "a.png": b"\x89PNG", "a.pdf": b"%PDF", "a.dot": b"digraph", "a.mmd": b"---", "a.txt": b"orders"}
+    for name in begins:
+        assert (shop.run("graph", shop.module, "--out", f"made/here/{name}").exit_code, name) == (0, name)
+
+    folder = shop.folder / "made" / "here"
+    assert {name: (folder / name).read_bytes().startswith(begin) for name, begin in begins.items()} == dict.fromkeys(begins, True)
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("{module}:Order",), "{module}:Order is a type, not a Workflow."),
-        (("{module}", "-f", "dot", "-d", "TB"), "dot -Grankdir=TB"),
+        (("{module}", "-f", "table", "-d", "TB"), "--direction is for diagrams with arrows"),
+        (("{module}", "-f", "dot", "--notes"), "--notes is for Mermaid"),
+        (("{module}", "-f", "svg", "--theme", "dark"), "--theme is for Mermaid"),
+        (("{module}", "-o", "picture"), "'picture' does not say what to make. Give --format"),
         (("json",), "json has no workflows"),
     ],
 )
@@ -69,6 +108,17 @@ def test_every_finding_is_a_line_with_its_place_and_the_code_is_1(shop: Shop) ->
     assert all(f"{module}.py:" in line for line in text.stdout.splitlines())
     assert {finding["workflow"] for finding in findings} == {"loops"}
     assert all(finding["code"] and finding["message"] and finding["remedy"] for finding in findings)
+
+
+def test_warnings_are_lines_and_only_strict_ends_with_1(shop: Shop) -> None:
+    module = shop.write("doubtful", DOUBTFUL)
+    text, strict = shop.run("check", module), shop.run("check", module, "--strict")
+    (finding,) = [json.loads(line) for line in shop.run("check", module, "--json").stdout.splitlines()]
+
+    assert (text.exit_code, strict.exit_code, text.stdout) == (0, 1, strict.stdout)
+    assert f"{module}.py:11: warning: [unbounded-retry] step go is tried again without end" in text.stdout
+    assert "doubtful: sound, 1 steps, 2 statuses" in text.stdout
+    assert (finding["level"], finding["code"], finding["workflow"]) == ("warning", "unbounded-retry", "doubtful")
 
 
 def test_an_unsound_workflow_is_drawn_all_the_same(shop: Shop) -> None:

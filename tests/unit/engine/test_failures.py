@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from flowdsl.dsl.run import Run
-from flowdsl.engine.steps import AutoResume
+from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.model.history import Cause
 from flowdsl.model.run_state import RunState
 from tests.unit.engine.script import Order, Script, Status, order_of

@@ -21,6 +21,7 @@ from flowdsl.model.pending import TopicQuota
 from flowdsl.ports.event_streamer import EventReceiver, EventStreamer
 from flowdsl_kombu import sender
 from flowdsl_kombu.event_streamer import open_streamer
+from flowdsl_kombu.receiver import PREFETCH
 from flowdsl_kombu.traits import TRAITS
 from tests.proxy import Proxy
 from tests.services import RABBITMQ, broker
@@ -134,6 +135,7 @@ import sys
 from datetime import timedelta
 from flowdsl.model.pending import TopicQuota
 from flowdsl_kombu.event_streamer import open_streamer
+from flowdsl_kombu.receiver import PREFETCH
 receiver = open_streamer({broker(RABBITMQ) + options!r}).receiver("a", [{TOPIC!r}])
 found = []
 while len(found) < 3:
@@ -209,3 +211,23 @@ def test_names_fit_the_transport_and_different_ones_stay_different(transport: st
     queues = [traits.queue("p.", "name", topic) for topic in topics]
     assert len(set(queues)) == len(topics)
     assert all(len(queue) <= traits.longest_name for queue in queues)
+
+
+def test_closing_a_receiver_that_has_much_on_its_way_says_nothing(
+    streamer: EventStreamer, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver = streamer.receiver("a", [TOPIC])
+    sent = [make() for _ in range(2 * PREFETCH)]
+    for begin in range(0, len(sent), 100):
+        assert all(streamer.publish(sent[begin : begin + 100]))
+    for _ in range(20):  # each acknowledgement has the broker send some more
+        receiver.acknowledge(receive(receiver, 10))
+    with caplog.at_level(logging.INFO):
+        receiver.close()
+    assert caplog.messages == []
+    again = streamer.receiver("a", [TOPIC])
+    left: set[str] = set()
+    while len(left) < len(sent) - 200:
+        some = receive(again, 1)
+        again.acknowledge(some)
+        left |= {event.event_id for event in some}

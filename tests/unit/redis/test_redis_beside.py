@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-import redis
 
 from flowdsl.model.change import AddRow, CommitOutcome, DropRow, FailRow, RequestControl
 from flowdsl.model.history import Cause, Origin
@@ -42,13 +41,15 @@ def server(world: World) -> Any:
 
 def everything(world: World) -> dict[bytes, bytes]:
     """All keys of the store, and what they hold."""
-    client: redis.Redis = server(world).client
-    found: dict[bytes, bytes] = {}
-    for key in client.scan_iter(server(world).prefix + b"*"):
-        reads = {b"hash": client.hgetall, b"list": lambda key: client.lrange(key, 0, -1), b"set": client.smembers}
-        reads |= {b"zset": lambda key: client.zrange(key, 0, -1), b"string": client.get}
-        found[key] = repr(reads[client.type(key)](key)).encode()
-    return found
+    client = server(world).client
+    reads: dict[bytes, Callable[[bytes], Any]] = {
+        b"hash": client.hgetall,
+        b"list": lambda key: client.lrange(key, 0, -1),
+        b"set": client.smembers,
+        b"zset": lambda key: client.zrange(key, 0, -1),
+        b"string": client.get,
+    }
+    return {key: repr(reads[client.type(key)](key)).encode() for key in client.scan_iter(server(world).prefix + b"*")}
 
 
 def mentions(world: World, word: str) -> list[bytes]:
@@ -100,7 +101,7 @@ def test_nothing_of_an_erased_run_is_left_on_the_server(world: World) -> None:
     record, owner = world.started(payload=Payload(b'{"name":"canary"}')), world.owner()
     world.commit(kept(world, record, payload=b"canary"))
     row = world.claim_one(owner).row
-    claim = {"row_id": row.row_id, "owner": owner, "delivery": row.delivery}
+    claim: dict[str, Any] = {"row_id": row.row_id, "owner": owner, "delivery": row.delivery}
     world.commit(RequestControl(change_id="r", run_id=record.run_id, request=ControlRequest(RunState.PAUSED, "canary", "ada")))
     side_rows = (hook(world, b"canary"),)
     world.commit(FailRow(change_id="f", **claim, error="canary", delay=SECOND, side_rows=side_rows))

@@ -171,6 +171,12 @@ CREATE INDEX flowdsl_taken_expires ON flowdsl_taken (name, topic, expires);
 
 UPDATE flowdsl_version SET version_num='0002' WHERE flowdsl_version.version_num = '0001';
 
+-- Running upgrade 0002 -> 0003
+
+CREATE INDEX flowdsl_run_finished ON flowdsl_run (namespace, workflow, finished);
+
+UPDATE flowdsl_version SET version_num='0003' WHERE flowdsl_version.version_num = '0002';
+
 CREATE TABLE flowdsl_candidate (
     `member` VARCHAR(255) NOT NULL,
     roles LONGTEXT NOT NULL,
@@ -308,6 +314,8 @@ CREATE TABLE flowdsl_run (
 )ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_0900_bin
 
 CREATE INDEX flowdsl_run_created ON flowdsl_run (namespace, created, run_id)
+
+CREATE INDEX flowdsl_run_finished ON flowdsl_run (namespace, workflow, finished)
 
 CREATE INDEX flowdsl_run_foreign ON flowdsl_run (namespace, workflow, foreign_id, created)
 

@@ -1,0 +1,33 @@
+"""Purging: finished runs that are old enough go, with their history and rows, a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from flowdsl.model.run_state import RunState
+from flowdsl_sql.database import MICROSECOND, Database, Session
+
+
+def purge(database: Database, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
+    """As `RecordStore.purge`."""
+    wanted = [int(state) for state in states if state.finished]
+    if not wanted or limit < 1:
+        return 0
+
+    def work(session: Session) -> int:
+        dialect = session.dialect
+        marks, values = dialect.marks(len(wanted)), dialect.padded(list(wanted))
+        old = session.all(
+            "SELECT run_id FROM flowdsl_run WHERE namespace = ? AND workflow = ? AND finished IS NOT NULL AND finished < ?"
+            f" AND state IN {marks} ORDER BY finished LIMIT ?{dialect.skip_locked}",
+            (namespace, workflow, session.now() - age // MICROSECOND, *values, limit),
+        )
+        run_ids = sorted(row[0] for row in old)
+        session.later_among("DELETE FROM flowdsl_run WHERE run_id IN", run_ids)
+        session.later_among("DELETE FROM flowdsl_history WHERE run_id IN", run_ids)
+        session.later_among("DELETE FROM flowdsl_pending WHERE row_id IN", run_ids)
+        session.later_among("DELETE FROM flowdsl_pending WHERE kind <> 0 AND run_id IN", run_ids)
+        return len(run_ids)
+
+    return database.write(work)

@@ -1,0 +1,92 @@
+"""Operations on many runs, for people and programs. The keys of the JSON are these names; they stay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from rich.console import RenderableType
+from rich.text import Text
+
+from flowdsl.cli.cleaning import clean
+from flowdsl.cli.render import plain_table, state_text
+from flowdsl.cli.run_view import RunView
+from flowdsl.cli.span import moment_text, span_text
+from flowdsl.engine.bulk_operation import Turn
+from flowdsl.model.bulk import BulkReport, BulkVerb, OperationEntry
+
+_WHAT = {"done": "green", "waiting": "yellow", "refused": "red", "passed": "dim"}
+
+
+class TurnView(Struct, frozen=True, kw_only=True):
+    """What a dry run says of one run."""
+
+    run: RunView
+    what: str
+    """done, refused, or passed: what would become of it."""
+    why: str
+
+    @classmethod
+    def of(cls, turn: Turn) -> TurnView:
+        return cls(run=RunView.of(turn.run), what=turn.what, why=turn.why)
+
+
+def turns_table(turns: Sequence[Turn]) -> RenderableType:
+    """Runs and what would become of them."""
+    if not turns:
+        return Text("No runs match.", style="dim")
+    table = plain_table("run", "status", "state", "would be", "why")
+    for turn in turns:
+        table.add_row(
+            Text(clean(f"{turn.run.workflow}/{turn.run.foreign_id}")),
+            Text(clean(turn.run.status)),
+            state_text(turn.run.state.name.lower()),
+            Text(turn.what, style=_WHAT[turn.what]),
+            Text(clean(turn.why), style="dim"),
+        )
+    return table
+
+
+def report_text(verb: BulkVerb, report: BulkReport) -> str:
+    """What became of it, in a line."""
+    would = "would be " if report.dry_run else ""
+    parts = [f"{verb.value}: {report.done} {would}done"]
+    if report.waiting:
+        parts.append(f"{report.waiting} when their running step is done")
+    if report.refused:
+        parts.append(f"{report.refused} {would}refused")
+    if report.passed:
+        parts.append(f"{report.passed} no longer meant")
+    if not report.finished:
+        parts.append("not finished")
+    return ", ".join(parts)
+
+
+def refusal_lines(report: BulkReport) -> list[str]:
+    """Why runs stayed as they are, the most frequent reason first."""
+    refusals = sorted(report.refusals.items(), key=lambda entry: -entry[1].count)
+    return [f"{refused.count} x {why} (e.g. {refused.example})" for why, refused in refusals]
+
+
+def audit_table(entries: Sequence[OperationEntry]) -> RenderableType:
+    """Operations, newest first."""
+    if not entries:
+        return Text("No operations.", style="dim")
+    table = plain_table("at", "what", "which runs", "by", "why", "done", "refused", "took", "operation")
+    for entry in entries:
+        details = " ".join(f"{name}={value}" for name, value in entry.details.items())
+        took = (
+            Text("not finished", style="yellow") if entry.finished_at is None else Text(span_text(entry.finished_at - entry.at))
+        )
+        table.add_row(
+            Text(moment_text(entry.at)),
+            Text(clean(f"{entry.verb} {details}".strip())),
+            Text(clean(entry.where)),
+            Text(clean(entry.actor)),
+            Text(clean(entry.reason), style="dim"),
+            Text(str(entry.done + entry.waiting)),
+            Text(str(entry.refused), style="red" if entry.refused else "dim"),
+            took,
+            Text(clean(entry.operation), style="dim"),
+        )
+    return table

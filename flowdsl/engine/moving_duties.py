@@ -1,0 +1,223 @@
+"""The duties that move runs: steps, timeouts, and callbacks that were kept until their run arrived."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from flowdsl.dsl.run import Run
+from flowdsl.dsl.spec import CallbackSpec, TimeoutSpec
+from flowdsl.engine.auto_resume import AutoResume
+from flowdsl.engine.auto_resumer import pause_mark
+from flowdsl.engine.awaiting import Plan
+from flowdsl.engine.burying import bury_callback
+from flowdsl.engine.control import request_move
+from flowdsl.engine.core import Core
+from flowdsl.engine.duty import Duty, Opened
+from flowdsl.engine.error_pause import error_pause_reason
+from flowdsl.engine.kept_callback import KeptCallback
+from flowdsl.engine.metrics import SkipReason
+from flowdsl.engine.moving import judge, moving, step_spec
+from flowdsl.engine.results import Results
+from flowdsl.engine.transacting import Transactions
+from flowdsl.engine.work import Work
+from flowdsl.errors import PayloadError
+from flowdsl.model.change import MoveRun, ParkRow, PutItems
+from flowdsl.model.history import Cause, Origin
+from flowdsl.model.item import ItemKind, NewItem
+from flowdsl.model.outcome import OutcomeKind
+from flowdsl.model.run_state import RunState
+
+
+class StepDuty(Duty):
+    """Run the step of a status."""
+
+    what = "step"
+    cause = Cause.STEP
+    settles = False
+    """Whether the row stands beside the step row, and is settled by the move."""
+
+    def __init__(self, core: Core, results: Results, auto_resume: AutoResume) -> None:
+        self._core, self._results, self._auto_resume = core, results, auto_resume
+        self._transactions = Transactions(core)
+
+    def admit(self, work: Work) -> bool:
+        core, record, lane = self._core, work.record, work.lane
+        if record.version != work.version or record.state.stopped or record.status != lane.status:
+            return self._stale(work)
+        if record.requested is not None:
+            self._results.submit_move(work, request_move(core, record, record.requested), None)
+            return False
+        return True
+
+    def _stale(self, work: Work) -> bool:
+        stopped = work.record.state.stopped
+        work.lane.metrics.skipped(SkipReason.STOPPED if stopped else SkipReason.LOWER_VERSION)
+        self._results.drop(work)
+        return False
+
+    def open(self, work: Work) -> Opened:
+        obj, leftover = work.lane.workflow.codec.decode(work.record.payload)
+        return Opened(self._run(work, obj), leftover)
+
+    def _run(self, work: Work, obj: Any) -> Run[Any, Any]:
+        record, lane = work.record, work.lane
+        shown = record if record.state is not RunState.INITIATED else replace(record, state=RunState.RUNNING)
+        extras = self._transactions.extras(is_async=lane.spec.is_async)
+        return Run(shown, obj, step_spec(lane).from_, work.failures + 1, self._task(work), extras=extras)
+
+    def _task(self, work: Work) -> str:
+        """What tells its idempotency key from that of the run's step."""
+        return ""
+
+    def finish(self, work: Work, opened: Opened, answer: object) -> Plan[None]:
+        lane, run, record = work.lane, opened.run, work.record
+        key, outcome = judge(lane, run, answer)
+        if outcome is not None and outcome.kind is OutcomeKind.SKIP:
+            lane.metrics.skipped(SkipReason.SKIPPED)
+            park = ParkRow(change_id=self._core.ids(), row_id=work.row_id, owner=work.owner, delivery=work.delivery)
+            self._results.submit(work, park, lambda result: self._results.given_back(work, result))
+            return
+        payload = None
+        if run.object is not None or record.payload is not None:
+            payload = lane.workflow.codec.encode(run.object, opened.leftover)
+        origin = Origin(
+            cause=Cause.REPEAT if outcome is not None and outcome.kind is OutcomeKind.REPEAT else self.cause,
+            name=lane.spec.name,
+            actor=self._actor(work),
+            reason=outcome.reason or None if outcome is not None else None,
+            attempt=work.failures + 1,
+        )
+        change = yield from moving(
+            self._core,
+            lane,
+            record,
+            run.object,
+            payload,
+            key,
+            outcome,
+            origin,
+            settle=work.row_id if self.settles else None,
+            unless_claimed=self.settles,
+        )
+        change = self._transactions.with_events(change, run.extras)
+        if not run.extras.alone:
+            self._results.submit_move(work, change, payload)
+            return
+        result = yield from self._transactions.commit(change, run.extras, is_async=lane.spec.is_async)
+        self._results.moved(work, change, payload, result)
+
+    def _actor(self, work: Work) -> str:
+        return work.owner
+
+    def give_up(self, work: Work, failures: int, error: str) -> MoveRun | None:
+        record, name = work.record, f"{self.what} {work.lane.spec.name}"
+        items: tuple[NewItem, ...] = ()
+        wait = self._auto_resume.wait(record.auto_resumes)
+        if wait is not None:
+            body = pause_mark(record.version + 1, work.owner)
+            items = (NewItem(kind=ItemKind.AUTO_RESUME, key=record.run_id, body=body, delay=wait, replace=True),)
+        return MoveRun(
+            change_id=self._core.ids(),
+            namespace=record.namespace,
+            workflow=record.workflow,
+            run_id=record.run_id,
+            version=record.version,
+            from_status=record.status,
+            from_state=record.state,
+            to_status=record.status,
+            to_state=RunState.PAUSED,
+            origin=Origin(
+                cause=Cause.ERRORS,
+                name=work.lane.spec.name,
+                actor=work.owner,
+                reason=error_pause_reason(name, failures),
+                attempt=failures,
+                error=error,
+            ),
+            items=items,
+            auto_resumes=record.auto_resumes,
+            unless_claimed=self.settles,
+        )
+
+
+class TimeoutDuty(StepDuty):
+    """Move a run that has stayed too long."""
+
+    what = "timeout"
+    cause = Cause.TIMEOUT
+    settles = True
+
+    def admit(self, work: Work) -> bool:
+        record = work.record
+        if record.visit != work.visit or record.status != work.lane.status or record.state.finished:
+            return self._stale(work)
+        if record.state is RunState.PAUSED:  # paused since the claim, which is void
+            self._core.release(work)
+            return False
+        return True
+
+    def _task(self, work: Work) -> str:
+        spec = work.lane.spec
+        return spec.label if isinstance(spec, TimeoutSpec) else ""
+
+
+class CallbackDuty(StepDuty):
+    """Apply a callback that came before its run was in the status."""
+
+    what = "callback"
+    cause = Cause.CALLBACK
+    settles = True
+
+    def admit(self, work: Work) -> bool:
+        record, kept = work.record, _kept(work)
+        if kept is None:  # its data was erased
+            return self._stale(work)
+        if record.state.finished:
+            return self._bury(work, kept, f"the run was {record.state.label.lower()} before it entered the status")
+        if kept.expires_at is not None and self._core.store_clock.now() >= kept.expires_at:
+            return self._bury(work, kept, "it was kept no longer")
+        if record.state is RunState.PAUSED or record.status != work.lane.status:
+            self._core.release(work)  # void: the run has gone on since the claim
+            return False
+        return True
+
+    def _bury(self, work: Work, kept: KeptCallback, why: str) -> bool:
+        """Nobody will apply it: it goes to the dead letters, where people find it."""
+        core, spec = self._core, work.lane.spec
+        if not isinstance(spec, CallbackSpec):
+            return self._stale(work)
+        items = bury_callback(core.ids(), spec, work.record, work.row_id, kept.data, work.failures, why, core.store_clock.now())
+        put = PutItems(change_id=core.ids(), namespace=core.namespace, items=items)
+        work.lane.metrics.skipped(SkipReason.STOPPED)
+        # First the letter, then the row: whatever happens in between, it is in one of the two.
+        self._results.submit(work, put, lambda _: self._buried(work))
+        return False
+
+    def _buried(self, work: Work) -> None:
+        self._results.drop(work)
+        self._core.commit_soon()
+
+    def open(self, work: Work) -> Opened:
+        opened, spec, kept = super().open(work), work.lane.spec, _kept(work)
+        if kept is None or not isinstance(spec, CallbackSpec):
+            raise PayloadError("the payload of a kept callback is gone.")
+        if spec.reader is not None:
+            opened.more = (spec.reader.read(kept.data),)
+        return opened
+
+    def _task(self, work: Work) -> str:
+        kept, spec = _kept(work), work.lane.spec
+        if kept is not None and kept.key is not None:
+            return kept.key
+        return spec.label if isinstance(spec, CallbackSpec) else ""
+
+    def _actor(self, work: Work) -> str:
+        kept = _kept(work)
+        return kept.actor if kept is not None else work.owner
+
+
+def _kept(work: Work) -> KeptCallback | None:
+    return None if work.payload is None else msgspec.json.decode(work.payload, type=KeptCallback)

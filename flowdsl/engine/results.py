@@ -1,0 +1,132 @@
+"""What follows a commit: the answers to changes that executed works have submitted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+
+from flowdsl.engine.control import request_move
+from flowdsl.engine.core import Core
+from flowdsl.engine.metrics import SkipReason
+from flowdsl.engine.moving import moved_record
+from flowdsl.engine.work import Work
+from flowdsl.errors import FlowError, StoreError
+from flowdsl.model.change import Change, CommitOutcome, CommitResult, DropRow, MoveRun, Refusal
+from flowdsl.model.pending import RowKind
+from flowdsl.model.record import Payload, RunRecord
+
+log = logging.getLogger("flowdsl.steps")
+STORE_RETRY = timedelta(seconds=1)
+BUSY_RETRY = timedelta(seconds=1)
+"""How soon a timeout or callback is tried again whose run is in the hands of its step."""
+
+Done = Callable[[CommitResult], None]
+
+
+class Results:
+    """In: what to do with a work whose result the store refuses (it has failed)."""
+
+    def __init__(self, core: Core, fail: Callable[[Work, BaseException], None]) -> None:
+        self._core = core
+        self._fail = fail
+
+    def submit(self, work: Work, change: Change, done: Done) -> None:
+        """Queue the change of a work; `done` gets the answer."""
+        self._core.committer.submit(change, done, partial(self._unanswered, work, change, done))
+
+    def submit_move(self, work: Work, change: MoveRun, payload: Payload | None) -> None:
+        """Queue a change of the work's run. In: the object as the change stores it."""
+        self.submit(work, change, partial(self.moved, work, change, payload))
+
+    def drop(self, work: Work) -> None:
+        """Remove a row that nothing needs any more."""
+        core, lane = self._core, work.lane
+        change = DropRow(change_id=core.ids(), row_id=work.row_id, owner=work.owner, delivery=work.delivery)
+        core.committer.submit(change, lambda _: core.close_lane(lane), lambda _: core.close_lane(lane))
+
+    def _unanswered(self, work: Work, change: Change, done: Done, error: StoreError) -> None:
+        """The store could not answer: the change is tried again while the claim is ours; afterwards it is somebody else's row."""
+        core = self._core
+        if work.owner != core.owner:
+            if isinstance(change, MoveRun):
+                core.not_committed(change.row)
+            core.close(work)
+            return
+        core.delayed.call(STORE_RETRY, partial(self._again, work, change, done))
+
+    def _again(self, work: Work, change: Change, done: Done) -> None:
+        self.submit(work, change, done)
+        self._core.commit_soon()
+
+    def moved(self, work: Work, change: MoveRun, payload: Payload | None, result: CommitResult) -> None:
+        """After a change of the work's run was committed, or was not."""
+        core, lane, record = self._core, work.lane, work.record
+        if work.began >= 0:
+            lane.metrics.latency.observe(core.clock.monotonic() - work.began)
+        if not result.applied:
+            core.not_committed(change.row)
+            self._not_moved(work, result)
+            return
+        after = moved_record(record, change, payload, result)
+        core.metrics.moved(record.workflow, record.state, after.state)
+        core.close(work)
+        core.committed(change.row, after)
+        if after.state is change.to_state:
+            core.waiter.notify(after)
+        else:
+            core.waiter.refresh(after.run_id)  # a request was applied: whose, and why, is in the store
+
+    def _not_moved(self, work: Work, result: CommitResult) -> None:
+        core, lane = self._core, work.lane
+        if result.refusal is Refusal.BAD_DATA or result.refusal is Refusal.KEY_TAKEN:
+            self._fail(work, FlowError(f"the store refused the result: {result.detail}"))
+            core.commit_soon()
+            return
+        lane.metrics.skipped(SkipReason.STOPPED if result.refusal is Refusal.FINISHED else SkipReason.LOWER_VERSION)
+        log.info("the result of %s came too late: the run had moved on", lane.spec.name, extra=fields(work))
+        if lane.kind is RowKind.STEP:
+            core.close(work)
+            return
+        # Whatever changed the run left this row where it was, unless it is void: then it is nobody's already.
+        core.release(work, BUSY_RETRY if result.refusal is Refusal.CLAIMED else None)
+        core.commit_soon()
+
+    def given_back(self, work: Work, result: CommitResult) -> None:
+        """After a change that gave up the claim: a pause or cancel that waited for it has its turn."""
+        core = self._core
+        core.close(work)
+        if result.outcome is CommitOutcome.APPLIED and result.requested is not None and work.lane.kind is RowKind.STEP:
+            change = request_move(core, work.record, result.requested, unless_claimed=True)
+            core.committer.submit(change, partial(self._requested, change, work.record), _left_to_the_row)
+            core.commit_soon()
+        elif work.lane.next_look() is not None:
+            core.wake(())
+
+    def told(self, work: Work, result: CommitResult) -> None:
+        """After the row of a work was removed."""
+        if work.began >= 0:
+            work.lane.metrics.latency.observe(self._core.clock.monotonic() - work.began)
+        self._core.close(work)
+
+    def _requested(self, change: MoveRun, record: RunRecord, result: CommitResult) -> None:
+        if result.applied:
+            self._core.metrics.moved(record.workflow, record.state, change.to_state)
+            self._core.waiter.notify(moved_record(record, change, None, result))
+
+
+def _left_to_the_row(_: StoreError) -> None:
+    """The request still stands at the run and its row is due: the next claim applies it."""
+
+
+def fields(work: Work, *, attempt: int | None = None) -> dict[str, object]:
+    """What a log line about a run carries: ids, never the object."""
+    record = work.record
+    return {
+        "workflow": record.workflow,
+        "run_id": record.run_id,
+        "foreign_id": record.foreign_id,
+        "status": record.status,
+        "attempt": attempt if attempt is not None else work.failures + 1,
+    }

@@ -1,0 +1,49 @@
+"""A diagram as a Markdown table of transitions, and the escaping that Markdown needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from flowdsl.graph.diagram import Diagram, NodeKind
+
+_SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|~&$!]")
+_INSIDE_WORD = re.compile(r"(?<=\w)\\_(?=\w)")
+
+
+def table(diagram: Diagram) -> str:
+    """One row per arrow, ending with a newline. Starts and ends are marked as such."""
+    names = {node.id: _named(node.label, node.kinds) for node in diagram.nodes}
+    rows = [("From", "By", "To", "What it does")]
+    for arrow in diagram.arrows:
+        by = code(arrow.label) + escaped(arrow.caption.removeprefix(arrow.label))
+        targets = ", ".join(
+            names[branch.target] + (f" ({escaped(branch.badge)})" if branch.badge else "") for branch in arrow.branches
+        )
+        rows.append((names[arrow.source], by, targets, escaped(arrow.doc)))
+    return grid(rows)
+
+
+def grid(rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells that are Markdown already. In: the head and the rows; pipes in them must be escaped."""
+    head, *body = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([head, "|" + " --- |" * len(rows[0]), *body]) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    line = "".join(char if char.isprintable() else " " for char in text)
+    return _INSIDE_WORD.sub("_", _SPECIAL.sub(lambda match: f"\\{match[0]}", line))
+
+
+def code(text: str) -> str:
+    """A code span, fit for a table's cell."""
+    line = "".join(char if char.isprintable() else " " for char in text).replace("|", "\\|")
+    fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
+    pad = " " if line.startswith("`") or line.endswith("`") or not line.strip() else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def _named(label: str, kinds: tuple[NodeKind, ...]) -> str:
+    asides = [kind.value for kind in kinds if kind in (NodeKind.START, NodeKind.TERMINAL)]
+    return escaped(label) + "".join(f" *({'end' if aside == 'terminal' else aside})*" for aside in asides)

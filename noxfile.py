@@ -183,6 +183,19 @@ def matrix(session: nox.Session) -> None:
 
 
 @nox.session
+def simulation(session: nox.Session) -> None:
+    """Whole fleets in one thread, from 500 seeds over the memory store and 25 over SQLite, checked against every promise. What
+    follows -- goes to the simulation instead, e.g. `--seeds 200000 --jobs 2` for a night."""
+    session.install("-e", ".")
+    simulate = ["python", "-m", "flowdsl.testing.simulation", "--jobs", str(os.cpu_count() or 1)]
+    if session.posargs:
+        session.run(*simulate, *session.posargs)
+        return
+    session.run(*simulate, "--seeds", "500")
+    session.run(*simulate, "--seeds", "25", "--first", "1000000", "--store", "sqlite")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """A quick run of the benchmarks, to see that they run; `python -m benchmarks` gives the numbers."""
     session.install("-e", ".[all]", *TEST_TOOLS)

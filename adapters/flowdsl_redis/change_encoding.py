@@ -43,8 +43,8 @@ class ChangeEncoder:
     def add(self, change: Change) -> None:
         self._maps.append({name: value for name, value in self._of(change).items() if value is not None})
 
-    def packed(self, *, together: bool) -> bytes:
-        """In: whether all of them are applied or none."""
+    def packed(self, *, together: bool = False) -> bytes:
+        """In: whether all of the changes are to be applied or none."""
         return _pack({"changes": self._maps, "together": together})
 
     def _of(self, change: Change) -> dict[str, Any]:

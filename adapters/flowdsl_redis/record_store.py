@@ -11,7 +11,7 @@ from typing import Any
 
 from flowdsl.clock import Clock
 from flowdsl.errors import StoreError, no_sessions
-from flowdsl.model.change import Change, CommitOutcome, CommitResult
+from flowdsl.model.change import Change, CommitResult
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.instance import Instance
 from flowdsl.model.item import Item
@@ -38,7 +38,7 @@ from flowdsl_redis.store_encoding import (
 )
 from flowdsl_redis.stored_items import StoredItems
 from flowdsl_redis.unattended import Unattended
-from flowdsl_redis.unreadable import Stored, known_run, readable
+from flowdsl_redis.unreadable import known_run, readable
 
 log = logging.getLogger("flowdsl.redis")
 GROUP = 200
@@ -49,9 +49,8 @@ WALKED = 200
 """Runs that one script looks at, at most, in search of those that older code ended."""
 FRUITLESS = 50
 """Scripts of one purge that delete nothing, at most: the search goes on with the next."""
+LOST = (b"LOST", b"", b"", -1, -1, b"", b"", -1, b"", b"")
 BAD_DATA = (b"REFUSED", b"BAD_DATA", b"", -1, -1)
-LOST = CommitResult(CommitOutcome.LOST)
-NAME = "the Redis store"
 
 
 class RedisRecordStore(RecordStore):
@@ -88,18 +87,7 @@ class RedisRecordStore(RecordStore):
             results += self._commit(changes[begin : begin + GROUP])
         return results
 
-    def commit_together(self, changes: Sequence[Change], writes: Sequence[Write] = ()) -> Sequence[CommitResult]:
-        if writes:
-            raise no_sessions(NAME)
-        return self._commit(changes, together=True)
-
-    def open_work(self) -> UnitOfWork:
-        raise no_sessions(NAME)
-
-    def join(self, session: Any, changes: Sequence[Change]) -> Sequence[CommitResult]:
-        raise no_sessions(NAME)
-
-    def _commit(self, changes: Sequence[Change], *, together: bool = False) -> list[CommitResult]:
+    def _commit(self, changes: Sequence[Change]) -> list[CommitResult]:
         encoder = ChangeEncoder()
         results: dict[int, CommitResult] = {}
         sent: list[int] = []
@@ -110,14 +98,31 @@ class RedisRecordStore(RecordStore):
                 sent.append(number)
             else:
                 results[number] = result((*BAD_DATA, wrong.encode(), b"", -1, b"", b""))
-        if together and results:
-            return [results.get(number, LOST) for number in range(len(changes))]
         if sent:
-            packed = encoder.packed(together=together)
-            answers, woken = self._server.script("committing", "commit", self._name, packed, *encoder.blobs)
+            answers, woken = self._server.script("committing", "commit", self._name, encoder.packed(), *encoder.blobs)
             results.update(zip(sent, map(result, answers), strict=True))
             self._wake(woken)
         return [results[number] for number in range(len(changes))]
+
+    def commit_together(self, changes: Sequence[Change], writes: Sequence[Write] = ()) -> Sequence[CommitResult]:
+        if writes:
+            raise no_sessions("Redis")
+        wrong = [unfit(change) for change in changes]
+        if any(wrong):
+            return [result(LOST if why is None else (*BAD_DATA, why.encode(), b"", -1, b"", b"")) for why in wrong]
+        encoder = ChangeEncoder()
+        for change in changes:
+            encoder.add(change)
+        packed = encoder.packed(together=True)
+        answers, woken = self._server.script("committing", "commit", self._name, packed, *encoder.blobs)
+        self._wake(woken)
+        return [result(answer) for answer in answers]
+
+    def open_work(self) -> UnitOfWork:
+        raise no_sessions("Redis")
+
+    def join(self, session: Any, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        raise no_sessions("Redis")
 
     # -- claims ---------------------------------------------------------------------------------------------------------------
 
@@ -187,9 +192,6 @@ class RedisRecordStore(RecordStore):
 
     def _records(self, run_ids: Iterable[str]) -> list[RunRecord]:
         """Those that exist, in this order."""
-        return [known_run(stored) for stored in self._stored(run_ids)]
-
-    def _stored(self, run_ids: Iterable[str]) -> list[Stored]:
         names = list(run_ids)
         if not names:
             return []
@@ -201,7 +203,7 @@ class RedisRecordStore(RecordStore):
             return pipeline.execute()
 
         found = zip(names, self._server.read("reading", work), strict=True)
-        return [(name, packed, payload) for name, (packed, payload) in found if packed is not None]
+        return [known_run((name, packed, payload)) for name, (packed, payload) in found if packed is not None]
 
     def latest(self, namespace: str, workflow: str, foreign_id: str) -> RunRecord | None:
         def work(client: Any) -> Any:

@@ -14,6 +14,7 @@ from flowdsl.cli.commands.control import cancel, pause, resume
 from flowdsl.cli.commands.db import db
 from flowdsl.cli.commands.dead_letters import dead_letters
 from flowdsl.cli.commands.demo import demo
+from flowdsl.cli.commands.explain import explain
 from flowdsl.cli.commands.graph import graph
 from flowdsl.cli.commands.repair import move, restart, retry
 from flowdsl.cli.commands.run import run
@@ -62,6 +63,7 @@ many.callback(invoke_without_command=True)(runs)
 add_bulk(many)
 app.add_typer(many, name="runs", rich_help_panel=LOOK)
 app.command(rich_help_panel=LOOK)(show)
+app.command(rich_help_panel=LOOK)(explain)
 app.command(rich_help_panel=LOOK)(audit)
 app.command(rich_help_panel=CONTROL)(pause)
 app.command(rich_help_panel=CONTROL)(resume)

@@ -137,6 +137,8 @@ class _Call:
 
     def _apply(self, record: RunRecord, more: tuple[Any, ...]) -> CallbackResult | None:
         spec = self._spec
+        if not self._workflow.codec.upcasters.knows(record.payload):
+            return self._keep(record, arrived=True)  # newer code applies it
         obj, leftover = self._workflow.codec.decode(record.payload)
         extras = self._transactions.extras(is_async=spec.is_async)
         run: Run[Any, Any] = Run(record, obj, spec.from_, 1, self._key or spec.label, extras=extras)

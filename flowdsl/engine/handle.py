@@ -14,12 +14,14 @@ import msgspec
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.core import Core
+from flowdsl.engine.explain import explain
 from flowdsl.engine.loop_guard import refuse_on_loop
 from flowdsl.engine.receipt import Receipt
 from flowdsl.engine.repair import Repair
 from flowdsl.engine.restart import restart
 from flowdsl.engine.waiter import Wait
 from flowdsl.errors import ConfigurationError, RunNotFoundError, WaitTimeoutError
+from flowdsl.model.explanation import Explanation
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.item import ItemKind
 from flowdsl.model.pending import PendingRow
@@ -93,6 +95,11 @@ class RunHandle(Generic[ObjectT, StatusT]):
         """What waits to be done for the run."""
         refuse_on_loop("handle.pending", "handle.aio.pending")
         return self._core.store.rows([self.run_id])
+
+    def explain(self) -> Explanation:
+        """Why it is where it is, in sentences: `print(handle.explain())`. Raises RunNotFoundError."""
+        refuse_on_loop("handle.explain", "handle.aio.explain")
+        return explain(self._core, self.run_id)
 
     def pause(self, reason: str, actor: str | None = None) -> RunRecord:
         """Pause it. While a step is being executed the pause is stored as a request (`record.requested`) and applied by the
@@ -234,6 +241,9 @@ class AioRunHandle(Generic[ObjectT, StatusT]):
 
     async def pending(self) -> Sequence[PendingRow]:
         return await asyncio.to_thread(self._handle.pending)
+
+    async def explain(self) -> Explanation:
+        return await asyncio.to_thread(self._handle.explain)
 
     async def pause(self, reason: str, actor: str | None = None) -> RunRecord:
         return await asyncio.to_thread(self._handle.pause, reason, actor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Mapping
+from datetime import timedelta
 from inspect import isawaitable
 from typing import Any
 
@@ -26,6 +27,8 @@ from flowdsl.model.pending import PendingRow, RowKind
 
 log = logging.getLogger("flowdsl.steps")
 MAX_ERROR_TEXT = 2000
+NEWER_CODE = timedelta(seconds=1)
+"""For how long a run whose object only newer code can read is left to that before it may be met here again."""
 
 
 class Steps:
@@ -120,6 +123,9 @@ class Steps:
 
     def _fail(self, work: Work, error: BaseException, *, count: bool = True) -> None:
         core, lane, duty = self._core, work.lane, self._duties[work.lane.kind]
+        if not lane.workflow.codec.upcasters.knows(work.record.payload):
+            core.release(work, NEWER_CODE)
+            return
         failures = work.failures + (1 if count else 0)
         text = describe(error)
         limit = lane.options.pause_after_err_count

@@ -16,6 +16,7 @@ from flowdsl.engine.executor import Executor
 from flowdsl.engine.intake import Intake
 from flowdsl.engine.membership import DEFAULT_BEAT, DEFAULT_LAPSE, Membership
 from flowdsl.engine.metrics import ProcessState
+from flowdsl.engine.presence import Presence
 from flowdsl.engine.process import Process
 from flowdsl.engine.purger import Purger
 from flowdsl.engine.role_keeper import DEFAULT_LEASE, RoleKeeper
@@ -68,12 +69,13 @@ class Worker:
         self.sweeper = Sweeper(core, self._housekeeping[SWEEPER])
         self.auto_resumer = AutoResumer(core, self._housekeeping[AUTO_RESUMER])
         self.purger = Purger(core, self._housekeeping[PURGER])
+        self.presence = Presence(core)
         self._unlisten: Callable[[], None] | None = None
 
     @property
     def slow_processes(self) -> Sequence[Process]:
         """What one housekeeping thread can step in turn: none of them is waited for."""
-        return (self._core.delayed, self.sweeper, self.auto_resumer, self.purger)
+        return (self._core.delayed, self.sweeper, self.auto_resumer, self.purger, self.presence)
 
     @property
     def vital_processes(self) -> Sequence[Process]:
@@ -153,6 +155,7 @@ class Worker:
         try:
             self.roles.resign()
             if clean:
+                self.presence.leave()
                 self.membership.leave()
         except (StoreError, RoleSchedulerError) as error:
             log.warning("leaving failed, the claims lapse by themselves: %s", error)

@@ -8,13 +8,14 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from flowdsl.clock import seeded_ids
+from flowdsl.clock import Clock, seeded_ids
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.core import Core
 from flowdsl.engine.engine import Engine
 from flowdsl.engine.event_calls import InlineCalls
 from flowdsl.engine.executor import InlineExecutor
+from flowdsl.engine.steps import Steps
 from flowdsl.engine.worker import Worker
 from flowdsl.errors import FlowError
 from flowdsl.memory.record_store import MemoryRecordStore
@@ -71,7 +72,7 @@ class SteppedEngine(Engine):
         self._stepped = Worker(
             core,
             self.roles,
-            lambda steps: InlineExecutor(steps, core.clock),
+            lambda steps: self._executor(steps, core.clock),
             streamer=self._streamer,
             connectors=lambda executor: self._connectors(core, InlineCalls(executor.event_loop)),
             auto_resume=self._resume_policy,
@@ -81,6 +82,10 @@ class SteppedEngine(Engine):
         )
         self._worker = self._stepped
         self._stepped.open()
+
+    def _executor(self, steps: Steps, clock: Clock) -> InlineExecutor:
+        """What runs the bodies."""
+        return InlineExecutor(steps, clock)
 
     def _stop(self, drain: timedelta | None) -> bool:
         if self._stepped is not None:

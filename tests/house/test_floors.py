@@ -11,14 +11,15 @@ import pytest
 
 from tests.house.source import Import, SourceFile, imports, library
 
-GROUND = {"errors", "options", "clock", "naming"}
+GROUND = {"errors", "options", "clock", "naming", "cron", "timetable"}
 ADAPTERS_MAY_SEE = GROUND | {"model", "ports"}
 
 EVERYBODY = {"msgspec"}
 THIRD_PARTIES = {
     "graph": {"networkx", "pydot"},
-    "dsl": {"pydantic", "attrs", "croniter"},
-    "engine": {"prometheus_client", "croniter"},
+    "cron": {"croniter"},
+    "dsl": {"pydantic", "attrs"},
+    "engine": {"prometheus_client"},
     "cli": {"typer", "click", "rich", "prometheus_client"},
     "testing": {"pytest", "hypothesis"},
     "flowdsl_sql": {"sqlalchemy", "alembic", "psycopg", "pymysql"},

@@ -157,7 +157,7 @@ local function of_row(change)
   row.mark = change.id
   if change.k == 'fail' then
     row.att, row.err = row.att + 1, change.error
-    row.due = result[8] ~= -1 and row.kind == STEP and NOW or due_at(change.delay)
+    row.due = result[8] ~= -1 and row.kind == STEP and NOW or due_at(change.delay) -- a request hastens the step alone
     release(row)
   elseif change.k == 'release' then
     row.del = math.max(0, row.del - 1)
@@ -194,7 +194,7 @@ local function apply(changes)
   for number, change in ipairs(changes) do results[number] = HOW[change.k](change) end
   return results
 end
--- Starts and moves, all of them or none.
+-- Starts and moves, all of them or none: nothing is applied before every one was looked at.
 local function together(changes)
   local results, all, begun, put_before = {}, true, {}, {}
   for number, change in ipairs(changes) do

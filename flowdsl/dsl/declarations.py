@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from enum import Enum
 from functools import partial
@@ -11,8 +12,9 @@ from typing import Any, Generic, Literal, TypeVar, Unpack
 from flowdsl.dsl.codec import ObjectCodec
 from flowdsl.dsl.connector import ConnectorDecorator, Connectors
 from flowdsl.dsl.connector_options import ConnectorOptions
-from flowdsl.dsl.declaring import caller, duration, function_fields, label_of, way
+from flowdsl.dsl.declaring import caller, duration, function_fields, label_of, refuse_async, way
 from flowdsl.dsl.decorators import CallbackDecorator, DueAt, HookDecorator, StepDecorator
+from flowdsl.dsl.migration import Migrations, MigrationSpec, Rewrite
 from flowdsl.dsl.payload import PayloadReader
 from flowdsl.dsl.registry import Registry
 from flowdsl.dsl.run import Run
@@ -32,6 +34,7 @@ EnumT = TypeVar("EnumT", bound=Enum)
 SpecT = TypeVar("SpecT")
 KeyT = TypeVar("KeyT")
 UpcastT = TypeVar("UpcastT", bound=Upcast)
+RewriteT = TypeVar("RewriteT", bound=Rewrite)
 
 
 class Declarations(Generic[ObjectT, StatusT]):
@@ -39,10 +42,12 @@ class Declarations(Generic[ObjectT, StatusT]):
 
     name: str
     codec: ObjectCodec[ObjectT]
+    status_type: type[StatusT]
     _statuses: Statuses[StatusT]
     _defaults: StepOptions
     _registry: Registry
     _connectors: Connectors
+    _migrations: Migrations
     _definition: Any
 
     def step(
@@ -253,6 +258,38 @@ class Declarations(Generic[ObjectT, StatusT]):
         """
         return self._connectors.declare(name, source, event_type, schema, options, self._defaults, caller())
 
+    def migrate(self, *, from_: StatusT | str, to: StatusT) -> Callable[[RewriteT], RewriteT]:
+        """Runs that are in status `from_`, a stored text that the code has no more, go to `to`. As a decorator its function may
+        rewrite the object: it is given the JSON object in the present schema version and changes it in place, or answers another.
+
+        Unfinished runs go as soon as a process with this code works (paused ones stay paused), or by `flowdsl migrate`; their
+        idempotency keys stay. Raises DefinitionError.
+        """
+        here = caller()
+        from_key = self._statuses.key(from_) if isinstance(from_, self.status_type) else from_
+        if not isinstance(from_key, str) or not from_key:
+            raise DefinitionError(
+                f"from_={from_!r} is neither a status nor the text of one.",
+                place=str(here),
+                remedy="Give the text as it is stored.",
+            )
+        to_key = way(self._statuses, self.name, to, to, here).from_key
+        bare = MigrationSpec(
+            from_key=from_key, to_key=to_key, fn=None, name=f"{from_key} -> {to_key}", module="", place=here, doc=""
+        )
+        self._migrations.add(bare)
+        self._definition = None
+
+        def declare(fn: RewriteT) -> RewriteT:
+            fields = function_fields(fn, "migration", here)
+            refuse_async(fields, "migration")
+            spec = replace(bare, fn=fn, **{name: fields[name] for name in ("name", "module", "place", "doc")})
+            self._migrations.replace(bare, spec)
+            self._definition = None
+            return fn
+
+        return declare
+
     def upcast(self, *, from_version: int) -> Callable[[UpcastT], UpcastT]:
         """The function brings an object that was stored with schema version `from_version` to the next: JSON object to JSON
         object, before it is decoded. Upcasters are chained up to the workflow's `schema_version`, and the object is stored in
@@ -261,12 +298,7 @@ class Declarations(Generic[ObjectT, StatusT]):
 
         def declare(fn: UpcastT) -> UpcastT:
             fields = function_fields(fn, "upcaster", here)
-            if fields["is_async"]:
-                raise DefinitionError(
-                    f"upcaster {fields['name']} is `async def`; objects are read where nobody can wait.",
-                    place=str(fields["place"]),
-                    remedy="Use `def`.",
-                )
+            refuse_async(fields, "upcaster")
             self.codec.upcasters.add(from_version, Upcaster(fn, fields["name"], fields["module"], str(fields["place"])))
             self._definition = None
             return fn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -66,6 +66,16 @@ def function_fields(fn: Any, what: str, here: Place) -> dict[str, Any]:
         )
     module, name = names(fn)
     return {"name": name, "module": module, "fn": fn, "is_async": is_async(fn), "place": place(fn), "doc": doc_line(fn)}
+
+
+def refuse_async(fields: Mapping[str, Any], what: str) -> None:
+    """Raises DefinitionError for a function that works on stored objects and is `async def`. In: its fields."""
+    if fields["is_async"]:
+        raise DefinitionError(
+            f"{what} {fields['name']} is `async def`; stored objects are read where nobody can wait.",
+            place=str(fields["place"]),
+            remedy="Use `def`.",
+        )
 
 
 def label_of(name: str | None, fn: Callable[..., Any], topic_of: Callable[[str], str], here: Place) -> str:

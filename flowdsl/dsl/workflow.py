@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from types import MappingProxyType
@@ -13,13 +12,15 @@ from flowdsl.dsl.codec import ObjectCodec
 from flowdsl.dsl.connector import Connectors, ConnectorSpec
 from flowdsl.dsl.declarations import Declarations
 from flowdsl.dsl.declaring import caller, duration
+from flowdsl.dsl.definition import Definition
 from flowdsl.dsl.lint import lint
+from flowdsl.dsl.migration import Migrations
 from flowdsl.dsl.registry import Registry
 from flowdsl.dsl.retention import Retention
 from flowdsl.dsl.schedule import start_findings
-from flowdsl.dsl.spec import CallbackSpec, DeletionSpec, HookEvent, HookSpec, StepSpec, TimeoutSpec
+from flowdsl.dsl.spec import StepSpec
 from flowdsl.dsl.statuses import Statuses
-from flowdsl.dsl.upcasting import Upcast, Upcasters
+from flowdsl.dsl.upcasting import Upcasters
 from flowdsl.errors import DefinitionError, WorkflowDefinitionError
 from flowdsl.graph.build import FlowGraph
 from flowdsl.graph.finding import Finding
@@ -31,28 +32,6 @@ StatusT = TypeVar("StatusT", bound=Enum)
 EnumT = TypeVar("EnumT", bound=Enum)
 SpecT = TypeVar("SpecT")
 KeyT = TypeVar("KeyT")
-UpcastT = TypeVar("UpcastT", bound=Upcast)
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """A workflow that was found to be sound."""
-
-    name: str
-    steps: Mapping[str, StepSpec]
-    """By the stored text of the status they consume, in order of declaration."""
-    start: str
-    """Where a run begins unless told otherwise: the first starting status in order of declaration."""
-    starts: tuple[str, ...]
-    statuses: frozenset[str]
-    terminal: frozenset[str]
-    graph: FlowGraph
-    timeouts: Mapping[str, tuple[TimeoutSpec, ...]]
-    """By the stored text of the status that they leave."""
-    callbacks: Mapping[str, tuple[CallbackSpec, ...]]
-    """The same."""
-    hooks: Mapping[HookEvent, tuple[HookSpec, ...]]
-    deletion: DeletionSpec | None
 
 
 class Workflow(Declarations[ObjectT, StatusT]):
@@ -104,6 +83,7 @@ class Workflow(Declarations[ObjectT, StatusT]):
         self._retired = frozenset(self._statuses.key(member) for member in retired)
         self._registry = Registry(status_type, object_type)
         self._connectors = Connectors(name)
+        self._migrations = Migrations()
         self._definition: Definition | None = None
 
     # -- asking ---------------------------------------------------------------------------------------------------------------
@@ -134,19 +114,22 @@ class Workflow(Declarations[ObjectT, StatusT]):
     @property
     def graph(self) -> FlowGraph:
         """The graph of what is declared, sound or not."""
-        return FlowGraph(self.name, self._registry.edges(), {self._statuses.key(m): m.name for m in self._statuses.all()})
+        edges = [*self._registry.edges(), *self._migrations.edges()]
+        return FlowGraph(self.name, edges, {self._statuses.key(m): m.name for m in self._statuses.all()})
 
     def check(self) -> Sequence[Finding]:
         """Everything that is wrong with the declaration, all at once; empty when it is sound."""
         found = [*self._registry.findings(), *start_findings(self._registry.schedules, self.graph)]
         found += self.codec.upcasters.findings(str(self.place))
+        graph, movers = self.graph.living, self._registry.movers
+        found += self._migrations.findings(graph.nodes, {spec.from_key for spec in movers})
         found += validate(
-            self.graph,
+            graph,
             [(spec.from_key, spec.name, str(spec.place)) for spec in self._registry.steps],
-            [(spec.from_key, spec.name, str(spec.place)) for spec in self._registry.movers],
+            [(spec.from_key, spec.name, str(spec.place)) for spec in movers],
             place=str(self.place),
             statuses=[self._statuses.key(member) for member in self._statuses.all()],
-            retired=self._retired,
+            retired=self._retired | {spec.from_key for spec in self._migrations.specs},
             allow_cycles=self._allow_cycles,
         )
         return found
@@ -168,13 +151,14 @@ class Workflow(Declarations[ObjectT, StatusT]):
                 self.steps,
                 graph.starts[0],
                 graph.starts,
-                frozenset(graph.nodes),
+                frozenset(graph.living.nodes),
                 frozenset(graph.terminal),
                 graph,
                 _by(self._registry.timeouts, lambda spec: spec.from_key),
                 _by(self._registry.callbacks, lambda spec: spec.from_key),
                 _by(self._registry.hooks, lambda spec: spec.event),
                 self._registry.deletion,
+                MappingProxyType({spec.from_key: spec for spec in self._migrations.specs}),
             )
         return self._definition
 

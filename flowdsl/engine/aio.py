@@ -12,9 +12,11 @@ from typing import Any, Protocol, Self, TypedDict, TypeVar, Unpack
 
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.aio_bulk import AioBulk
+from flowdsl.engine.aio_schedules import AioSchedules
 from flowdsl.engine.bulk import Bulk
 from flowdsl.engine.dead_letters import AioDeadLetters, DeadLetters
 from flowdsl.engine.handle import AioRunHandle, RunHandle
+from flowdsl.engine.schedules import Schedules
 from flowdsl.engine.starter import TriggerOptions
 from flowdsl.model.bulk import OperationEntry
 from flowdsl.model.callback_result import CallbackResult
@@ -47,6 +49,8 @@ class BlockingEngine(Protocol):
     def bulk(self) -> Bulk: ...
     @property
     def dead_letters(self) -> DeadLetters: ...
+    @property
+    def schedules(self) -> Schedules: ...
     def _start(self, loop: Any) -> None: ...
     def _stop(self, drain: timedelta | None) -> bool: ...
 
@@ -57,6 +61,7 @@ class AioEngine:
     def __init__(self, engine: BlockingEngine) -> None:
         self._engine = engine
         self.dead_letters = AioDeadLetters(engine.dead_letters)
+        self.schedules = AioSchedules(engine.schedules)
 
     @property
     def bulk(self) -> AioBulk:

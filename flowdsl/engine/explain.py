@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from flowdsl.dsl.workflow import Definition, Workflow
+from flowdsl.dsl.definition import Definition
+from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.auto_resumer import pause_mark
 from flowdsl.engine.core import Core
 from flowdsl.engine.error_pause import paused_by_errors

@@ -89,6 +89,8 @@ class Schedule(Struct, frozen=True, kw_only=True):
     rule: ScheduleRule
     object: str | None = None
     """The object of its runs as JSON, for one that was made at run time. Code has a function for it."""
+    object_version: int = 1
+    """The object's schema version."""
     created: Note
     changed: Note
     """When a person or a deployment changed it last."""
@@ -144,19 +146,21 @@ class Event(StrEnum):
     MISSED = "missed"
     FAILED = "failed"
     """An attempt failed; the slot is kept."""
+    ADJUSTED = "adjusted"
+    """The change before took so long to be stored that the time to fire next had become too late; it was put right."""
 
 
 class JournalEntry(Struct, frozen=True, kw_only=True):
     """One change of a schedule."""
 
-    schedule: str
-    """Its name."""
-    revision: int
-    """The revision that this made."""
     event: Event
     at: datetime
     by: str
     """A person, an instance, or `deployment`."""
+    schedule: str = ""
+    """Its name."""
+    revision: int = 0
+    """The revision that this made."""
     reason: str = ""
     slot: datetime | None = None
     run_id: str | None = None

@@ -21,6 +21,7 @@ from flowdsl.errors import FlowError
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.memory.role_scheduler import MemoryRoleScheduler
 from flowdsl.model.item import ItemKind
+from flowdsl.model.schedule import schedule_kind
 from flowdsl.ports.record_store import RecordStore
 from flowdsl.ports.role_scheduler import RoleScheduler
 from flowdsl.testing.clock import ManualClock
@@ -175,7 +176,7 @@ class SteppedEngine(Engine):
         now = self.store.now()
         for due in (
             self.store.next_due(core.namespace, list(core.topics)),
-            self.store.next_due_item(core.namespace, [ItemKind.AUTO_RESUME]),
+            self.store.next_due_item(core.namespace, [ItemKind.AUTO_RESUME, *map(schedule_kind, core.workflows)]),
         ):
             if due is not None and due > now:
                 waits.append(due - now)

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 from flowdsl.model.history import Cause
 from flowdsl.model.item import Item, ItemKind
 from flowdsl.model.run_state import RunState as R
-from flowdsl.testing.simulation.journal import Answer, Granted, Held, Told, Trigger
-from tests.simulation.chronicle import Chronicle, complete, spoil
-from tests.simulation.sound import failed_once, paused_by_a_person, paused_for_errors, resumed_by_itself
+from flowdsl.testing.simulation.customers import secret_of
+from flowdsl.testing.simulation.journal import Answer, Granted, Held, Kind, Told, Trigger
+from tests.simulation.chronicle import Chronicle, complete, last_step, spoil
+from tests.simulation.sound import erased, failed_once, letter, paused_by_a_person, paused_for_errors, resumed_by_itself
 
 
 def a_step_ran_twice_for_no_reason() -> Chronicle:
@@ -31,7 +32,7 @@ def a_step_ran_beside_itself() -> Chronicle:
 
 def a_step_was_told_another_status() -> Chronicle:
     story = complete()
-    spoil(story.journal.executions[-1], status="a")
+    spoil(last_step(story), status="a")
     return story
 
 
@@ -43,7 +44,7 @@ def a_retry_has_another_idempotency_key() -> Chronicle:
 
 def two_pieces_of_work_share_an_idempotency_key() -> Chronicle:
     story = complete()
-    spoil(story.journal.executions[1], key=story.journal.executions[0].key)
+    spoil(last_step(story), key=story.journal.executions[0].key)
     return story
 
 
@@ -184,6 +185,78 @@ def an_item_is_left_over() -> Chronicle:
     return story
 
 
+def a_hook_was_not_told() -> Chronicle:
+    story = complete()
+    story.journal.executions.pop()
+    return story
+
+
+def a_hook_was_told_of_what_did_not_happen() -> Chronicle:
+    story = Chronicle().triggered().later(1).moved("b", R.RUNNING)
+    story.executed(kind=Kind.HOOK, task="complete")
+    return story.later(3).moved("c", R.COMPLETED)
+
+
+def a_hook_was_told_another_state() -> Chronicle:
+    story = complete()
+    spoil(story.journal.executions[-1], state=R.RUNNING)
+    return story
+
+
+def a_hook_was_told_twice_for_no_reason() -> Chronicle:
+    story = complete()
+    story.executed(kind=Kind.HOOK, task="complete")
+    return story
+
+
+def a_failure_was_told_to_nobody() -> Chronicle:
+    story = failed_once()
+    story.journal.executions = [one for one in story.journal.executions if one.task != "error"]
+    return story
+
+
+def a_timeout_came_too_early() -> Chronicle:
+    return Chronicle().triggered(status="d").later(19).moved("c", R.COMPLETED, Cause.TIMEOUT)
+
+
+def a_timeout_counted_a_pause() -> Chronicle:
+    story = Chronicle().triggered(status="d").later(15)
+    story.version(Cause.CONTROL, "d", R.PAUSED, reason="reason 1")
+    story.later(60).version(Cause.CONTROL, "d", R.RUNNING)
+    return story.later(4).moved("c", R.COMPLETED, Cause.TIMEOUT)
+
+
+def a_timeout_began_where_there_is_none() -> Chronicle:
+    story = Chronicle().triggered().later(1)
+    story.executed(Answer.RAISED, kind=Kind.TIMEOUT)
+    return story.moved("b", R.RUNNING).later(3).moved("c", R.COMPLETED)
+
+
+def deleted_data_is_in_the_object() -> Chronicle:
+    story = erased()
+    del story.record_changes["payload"]
+    return story
+
+
+def deleted_data_is_in_the_history() -> Chronicle:
+    story = erased()
+    story.rows[2] = replace(story.rows[2], error=f"it failed for {secret_of('f1')}")
+    return story
+
+
+def deleted_data_is_in_a_dead_letter() -> Chronicle:
+    story = erased()
+    letter(story, "c1")
+    return story
+
+
+def deleted_data_is_in_an_item() -> Chronicle:
+    story = erased()
+    body = secret_of("f1").encode()
+    story.items.append(Item(namespace="default", kind="receipt", key="r1", body=body, due_at=None, created_at=story.moment))
+    return story
+
+
 BROKEN_CONDUCT: list[tuple[Callable[[], Chronicle], str]] = [
     (a_step_ran_twice_for_no_reason, "I4"),
     (a_step_ran_beside_itself, "I4"),
@@ -211,5 +284,17 @@ BROKEN_CONDUCT: list[tuple[Callable[[], Chronicle], str]] = [
     (a_process_holds_on_to_something, "I11"),
     (a_finished_run_has_a_row, "I11"),
     (an_item_is_left_over, "I11"),
+    (a_hook_was_not_told, "I4"),
+    (a_hook_was_told_of_what_did_not_happen, "I4"),
+    (a_hook_was_told_another_state, "I4"),
+    (a_hook_was_told_twice_for_no_reason, "I4"),
+    (a_failure_was_told_to_nobody, "I4"),
+    (a_timeout_came_too_early, "I7"),
+    (a_timeout_counted_a_pause, "I7"),
+    (a_timeout_began_where_there_is_none, "I7"),
+    (deleted_data_is_in_the_object, "I12"),
+    (deleted_data_is_in_the_history, "I12"),
+    (deleted_data_is_in_a_dead_letter, "I12"),
+    (deleted_data_is_in_an_item, "I12"),
 ]
 """Each with the invariant that the checker must find broken."""

@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from flowdsl.model.callback_result import CallbackOutcome
 from flowdsl.model.change import CommitOutcome
+from flowdsl.model.history import Cause
 from flowdsl.model.record import ControlRequest
 from flowdsl.model.run_state import RunState as R
 from flowdsl.testing.clock import START
 from flowdsl.testing.simulation.journal import Commit, Told, Trigger, Waiting
-from tests.simulation.chronicle import Chronicle, complete, spoil
-from tests.simulation.sound import order, paused_by_a_person, skipped
+from tests.simulation.chronicle import Chronicle, complete, last_step, spoil
+from tests.simulation.sound import call, called, letter, order, paused_by_a_person, skipped
 
 
 def a_run_is_lost() -> Chronicle:
@@ -144,13 +146,13 @@ def a_transition_is_no_edge_of_the_graph() -> Chronicle:
 
 def a_transition_was_answered_by_nobody() -> Chronicle:
     story = complete()
-    story.journal.executions.pop()
+    story.journal.executions.remove(last_step(story))
     return story
 
 
 def a_transition_is_not_what_the_step_answered() -> Chronicle:
     story = complete()
-    spoil(story.journal.executions[-1], to="a")
+    spoil(last_step(story), to="a")
     return story
 
 
@@ -174,13 +176,70 @@ def the_object_has_an_effect_twice() -> Chronicle:
 
 def a_step_got_an_old_object() -> Chronicle:
     story = complete()
-    spoil(story.journal.executions[-1], trail=())
+    spoil(last_step(story), trail=())
     return story
 
 
 def a_run_is_complete_too_early() -> Chronicle:
     story = Chronicle().triggered().later(1)
     return story.moved("b", R.COMPLETED)
+
+
+def a_run_waits_for_a_timeout_that_never_comes() -> Chronicle:
+    return Chronicle().triggered(status="d").later(100)
+
+
+def the_answer_of_a_step_was_thrown_away() -> Chronicle:
+    story = Chronicle().triggered()
+    story.executed(to="b")
+    story.version(Cause.CONTROL, "a", R.PAUSED, reason="reason 1")
+    return story
+
+
+def a_deletion_was_forgotten() -> Chronicle:
+    story = complete()
+    order(story, "delete", "reason 1")
+    return story
+
+
+def a_callback_that_was_applied_is_gone() -> Chronicle:
+    story = complete()
+    call(story, "c1", CallbackOutcome.APPLIED)
+    return story
+
+
+def a_callback_that_was_kept_is_gone() -> Chronicle:
+    story = paused_by_a_person()
+    call(story, "c1", CallbackOutcome.KEPT)
+    return story
+
+
+def a_callback_that_was_refused_was_applied() -> Chronicle:
+    story = called()
+    story.journal.calls[0].outcome = CallbackOutcome.NOT_IN_STATUS
+    return story
+
+
+def a_callback_was_applied_and_is_kept_still() -> Chronicle:
+    story = called()
+    letter(story, "c1")
+    return story
+
+
+def two_callbacks_of_one_key_were_applied() -> Chronicle:
+    story = Chronicle().triggered(status="e").later(1)
+    call(story, "c1", CallbackOutcome.APPLIED, key="k")
+    story.moved("c", R.COMPLETED, Cause.CALLBACK, "c1")
+    other = story.beside("r2", "f2").triggered(status="e").later(1)
+    call(other, "c2", CallbackOutcome.APPLIED, key="k")
+    other.moved("c", R.COMPLETED, Cause.CALLBACK, "c2")
+    return story
+
+
+def a_callback_was_called_a_duplicate_of_nothing() -> Chronicle:
+    story = complete()
+    call(story, "c1", CallbackOutcome.DUPLICATE, key="k")
+    return story
 
 
 BROKEN_FATES: list[tuple[Callable[[], Chronicle], str]] = [
@@ -212,5 +271,14 @@ BROKEN_FATES: list[tuple[Callable[[], Chronicle], str]] = [
     (the_object_has_an_effect_twice, "I3"),
     (a_step_got_an_old_object, "I3"),
     (a_run_is_complete_too_early, "I3"),
+    (a_run_waits_for_a_timeout_that_never_comes, "I1"),
+    (the_answer_of_a_step_was_thrown_away, "I1"),
+    (a_deletion_was_forgotten, "I1"),
+    (a_callback_that_was_applied_is_gone, "I1"),
+    (a_callback_that_was_kept_is_gone, "I1"),
+    (a_callback_that_was_refused_was_applied, "I1"),
+    (a_callback_was_applied_and_is_kept_still, "I3"),
+    (two_callbacks_of_one_key_were_applied, "I3"),
+    (a_callback_was_called_a_duplicate_of_nothing, "I1"),
 ]
 """Each with the invariant that the checker must find broken."""

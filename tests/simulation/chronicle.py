@@ -17,10 +17,11 @@ from flowdsl.model.pending import PendingRow, RowKind
 from flowdsl.model.record import Payload, RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.clock import START, ManualClock
-from flowdsl.testing.simulation.evidence import Evidence, by_version
+from flowdsl.testing.simulation.customers import secret_of
+from flowdsl.testing.simulation.evidence import Evidence, by_run, by_version
 from flowdsl.testing.simulation.fault import Fault
-from flowdsl.testing.simulation.journal import Answer, Commit, Execution, Journal, Loss, Told, Trigger
-from flowdsl.testing.simulation.workload import Cargo, Flow, Mischief, Place, Step, Workload
+from flowdsl.testing.simulation.journal import Answer, Commit, Execution, Journal, Kind, Loss, Told, Trigger
+from flowdsl.testing.simulation.workload import Cargo, Door, Flow, Mischief, Place, Step, Timer, Workload
 
 A, B, C, D, E = Place
 SECOND = timedelta(seconds=1)
@@ -30,7 +31,11 @@ FLOW = Flow(
         Step(from_=A, to=(B,), mischief=Mischief(fails=1.0), backoff=2 * SECOND, pause_after=2),
         Step(from_=B, to=(C,), lag=3 * SECOND),
     ),
+    timers=(Timer(from_=D, to=(C,), after=20 * SECOND),),
+    doors=(Door(from_=E, to=(C,)),),
+    hooks=("complete", "error"),
 )
+KINDS = {Cause.STEP: Kind.STEP, Cause.TIMEOUT: Kind.TIMEOUT, Cause.CALLBACK: Kind.CALLBACK}
 WORKLOAD = Workload(name="by hand", flows=(FLOW,), verbs={}, auto_resume=timedelta(seconds=40), auto_resumes=1)
 
 
@@ -53,7 +58,7 @@ class Chronicle:
     leftovers: list[str] = field(default_factory=list)
     others: list[Chronicle] = field(default_factory=list)
 
-    def triggered(self, key: str | None = None) -> Chronicle:
+    def triggered(self, key: str | None = None, status: str = "a") -> Chronicle:
         tick = self.journal.tick
         self.journal.triggers.append(
             Trigger(
@@ -66,7 +71,7 @@ class Chronicle:
                 run_id=self.run_id,
             )
         )
-        self.version(Cause.TRIGGER, "a", RunState.INITIATED)
+        self.version(Cause.TRIGGER, status, RunState.INITIATED)
         return self
 
     def version(self, cause: Cause, to: str, state: RunState, **changes: Any) -> HistoryRow:
@@ -93,8 +98,16 @@ class Chronicle:
         self.journal.commits.append(Commit("worker-1", row.change_id, self.run_id, number, CommitOutcome.APPLIED))
         return self.rows[-1]
 
-    def executed(self, answer: Answer = Answer.STATUS, to: str = "", node: str = "worker-1", attempt: int = 1) -> Execution:
-        """A step ran on the version that the run has now."""
+    def executed(
+        self,
+        answer: Answer = Answer.STATUS,
+        to: str = "",
+        node: str = "worker-1",
+        attempt: int = 1,
+        kind: Kind = Kind.STEP,
+        task: str = "",
+    ) -> Execution:
+        """Something ran on the version that the run has now: its step, if nothing else is said."""
         last, tick = self.rows[-1], self.journal.tick
         execution = Execution(
             node=node,
@@ -105,23 +118,36 @@ class Chronicle:
             run_id=self.run_id,
             version=last.version,
             status=last.to_status,
-            state=RunState.RUNNING,
+            state=RunState.RUNNING if kind is not Kind.HOOK else last.to_state,
             attempt=attempt,
-            key=f"{self.run_id}:{last.version}",
+            key=f"{self.run_id}:{last.version}{'' if kind is Kind.STEP else f':{kind.value}{task}'}",
             trail=tuple(self.trail),
             ended=tick(),
             ended_at=self.moment,
             answer=answer,
             to=to,
+            kind=kind,
+            task=task,
         )
         self.journal.executions.append(execution)
         return execution
 
-    def moved(self, to: str, state: RunState) -> Chronicle:
-        """A step ran and led to another status, and its mark is in the object."""
-        self.executed(to=to)
-        self.trail.append(f"{self.rows[-1].to_status}@{self.rows[-1].version}")
-        self.version(Cause.STEP, to, state)
+    def moved(self, to: str, state: RunState, cause: Cause = Cause.STEP, task: str = "") -> Chronicle:
+        """A step, timeout or callback ran and led to another status, its mark is in the object, and hooks were told."""
+        self.executed(to=to, kind=KINDS[cause], task=task)
+        self.trail.append(f"{self.rows[-1].to_status}@{self.rows[-1].version}{f'!{task}' if task else ''}")
+        self.version(cause, to, state)
+        if state is RunState.COMPLETED:
+            self.executed(kind=Kind.HOOK, task="complete")
+        return self
+
+    def failed(self, attempt: int = 1) -> Chronicle:
+        """A step raised, the store has it, and the hook was told."""
+        self.executed(Answer.RAISED, attempt=attempt)
+        self.journal.commits.append(
+            Commit("worker-1", f"failure-{self.journal.tick()}", self.run_id, 0, CommitOutcome.APPLIED, failed=True)
+        )
+        self.executed(kind=Kind.HOOK, task="error")
         return self
 
     def later(self, seconds: float) -> Chronicle:
@@ -160,7 +186,7 @@ class Chronicle:
             status=last.to_status,
             state=last.to_state,
             version=last.version,
-            payload=Payload(msgspec.json.encode(Cargo(self.foreign_id, self.trail))),
+            payload=Payload(msgspec.json.encode(Cargo(self.foreign_id, secret_of(self.foreign_id), self.trail))),
             created_at=self.rows[0].at,
             updated_at=last.at,
             change_id=last.change_id,
@@ -182,7 +208,8 @@ class Chronicle:
             recovery=self.recovery,
             leftovers=self.leftovers,
             now=self.moment,
-            executions=by_version(self.journal.executions),
+            steps=by_version(self.journal.executions),
+            others=by_run(self.journal.executions),
         )
 
     def beside(self, run_id: str, foreign_id: str) -> Chronicle:
@@ -201,3 +228,8 @@ def spoil(execution: Execution, **changes: Any) -> None:
     """Change what the journal says of an execution."""
     for name, value in changes.items():
         setattr(execution, name, value)
+
+
+def last_step(story: Chronicle) -> Execution:
+    """The last execution of a step."""
+    return [one for one in story.journal.executions if one.kind is Kind.STEP][-1]

@@ -79,7 +79,7 @@ local function own(row, owner, mark)
   dequeue(row)
   row.own = owner
   row.del = row.del + 1
-  row.claim = mark
+  row.claim, row.mark = mark, nil
   call('SADD', key('owned', row.ns, owner), row.row)
   call('SADD', key('owners', row.ns), owner)
 end

@@ -112,7 +112,7 @@ class BesideRules:
         world.commit(kept(world, record))
         world.commit(world.move(record, "paid"))
         row = world.claim_one(owner, CALLBACKS).row
-        claim: dict[str, Any] = {"row_id": row.row_id, "owner": owner, "delivery": row.delivery}
+        claim: Any = {"row_id": row.row_id, "owner": owner, "delivery": row.delivery}
         world.commit(FailRow(change_id=world.new_id("change"), **claim, error="no luck", delay=SECOND))
 
         for status in ("shipped", "paid"):

@@ -178,6 +178,25 @@ class ClaimRules:
         world.commit(world.move(record, "paid"))
         assert len(world.claim(world.owner(), "orders/paid")) == 1
 
+    def test_giving_up_a_claim_twice_says_so_until_somebody_has_claimed_the_row_again(self, world: World) -> None:
+        owner, other = world.owner(), world.owner()
+        for number in range(3):
+            record = world.started()
+            row = world.claim_one(owner).row
+            change_id, delivery = world.new_id(), row.delivery
+            changes: list[Change] = [
+                FailRow(change_id=change_id, row_id=row.row_id, owner=owner, delivery=delivery, error="E", delay=SECOND),
+                ReleaseRow(change_id=change_id, row_id=row.row_id, owner=owner, delivery=delivery),
+                ParkRow(change_id=change_id, row_id=row.row_id, owner=owner, delivery=delivery),
+            ]
+            assert world.commit(changes[number]).outcome is CommitOutcome.APPLIED
+            after = world.store.rows([record.run_id])
+            assert world.commit(changes[number]).outcome is CommitOutcome.ALREADY_APPLIED
+            assert world.store.rows([record.run_id]) == after
+            world.clock.advance(SECOND)
+            if world.claim(other):
+                assert world.commit(changes[number]).outcome is CommitOutcome.LOST
+
     def test_a_dropped_row_is_gone_and_its_run_unattended(self, world: World) -> None:
         owner, record = world.owner(), world.started()
         claimed = world.claim_one(owner)

@@ -17,10 +17,11 @@ from flowdsl.errors import (
     StoreError,
     WorkflowInProgressError,
 )
-from flowdsl.testing.simulation.journal import Journal, Order, Told, Trigger, Waiting
+from flowdsl.model.callback_result import CallbackOutcome
+from flowdsl.testing.simulation.journal import Call, Journal, Order, Told, Trigger, Waiting
 from flowdsl.testing.simulation.node import Node, SimulatedEngine
 from flowdsl.testing.simulation.plan import Plan
-from flowdsl.testing.simulation.workload import Cargo, Place, Workload
+from flowdsl.testing.simulation.workload import Cargo, Place, RanOutError, Workload
 
 
 class Customers:
@@ -60,6 +61,8 @@ class Customers:
                 self._again()
             elif verb == "wait":
                 self._wait()
+            elif verb == "call":
+                self._call_back()
             else:
                 self._order(verb)
 
@@ -93,7 +96,7 @@ class Customers:
 
         def ask(engine: SimulatedEngine) -> None:
             try:
-                handle = engine.trigger(self._workflows[workflow], foreign_id, Cargo(foreign_id), **options)
+                handle = engine.trigger(self._workflows[workflow], foreign_id, _cargo(foreign_id), **options)
             except WorkflowInProgressError as error:
                 trigger.told, trigger.run_id = Told.REFUSED, error.run_id or ""
             else:
@@ -114,7 +117,7 @@ class Customers:
         def ask(engine: SimulatedEngine) -> None:
             handles = engine.trigger_many(
                 self._workflows[workflow],
-                [(name, Cargo(name)) for name in names],
+                [(name, _cargo(name)) for name in names],
                 key=(lambda foreign_id: f"key-{foreign_id}") if keyed else None,
                 actor="customer",
             )
@@ -127,15 +130,14 @@ class Customers:
             del journal.triggers[-len(triggers) :]
 
     def _order(self, verb: str, run_id: str | None = None) -> None:
-        """Pause, resume, cancel, or cancel at any price."""
+        """Pause, resume, cancel, cancel at any price, or have the data deleted."""
         journal = self._journal
         run_id = run_id or self._some_run()
         if run_id is None:
             return
         self._reasons += 1
-        order = Order(
-            verb=verb, run_id=run_id, reason=f"reason {self._reasons}", asked=journal.tick(), asked_at=journal.clock.now()
-        )
+        reason = f"reason {self._reasons} of {secret_of(self._foreign_ids.get(run_id, ''))}"
+        order = Order(verb=verb, run_id=run_id, reason=reason, asked=journal.tick(), asked_at=journal.clock.now())
 
         def ask(engine: SimulatedEngine) -> None:
             handle = engine.handle(run_id)
@@ -144,6 +146,8 @@ class Customers:
                     handle.pause(order.reason, "customer")
                 elif verb == "resume":
                     handle.resume("customer")
+                elif verb == "delete":
+                    handle.delete_data(order.reason, "customer")
                 else:
                     handle.cancel(order.reason, "customer", force=verb == "force")
             except (IllegalMoveError, ConflictError):
@@ -155,6 +159,49 @@ class Customers:
         journal.orders.append(order)
         if not self._call(f"{verb} {run_id} ({order.reason})", ask, lambda: order.told):
             journal.orders.remove(order)
+
+    def _call_back(self) -> None:
+        """A callback: for a run that is known, now and then one that was sent before, or to nobody."""
+        journal, rng = self._journal, self._rng
+        flow = rng.choice([flow for flow in self._workload.flows if flow.doors])
+        if journal.calls and rng.random() < 0.2:
+            last = rng.choice(journal.calls)
+            self._send(last.workflow, last.foreign_id, Place(last.status), last.key)
+            return
+        known = [trigger for trigger in journal.triggers if self._workload.flow(trigger.workflow).doors]
+        name = f"f{self._started}"  # nobody's
+        if known and rng.random() < 0.9:
+            trigger = rng.choice(known)
+            flow, name = self._workload.flow(trigger.workflow), trigger.foreign_id
+        door = rng.choice(flow.doors)
+        key = f"call-{len(journal.calls)}" if rng.random() < self._workload.keys else None
+        self._send(flow.name, name, door.from_, key)
+
+    def _send(self, workflow: str, foreign_id: str, status: Place, key: str | None) -> None:
+        journal = self._journal
+        call = Call(
+            call_id=f"c{len(journal.calls)}",
+            workflow=workflow,
+            foreign_id=foreign_id,
+            status=status.value,
+            key=key,
+            asked=journal.tick(),
+        )
+        payload = f"{call.call_id} {secret_of(foreign_id)}".encode()
+
+        def ask(engine: SimulatedEngine) -> None:
+            try:
+                result = engine.callback(
+                    self._workflows[workflow], foreign_id, status, payload, idempotency_key=key, actor="customer"
+                )
+            except (RanOutError, ConflictError):
+                call.outcome = CallbackOutcome.REFUSED_PAYLOAD  # nothing was stored
+            else:
+                call.outcome, call.run_id = result.outcome, result.run_id or ""
+            call.answered = journal.tick()
+
+        journal.calls.append(call)
+        self._call(f"callback {call.call_id} for {foreign_id} in {status.value} key {key}", ask, lambda: call.outcome)
 
     def _wait(self) -> None:
         run_id, node = self._some_run(), self._somebody()
@@ -191,10 +238,18 @@ class Customers:
         """Before the end: what was paused is resumed now and then, and what was never triggered is."""
         while not self.satisfied:
             self.trigger()
-        if "resume" in self._workload.verbs:
-            for run_id in dict.fromkeys(trigger.run_id for trigger in self._journal.triggers if trigger.run_id):
-                if self._rng.random() < 0.5:
-                    self._order("resume", run_id)
+        verbs = self._workload.verbs
+        for run_id in dict.fromkeys(trigger.run_id for trigger in self._journal.triggers if trigger.run_id):
+            if "resume" in verbs and self._rng.random() < 0.5:
+                self._order("resume", run_id)
+            if "delete" in verbs and self._rng.random() < 0.5:
+                self._order("delete", run_id)
+        for _ in range(2 * self._plan.runs if "call" in verbs else 0):
+            self._call_back()
+
+    @property
+    def _foreign_ids(self) -> Mapping[str, str]:
+        return {trigger.run_id: trigger.foreign_id for trigger in self._journal.triggers if trigger.run_id}
 
     def _some_run(self) -> str | None:
         known = [trigger.run_id for trigger in self._journal.triggers if trigger.told in (Told.DONE, Told.FOUND)]
@@ -226,3 +281,12 @@ class Customers:
                 self._journal.say(name, f"{what}: {told()}")
 
         return node.ask(guarded)
+
+
+def secret_of(foreign_id: str) -> str:
+    """Text that is in a run's object, reasons, errors and payloads, and in nothing else."""
+    return f"secret-{foreign_id}-"
+
+
+def _cargo(foreign_id: str) -> Cargo:
+    return Cargo(foreign_id, secret_of(foreign_id))

@@ -17,7 +17,7 @@ from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl.ports.record_store import RecordStore
 from flowdsl.testing.simulation.fault import Fault
-from flowdsl.testing.simulation.journal import Execution, Journal
+from flowdsl.testing.simulation.journal import Execution, Journal, Kind
 from flowdsl.testing.simulation.workload import Cargo, Workload
 
 NAMESPACE = "default"
@@ -41,8 +41,10 @@ class Evidence:
     leftovers: Sequence[str] = ()
     """What processes still hold that they should not."""
     now: datetime
-    executions: Mapping[tuple[str, int], Sequence[Execution]] = field(default_factory=dict)
-    """By run and version, in order."""
+    steps: Mapping[tuple[str, int], Sequence[Execution]] = field(default_factory=dict)
+    """Executions of steps by run and version, in order."""
+    others: Mapping[str, Sequence[Execution]] = field(default_factory=dict)
+    """Those of timeouts, callbacks and hooks by run."""
 
     @classmethod
     def collect(
@@ -72,19 +74,32 @@ class Evidence:
             recovery=recovery,
             leftovers=leftovers,
             now=store.now(),
-            executions=by_version(journal.executions),
+            steps=by_version(journal.executions),
+            others=by_run(journal.executions),
         )
 
     def trail(self, record: RunRecord) -> Sequence[str]:
         """What steps left in the run's object."""
-        return () if record.payload is None else tuple(msgspec.json.decode(record.payload.data, type=Cargo).trail)
+        if record.payload is None or not record.payload.data:
+            return ()
+        return tuple(msgspec.json.decode(record.payload.data, type=Cargo).trail)
 
 
 def by_version(executions: Sequence[Execution]) -> Mapping[tuple[str, int], Sequence[Execution]]:
-    """Executions by the run and the version that they were told, in order."""
+    """Executions of steps by the run and the version that they were told, in order."""
     found: dict[tuple[str, int], list[Execution]] = {}
     for execution in executions:
-        found.setdefault((execution.run_id, execution.version), []).append(execution)
+        if execution.kind is Kind.STEP:
+            found.setdefault((execution.run_id, execution.version), []).append(execution)
+    return found
+
+
+def by_run(executions: Sequence[Execution]) -> Mapping[str, Sequence[Execution]]:
+    """Executions of everything else by run, in order."""
+    found: dict[str, list[Execution]] = {}
+    for execution in executions:
+        if execution.kind is not Kind.STEP:
+            found.setdefault(execution.run_id, []).append(execution)
     return found
 
 

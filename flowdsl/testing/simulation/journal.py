@@ -10,7 +10,8 @@ from enum import Enum
 from itertools import count
 
 from flowdsl.clock import Clock
-from flowdsl.model.change import Change, CommitOutcome, CommitResult, MoveRun, StartRun
+from flowdsl.model.callback_result import CallbackOutcome
+from flowdsl.model.change import Change, CommitOutcome, CommitResult, FailRow, MoveRun, StartRun
 from flowdsl.model.run_state import RunState
 
 
@@ -20,6 +21,7 @@ class Answer(Enum):
     NONE = "none"
     """It did not: its process is gone."""
     STATUS = "status"
+    """With a status; a hook simply returned."""
     PAUSE = "pause"
     CANCEL = "cancel"
     REPEAT = "repeat"
@@ -27,9 +29,18 @@ class Answer(Enum):
     RAISED = "raised"
 
 
+class Kind(Enum):
+    """What is executed."""
+
+    STEP = "step"
+    TIMEOUT = "timeout"
+    CALLBACK = "callback"
+    HOOK = "hook"
+
+
 @dataclass(slots=True, kw_only=True)
 class Execution:
-    """One call of a step's body."""
+    """One call of a body: of a step, a timeout, a callback, a hook."""
 
     node: str
     began: int
@@ -51,6 +62,9 @@ class Execution:
     ended_at: datetime | None = None
     answer: Answer = Answer.NONE
     to: str = ""
+    kind: Kind = Kind.STEP
+    task: str = ""
+    """What tells it from others of its kind: the callback's id, the hook's event."""
 
 
 class Told(Enum):
@@ -93,6 +107,23 @@ class Order:
 
 
 @dataclass(slots=True, kw_only=True)
+class Call:
+    """A customer's callback."""
+
+    call_id: str
+    """In its payload, and in the trail of the run that it moved."""
+    workflow: str
+    foreign_id: str
+    status: str
+    key: str | None
+    asked: int
+    answered: int | None = None
+    outcome: CallbackOutcome | None = None
+    """None: an error, or no answer."""
+    run_id: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
 class Waiting:
     """A customer's wait for a status (None: for the end)."""
 
@@ -117,6 +148,8 @@ class Commit:
     version: int
     """The version that the change makes."""
     outcome: CommitOutcome
+    failed: bool = False
+    """It is no change of a run, but notes that an attempt at a row failed."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -156,6 +189,7 @@ class Journal:
     triggers: list[Trigger] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
     waits: list[Waiting] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
     commits: list[Commit] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
@@ -182,6 +216,8 @@ class Journal:
                 self.commits.append(Commit(node, change.change_id, change.run_id, 1, result.outcome))
             elif isinstance(change, MoveRun):
                 self.commits.append(Commit(node, change.change_id, change.run_id, change.version + 1, result.outcome))
+            elif isinstance(change, FailRow):
+                self.commits.append(Commit(node, change.change_id, change.row_id, 0, result.outcome, failed=True))
             if self.lines is not None:
                 self.say(
                     node, f"commit {_shown(change)}: {result.outcome.value}{f' ({result.refusal})' if result.refusal else ''}"

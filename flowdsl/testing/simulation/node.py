@@ -292,7 +292,7 @@ class Node:
         did = False
         if self.leaving:
             self._try_to_leave()
-            did = True
+            did = not self.up
         if self.engine is None:
             return did
 

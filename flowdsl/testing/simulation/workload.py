@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
 
 from flowdsl.dsl.run import Run
-from flowdsl.dsl.workflow import Workflow
 from flowdsl.model.outcome import Outcome
-from flowdsl.options import ZERO, StepOptions
+from flowdsl.options import ZERO
 
 
 class Place(StrEnum):
@@ -30,16 +28,15 @@ class Cargo:
     """The object of a simulated run."""
 
     name: str
+    secret: str
+    """Text that must be nowhere once the run's data is deleted."""
     trail: list[str] = field(default_factory=list)
-    """What every committed execution of a step left behind, in order: `status@version` as it was told."""
-
-
-Body = Callable[[Run[Cargo, Place]], Place | Outcome]
+    """What every committed execution left behind, in order: `status@version` as it was told, `!` and the callback's id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mischief:
-    """What a step does beside going on. Chances are from 0 to 1 and decided once for each piece of work."""
+    """What a function does beside going on. Chances are from 0 to 1 and decided once for each piece of work."""
 
     fails: float = 0.0
     """The chance that the first attempts raise, up to `most_failures` of them."""
@@ -56,8 +53,8 @@ class Mischief:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One step. Options that the checker asks about have fields of their own."""
+class Mover:
+    """A function that moves runs. Options that the checker asks about have fields of their own."""
 
     from_: Place
     to: tuple[Place, ...]
@@ -65,42 +62,76 @@ class Step:
     is_async: bool = False
     backoff: timedelta = timedelta(seconds=2)
     """A constant wait after each failure."""
-    lag: timedelta = ZERO
     pause_after: int = 3
-    parallel_count: int | None = None
     concurrency: int = 3
 
-    def options(self) -> StepOptions:
-        return {
-            "err_backoff": self.backoff,
-            "consume_lag": self.lag,
-            "pause_after_err_count": self.pause_after,
-            "parallel_count": self.parallel_count,
-            "concurrency": self.concurrency,
-        }
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Mover):
+    """What consumes a status."""
+
+    lag: timedelta = ZERO
+    parallel_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timer(Mover):
+    """What takes a run along that stays too long."""
+
+    after: timedelta
+    computed: bool = False
+    """The time is the answer of a function instead of a constant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door(Mover):
+    """A callback."""
+
+    early: bool = True
+    """One that comes before its run is kept."""
+
+
+HOOKS = ("pause", "cancel", "complete", "transition", "error")
+"""What hooks may be told of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """One workflow. Of several destinations a step takes the first `visits` times the first, if that leads back."""
+    """One workflow."""
 
     name: str
-    steps: tuple[Step, ...]
+    steps: tuple[Step, ...] = ()
+    timers: tuple[Timer, ...] = ()
+    doors: tuple[Door, ...] = ()
+    hooks: tuple[str, ...] = ()
+    hook_fails: float = 0.3
+    """The chance that a hook raises at first."""
     cycles: bool = False
 
-    def edges(self) -> Mapping[str, frozenset[str]]:
-        """From each status, where its step may lead."""
-        return {step.from_.value: frozenset(place.value for place in step.to) for step in self.steps}
+    @property
+    def movers(self) -> Sequence[Mover]:
+        return (*self.steps, *self.timers, *self.doors)
+
+    def edges(self, kind: type[Mover] = Mover) -> Mapping[str, frozenset[str]]:
+        """From each status, where its functions of this kind may lead."""
+        found: dict[str, set[str]] = {}
+        for mover in self.movers:
+            if isinstance(mover, kind):
+                found.setdefault(mover.from_.value, set()).update(place.value for place in mover.to)
+        return {status: frozenset(places) for status, places in found.items()}
 
     def step_of(self, status: str) -> Step | None:
         return next((step for step in self.steps if step.from_.value == status), None)
 
+    def timer_of(self, status: str) -> Timer | None:
+        return next((timer for timer in self.timers if timer.from_.value == status), None)
+
     def starts(self) -> Sequence[Place]:
-        """Where runs may begin: every status with a step."""
-        return [step.from_ for step in self.steps]
+        """Where runs may begin: every status that something leads out of."""
+        return list(dict.fromkeys(mover.from_ for mover in self.movers))
 
     def unused(self) -> list[Place]:
-        used = {place for step in self.steps for place in (step.from_, *step.to)}
+        used = {place for mover in self.movers for place in (mover.from_, *mover.to)}
         return [place for place in Place if place not in used]
 
 
@@ -115,56 +146,37 @@ class Workload:
     auto_resume: timedelta | None = timedelta(seconds=40)
     auto_resumes: int = 1
     keys: float = 0.2
-    """The share of triggers that carry an idempotency key."""
+    """The share of triggers and callbacks that carry an idempotency key."""
 
     def flow(self, name: str) -> Flow:
         return next(flow for flow in self.flows if flow.name == name)
 
 
-def build(flow: Flow, perform: Callable[[Flow, Step, Run[Cargo, Place]], Place | Outcome]) -> Workflow[Cargo, Place]:
-    """The table as a workflow whose bodies call `perform`."""
-    workflow: Workflow[Cargo, Place] = Workflow(
-        flow.name, object_type=Cargo, status_type=Place, allow_cycles=flow.cycles, retired=flow.unused()
-    )
-    for step in flow.steps:
-        workflow.step(from_=step.from_, to=step.to, **step.options())(_body(flow, step, perform))
-    return workflow
-
-
-def _body(flow: Flow, step: Step, perform: Callable[[Flow, Step, Run[Cargo, Place]], Place | Outcome]) -> Any:
-    async def leave_async(run: Run[Cargo, Place]) -> Place | Outcome:
-        return perform(flow, step, run)
-
-    def leave(run: Run[Cargo, Place]) -> Place | Outcome:
-        return perform(flow, step, run)
-
-    return leave_async if step.is_async else leave
-
-
 class RanOutError(Exception):
-    """A step fails because its table says so."""
+    """A function fails because its table says so."""
 
 
-def decide(seed: int, flow: Flow, step: Step, run: Run[Cargo, Place]) -> Place | Outcome | None:
+def decide(seed: int, flow: Flow, mover: Mover, run: Run[Cargo, Place], task: str = "") -> Place | Outcome | None:
     """What this execution answers, the same at every execution of the same attempt; raises RanOutError, and None means that the
-    process is to die."""
-    been = sum(entry.startswith(f"{step.from_.value}@") for entry in run.object.trail)
-    rng = random.Random(f"{seed}/{flow.name}/{run.foreign_id}/{step.from_.value}/{been}")
-    mischief = step.mischief
+    process is to die. In: what tells a callback from others."""
+    been = sum(entry.startswith(f"{mover.from_.value}@") for entry in run.object.trail)
+    kind = type(mover).__name__
+    rng = random.Random(f"{seed}/{flow.name}/{run.foreign_id}/{kind}/{mover.from_.value}/{been}/{task}")
+    mischief = mover.mischief
     if rng.random() < mischief.deadly:
         return None
     if rng.random() < mischief.hopeless:
-        raise RanOutError("it never works")
+        raise RanOutError(f"it never works, says {run.object.secret}")
     failures = rng.randint(1, mischief.most_failures) if rng.random() < mischief.fails else 0
     if run.attempt <= failures:
-        raise RanOutError(f"attempt {run.attempt} of {run.idempotency_key} failed")
+        raise RanOutError(f"attempt {run.attempt} of {run.idempotency_key} failed, says {run.object.secret}")
     for chance, outcome in ((mischief.pauses, run.pause), (mischief.cancels, run.cancel)):
         if rng.random() < chance:
-            return outcome("as the table says")
+            return outcome(f"as the table of {run.object.secret} says")
     if rng.random() < mischief.skips:
         return run.skip()
     if been < rng.randint(0, mischief.repeats):
         return run.save_and_repeat()
     if flow.cycles and been >= 2:
-        return step.to[-1]
-    return rng.choice(step.to)
+        return mover.to[-1]
+    return rng.choice(mover.to)

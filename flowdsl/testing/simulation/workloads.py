@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from flowdsl.testing.simulation.workload import Flow, Mischief, Place, Step, Workload
+from flowdsl.testing.simulation.workload import HOOKS, Door, Flow, Mischief, Place, Step, Timer, Workload
 
 A, B, C, D, E = Place
 
@@ -81,6 +81,35 @@ DEADLY = Flow(
     ),
 )
 
+SLEEPY = Flow(
+    name="sleepy",
+    steps=(Step(from_=A, to=(B,), mischief=Mischief(fails=0.2)), Step(from_=C, to=(D,), mischief=Mischief(repeats=2))),
+    timers=(
+        Timer(from_=B, to=(C, E), after=timedelta(seconds=20), mischief=Mischief(fails=0.3, cancels=0.1)),
+        Timer(from_=C, to=(E,), after=timedelta(seconds=4), computed=True, is_async=True),
+    ),
+    hooks=("pause", "complete"),
+)
+ASKED = Flow(
+    name="asked",
+    steps=(Step(from_=A, to=(B,), lag=timedelta(seconds=2)), Step(from_=C, to=(D,), is_async=True)),
+    timers=(Timer(from_=B, to=(E,), after=timedelta(seconds=90)),),
+    doors=(
+        Door(from_=B, to=(C,), mischief=Mischief(fails=0.2, skips=0.1, pauses=0.1), is_async=True),
+        Door(from_=C, to=(E,), early=False),
+    ),
+    hooks=("cancel", "transition"),
+)
+WATCHED = Flow(
+    name="watched",
+    steps=(
+        Step(from_=A, to=(B,), mischief=Mischief(fails=0.4, pauses=0.2)),
+        Step(from_=B, to=(C,), mischief=Mischief(hopeless=0.2, cancels=0.2), pause_after=2),
+    ),
+    hooks=HOOKS,
+    hook_fails=0.5,
+)
+
 CALM: Mapping[str, int] = {"wait": 2, "again": 1}
 BUSY: Mapping[str, int] = {"wait": 2, "again": 1, "pause": 3, "resume": 4, "cancel": 1, "force": 1}
 
@@ -96,6 +125,10 @@ WORKLOADS: Mapping[str, Workload] = {
         Workload(name="parallel", flows=(PARALLEL,), verbs=CALM),
         Workload(name="lagging", flows=(LAGGING,), verbs=BUSY),
         Workload(name="deadly", flows=(DEADLY, LINEAR), verbs=CALM, auto_resumes=0),
+        Workload(name="sleepy", flows=(SLEEPY,), verbs=BUSY),
+        Workload(name="asked", flows=(ASKED,), verbs={**BUSY, "call": 8}, keys=0.5),
+        Workload(name="watched", flows=(WATCHED,), verbs={**BUSY, "delete": 3}),
+        Workload(name="erased", flows=(ASKED, WATCHED), verbs={**BUSY, "call": 6, "delete": 6}, keys=0.5),
         Workload(name="together", flows=(LINEAR, FAILING, PARALLEL, PAUSING), verbs=BUSY),
     )
 }

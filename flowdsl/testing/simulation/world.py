@@ -6,14 +6,13 @@ import random
 from datetime import timedelta
 from typing import Any
 
-from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.auto_resume import AutoResume
-from flowdsl.model.outcome import Outcome
 from flowdsl.model.run_state import RunState
 from flowdsl.ports.record_store import RecordStore
 from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.simulation.broker import Broker
+from flowdsl.testing.simulation.building import build
 from flowdsl.testing.simulation.customers import Customers
 from flowdsl.testing.simulation.evidence import Evidence, every_run
 from flowdsl.testing.simulation.fault import Fault
@@ -26,7 +25,6 @@ from flowdsl.testing.simulation.role_office import RoleOffice
 from flowdsl.testing.simulation.stage import Stage
 from flowdsl.testing.simulation.stores import Stores
 from flowdsl.testing.simulation.weather import Weather
-from flowdsl.testing.simulation.workload import Cargo, Flow, Place, Step, build
 from flowdsl.testing.simulation.workloads import WORKLOADS
 
 DEEPEST = 3
@@ -52,17 +50,13 @@ class World:
         self.office = RoleOffice(self.clock, self.weather, self.journal)
         self.stores = Stores(plan.store, self.clock)
         self.workload = WORKLOADS[plan.workload]
-        self.auto_resume = AutoResume(self.workload.auto_resume, self.workload.auto_resumes)
+        self.auto_resume = AutoResume(self.workload.auto_resume, self.workload.auto_resumes, multiplier=1.0)
         self._rng = random.Random(f"{plan.seed}/turns")
         self.stack: list[Node] = []
         """The processes that are in the middle of something, outermost first."""
         self._held: tuple[tuple[str, str], ...] = ()
         stage = Stage(plan.seed, self.journal, self.weather, lambda: self.stack[-1], self.interrupt)
-
-        def perform(flow: Flow, step: Step, run: Run[Cargo, Place]) -> Place | Outcome:
-            return stage.perform(flow, step, run)
-
-        by_name = {flow.name: build(flow, perform) for flow in self.workload.flows}
+        by_name = {flow.name: build(flow, stage) for flow in self.workload.flows}
         self.workflows: tuple[Workflow[Any, Any], ...] = tuple(by_name.values())
         self.nodes = [Node(f"worker-{number}", self, works=True) for number in range(1, plan.workers + 1)]
         self.nodes += [Node(f"client-{number}", self, works=False) for number in range(1, plan.clients + 1)]
@@ -220,6 +214,15 @@ class World:
         """Nothing waits for anything but a person."""
         if store.next_due_item(NAMESPACE, ["auto_resume"]) is not None:
             return False
-        going = every_run(store, states=(RunState.INITIATED, RunState.RUNNING))
-        rows = {row.run_id: row for row in store.rows([record.run_id for record in going])}
-        return all((row := rows.get(record.run_id)) is not None and row.due_at is None for record in going)
+        records = every_run(store)
+        rows = store.rows([record.run_id for record in records])
+        if any(row.due_at is not None for row in rows):
+            return False
+        with_rows = {row.run_id for row in rows}
+        steps = {(flow.name, step.from_.value) for flow in self.workload.flows for step in flow.steps}
+        going = (RunState.INITIATED, RunState.RUNNING)
+        return all(
+            record.run_id in with_rows or (record.workflow, record.status) not in steps
+            for record in records
+            if record.state in going
+        )

@@ -101,7 +101,7 @@ def test_nothing_of_an_erased_run_is_left_on_the_server(world: World) -> None:
     record, owner = world.started(payload=Payload(b'{"name":"canary"}')), world.owner()
     world.commit(kept(world, record, payload=b"canary"))
     row = world.claim_one(owner).row
-    claim: dict[str, Any] = {"row_id": row.row_id, "owner": owner, "delivery": row.delivery}
+    claim: Any = {"row_id": row.row_id, "owner": owner, "delivery": row.delivery}
     world.commit(RequestControl(change_id="r", run_id=record.run_id, request=ControlRequest(RunState.PAUSED, "canary", "ada")))
     side_rows = (hook(world, b"canary"),)
     world.commit(FailRow(change_id="f", **claim, error="canary", delay=SECOND, side_rows=side_rows))

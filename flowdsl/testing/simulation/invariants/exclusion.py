@@ -10,12 +10,9 @@ from flowdsl.model.history import Cause
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.simulation.evidence import Evidence
 from flowdsl.testing.simulation.fault import ROLES_LIE, Fault
+from flowdsl.testing.simulation.invariants.states import ERASURES, FINISHED, WAKES
 from flowdsl.testing.simulation.invariants.violation import Violation
-from flowdsl.testing.simulation.journal import Told
-
-ENDED = {RunState.COMPLETED, RunState.CANCELLED}
-WAKES = {Cause.CONTROL, Cause.AUTO_RESUME}
-"""What may move a paused run."""
+from flowdsl.testing.simulation.journal import Execution, Kind, Told
 
 
 def one_unfinished_run(evidence: Evidence) -> Iterator[Violation]:
@@ -24,7 +21,7 @@ def one_unfinished_run(evidence: Evidence) -> Iterator[Violation]:
     lives = defaultdict(list)
     for run_id, rows in evidence.histories.items():
         record = evidence.runs[run_id]
-        end = next((row.at for row in rows if row.to_state in ENDED), None)
+        end = next((row.at for row in rows if row.to_state in FINISHED), None)
         lives[record.workflow, record.foreign_id].append((rows[0].at, end, run_id))
     for (_, foreign_id), spans in lives.items():
         spans.sort(key=lambda span: (span[0], span[1] is None, span[1]))
@@ -44,11 +41,15 @@ def one_unfinished_run(evidence: Evidence) -> Iterator[Violation]:
 
 
 def nothing_moves_what_stands(evidence: Evidence) -> Iterator[Violation]:
-    """I6, nothing moves what stands: a run that has ended gets no further version, a paused one only by being resumed or
-    cancelled, an automatic resume only follows a pause for errors, and no step begins on a run that is paused or has ended."""
+    """I6, nothing moves what stands: a run that has ended gets no further version but by the deletion of its data, a paused one
+    only by being resumed or cancelled, an automatic resume only follows a pause for errors, and no step, timeout or callback
+    begins on a run that is paused or has ended."""
+    executions: dict[str, list[Execution]] = {}
+    for execution in evidence.journal.executions:
+        executions.setdefault(execution.run_id, []).append(execution)
     for run_id, rows in evidence.histories.items():
         for row in rows:
-            if row.from_state in ENDED:
+            if row.from_state in FINISHED and row.to_state not in ERASURES[row.from_state]:
                 yield Violation("I6", f"version {row.version} moved a run that was {row.from_state.name}", run_id)
             if row.from_state is RunState.PAUSED and (
                 row.cause not in WAKES or row.to_state not in (RunState.RUNNING, RunState.CANCELLED)
@@ -56,9 +57,13 @@ def nothing_moves_what_stands(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation("I6", f"version {row.version} ({row.cause}) moved a paused run", run_id)
             if row.cause is Cause.AUTO_RESUME and rows[row.version - 2].cause is not Cause.ERRORS:
                 yield Violation("I6", f"version {row.version} resumed by itself what a person had paused", run_id)
-        for version, row in enumerate(rows, 1):
-            if row.to_state in (*ENDED, RunState.PAUSED) and evidence.executions.get((run_id, version)):
-                yield Violation("I6", f"a step began on version {version}, which is {row.to_state.name}", run_id)
+        for execution in executions.get(run_id, ()):
+            if execution.version > len(rows) or execution.kind is Kind.HOOK:
+                continue
+            state = rows[execution.version - 1].to_state
+            if state is RunState.PAUSED or state in FINISHED:
+                what = f"a {execution.kind.value} began on version {execution.version}, which is {state.name}"
+                yield Violation("I6", what, run_id)
 
 
 def one_holder(evidence: Evidence) -> Iterator[Violation]:

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 from flowdsl.model.history import Cause, HistoryRow
 from flowdsl.model.item import ItemKind
-from flowdsl.model.run_state import RunState
 from flowdsl.testing.simulation.evidence import Evidence
 from flowdsl.testing.simulation.invariants.executions import lost
+from flowdsl.testing.simulation.invariants.states import BODIES, FINISHED
 from flowdsl.testing.simulation.invariants.violation import Violation
 from flowdsl.testing.simulation.journal import Answer
 from flowdsl.testing.simulation.workload import Workload
@@ -18,7 +18,7 @@ from flowdsl.testing.simulation.workload import Workload
 def never_early(evidence: Evidence) -> Iterator[Violation]:
     """I7, never early: by the store's clock no step begins before its lag is over, no failed attempt is repeated before its wait
     is over (unless the claim was lost with its instance), and no run resumes by itself before its time or too often."""
-    for (run_id, version), executions in evidence.executions.items():
+    for (run_id, version), executions in evidence.steps.items():
         rows = evidence.histories.get(run_id, ())
         step = evidence.workload.flow(executions[0].workflow).step_of(executions[0].status)
         if step is None or version > len(rows):
@@ -39,7 +39,7 @@ def never_early(evidence: Evidence) -> Iterator[Violation]:
 def _resumes(workload: Workload, run_id: str, rows: Sequence[HistoryRow]) -> Iterator[Violation]:
     times = 0
     for before, after in pairwise(rows):
-        if after.cause is Cause.CONTROL or (after.cause is Cause.STEP and after.to_status != after.from_status):
+        if after.cause is Cause.CONTROL or (after.cause in BODIES and after.to_status != after.from_status):
             times = 0  # a transition and a person's resume give it new tries
         if after.cause is Cause.AUTO_RESUME:
             times += 1
@@ -65,7 +65,7 @@ def back_to_baseline(evidence: Evidence) -> Iterator[Violation]:
         yield Violation("I11", what)
     for run_id, rows in evidence.rows.items():
         record = evidence.runs[run_id]
-        if rows and record.state in (RunState.COMPLETED, RunState.CANCELLED):
+        if rows and record.state in FINISHED:
             yield Violation("I11", f"{len(rows)} rows are left of it", run_id)
     for item in evidence.items:
         if item.kind == ItemKind.AUTO_RESUME:

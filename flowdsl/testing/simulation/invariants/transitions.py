@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from flowdsl.model.history import Cause, HistoryRow
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.simulation.evidence import Evidence
+from flowdsl.testing.simulation.invariants.states import BODIES, ERASED, STAYS
 from flowdsl.testing.simulation.invariants.violation import Violation
-from flowdsl.testing.simulation.journal import Answer, Execution
+from flowdsl.testing.simulation.journal import Answer, Execution, Kind
+from flowdsl.testing.simulation.workload import Door, Flow, Mover, Step, Timer
 
-STAYS = {Cause.CONTROL, Cause.ERRORS, Cause.AUTO_RESUME, Cause.SWEEP}
-"""Causes that change a run's state, never its status."""
-BODIES = {Cause.STEP, Cause.REPEAT}
-"""Causes behind which there is a step's answer, whose object is stored."""
+MOVERS: dict[Cause, type[Mover]] = {Cause.STEP: Step, Cause.TIMEOUT: Timer, Cause.CALLBACK: Door}
+KINDS = {Cause.STEP: Kind.STEP, Cause.TIMEOUT: Kind.TIMEOUT, Cause.CALLBACK: Kind.CALLBACK}
 
 
 def committed_once(evidence: Evidence) -> Iterator[Violation]:
     """I3, committed once: versions are unique and without a gap from 1; each begins where the one before ended; every change of
-    status is an edge of the graph; behind every transition is an execution that answered so; and what the steps did to the
+    status is an edge of the graph; behind every transition is an execution that answered so; and what the executions did to the
     object is in it exactly once, in order."""
     seen: dict[str, str] = {}
     for run_id, rows in evidence.histories.items():
@@ -53,38 +53,44 @@ def _chain(record: RunRecord, rows: Sequence[HistoryRow]) -> Iterator[Violation]
 
 
 def _graph(evidence: Evidence, record: RunRecord, rows: Sequence[HistoryRow]) -> Iterator[Violation]:
-    edges = evidence.workload.flow(record.workflow).edges()
+    flow = evidence.workload.flow(record.workflow)
+    edges = flow.edges()
     for row in rows:
-        if not _allowed(edges, row):
+        if not _allowed(flow, row):
             what = f"v{row.version}: {row.cause} may not lead from {row.from_status} to {row.to_status}"
             yield Violation("I3", what, record.run_id)
         if row.to_state is RunState.COMPLETED and row.to_status in edges:
-            yield Violation("I3", f"v{row.version}: it is complete in {row.to_status}, which has a step", record.run_id)
+            yield Violation("I3", f"v{row.version}: it is complete in {row.to_status}, which has a way out", record.run_id)
         if row.to_state is RunState.RUNNING and row.to_status not in edges:
             yield Violation("I3", f"v{row.version}: it is under way in {row.to_status}, where everything ends", record.run_id)
 
 
-def _allowed(edges: Mapping[str, frozenset[str]], row: HistoryRow) -> bool:
+def _allowed(flow: Flow, row: HistoryRow) -> bool:
     if row.cause is Cause.TRIGGER:
-        return row.version == 1 and row.from_status is None and row.to_status in edges
-    if row.cause in STAYS or row.cause is Cause.REPEAT:
+        return row.version == 1 and row.from_status is None and row.to_status in flow.edges()
+    if row.cause in STAYS:
         return row.to_status == row.from_status
-    if row.cause is Cause.STEP:
-        stopped = row.to_status == row.from_status and row.to_state in (RunState.PAUSED, RunState.CANCELLED)
-        return stopped or row.to_status in edges.get(row.from_status or "", ())
-    return False
+    mover = MOVERS.get(row.cause)
+    if mover is None:
+        return False
+    stopped = row.to_status == row.from_status and row.to_state in (RunState.PAUSED, RunState.CANCELLED)
+    edges = flow.edges(mover).get(row.from_status or "", frozenset())
+    return bool(edges) and (stopped or row.to_status in edges)
 
 
 def _answers(evidence: Evidence, record: RunRecord, rows: Sequence[HistoryRow]) -> Iterator[Violation]:
     for row in rows:
-        if row.cause in BODIES:
-            executions = evidence.executions.get((record.run_id, row.version - 1), ())
-            if not any(_said(execution, row) for execution in executions):
-                yield Violation("I3", f"no step answered what made version {row.version}", record.run_id)
+        if row.cause in BODIES and not any(_said(one, row) for one in _on_version(evidence, record.run_id, row.version - 1)):
+            yield Violation("I3", f"nothing answered what made version {row.version}", record.run_id)
+
+
+def _on_version(evidence: Evidence, run_id: str, version: int) -> list[Execution]:
+    others = [one for one in evidence.others.get(run_id, ()) if one.version == version and one.kind is not Kind.HOOK]
+    return [*evidence.steps.get((run_id, version), ()), *others]
 
 
 def _said(execution: Execution, row: HistoryRow) -> bool:
-    if execution.status != row.from_status:
+    if execution.status != row.from_status or execution.kind is not KINDS.get(row.cause, execution.kind):
         return False
     if row.cause is Cause.REPEAT:
         return execution.answer is Answer.REPEAT
@@ -96,14 +102,18 @@ def _said(execution: Execution, row: HistoryRow) -> bool:
 
 
 def _trail(evidence: Evidence, record: RunRecord, rows: Sequence[HistoryRow]) -> Iterator[Violation]:
-    left = evidence.trail(record)
+    left = _bare(evidence.trail(record))
     expected = trail_of(rows)
-    if list(left) != expected:
-        yield Violation("I3", f"its object says {list(left)}, its history {expected}", record.run_id)
+    if left != expected and record.state not in ERASED:
+        yield Violation("I3", f"its object says {left}, its history {expected}", record.run_id)
     for version in range(1, len(rows) + 1):
-        for execution in evidence.executions.get((record.run_id, version), ()):
-            if list(execution.trail) != trail_of(rows[:version]):
-                yield Violation("I3", f"a step was given version {version} with an object of another", record.run_id)
+        for execution in _on_version(evidence, record.run_id, version):
+            if _bare(execution.trail) != trail_of(rows[:version]):
+                yield Violation("I3", f"version {version} was handed over with an object of another", record.run_id)
+
+
+def _bare(trail: Sequence[str]) -> list[str]:
+    return [entry.partition("!")[0] for entry in trail]
 
 
 def trail_of(rows: Sequence[HistoryRow]) -> list[str]:

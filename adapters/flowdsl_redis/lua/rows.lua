@@ -57,14 +57,8 @@ end
 -- Timeouts and kept callbacks follow their run: an arrival, a pause, a resume, the end.
 local function follow(row, change, before, after)
   if row.kind == TIMEOUT and (change.new_visit or FINISHED[after.state]) then return remove_row(row) end
-  local moved = true
-  if row.kind == CALLBACK and FINISHED[after.state] and not FINISHED[before.state] then
-    wait_until(row, NOW)
-  elseif row.kind == CALLBACK and change.new_visit then
-    wait_until(row, row.rcv == after.st and NOW or nil)
-  else
-    moved = false
-  end
+  local moved = row.kind == CALLBACK and not FINISHED[before.state] and (FINISHED[after.state] or change.new_visit)
+  if moved then wait_until(row, (FINISHED[after.state] or row.rcv == after.st) and NOW or nil) end
   if after.state == PAUSED and not row.rem and row.due then
     suspend(row)
   elseif before.state == PAUSED and after.state ~= PAUSED and row.rem then

@@ -15,7 +15,9 @@ from flowdsl.model.callback_result import CallbackOutcome, CallbackResult
 from flowdsl.model.failure import Failure
 from flowdsl.model.outcome import Outcome
 from flowdsl.model.run_state import RunState
+from flowdsl.model.schedule import IfRunning, Misfire
 from flowdsl.options import Retry, StepOptions
+from flowdsl.timetable import Gap, OverlapHour
 
 # Without a handler of the application's, Python would print the library's warnings to stderr unasked.
 logging.getLogger("flowdsl").addHandler(logging.NullHandler())
@@ -31,9 +33,13 @@ __all__ = [
     "Engine",
     "Failure",
     "FlowError",
+    "Gap",
+    "IfRunning",
     "Incoming",
+    "Misfire",
     "OnEarly",
     "Outcome",
+    "OverlapHour",
     "Retry",
     "Run",
     "RunEndedError",

@@ -61,6 +61,10 @@ class PayloadError(FlowError):
     """Bytes could not be turned into an object, or an object into bytes."""
 
 
+class NewerSchemaError(PayloadError):
+    """A stored object has a schema version that this code does not know yet."""
+
+
 class PayloadTooLargeError(PayloadError):
     """An object is larger than the payload limit."""
 
@@ -83,6 +87,29 @@ class EngineForkedError(FlowError):
 
 class BlockingCallError(FlowError):
     """A blocking verb was called on a running event loop."""
+
+
+class TimetableError(FlowError):
+    """A cron expression or a time zone cannot be understood, or never comes."""
+
+
+class ScheduleError(FlowError):
+    """A schedule does not allow this. `workflow` and `schedule` name it."""
+
+    def __init__(
+        self, message: str | None = None, *, workflow: str | None = None, schedule: str | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.workflow = workflow
+        self.schedule = schedule
+
+
+class ScheduleNotFoundError(ScheduleError):
+    """There is no such schedule."""
+
+
+class ScheduleExistsError(ScheduleError):
+    """There is a schedule of this name."""
 
 
 class RunError(FlowError):

@@ -50,6 +50,11 @@ def consumer_role(namespace: str, workflow: str, status: str, slot: int, slots: 
     return role(namespace, workflow, status, "consumer", f"{slot}-of-{slots}")
 
 
+def scheduler_role(namespace: str, workflow: str) -> str:
+    """The role of who fires a workflow's schedules."""
+    return role(namespace, workflow, "scheduler")
+
+
 def process_name(status: str, slot: int = 1, slots: int = 1) -> str:
     """The name of a step's consumer in metrics and process states."""
     return f"{status}-consumer-{slot}-of-{slots}"
@@ -63,3 +68,8 @@ def connector_role(namespace: str, workflow: str, connector: str, slot: int, slo
 def connector_process_name(connector: str, slot: int, slots: int) -> str:
     """The name of a connector's consumer in metrics and process states."""
     return f"{connector}-connector-{slot}-of-{slots}"
+
+
+def connector_place(namespace: str, workflow: str, connector: str) -> str:
+    """The name under which a connector reads: of its consumer group, its queue, its row among the places."""
+    return f"flowdsl/{role(namespace, workflow, connector)}"

@@ -16,7 +16,11 @@ KEPT_DEPARTED = 10_000
 """Owners whose heartbeat was removed are remembered, so that a late beat is told so; the oldest are forgotten."""
 PUT_OFF = timedelta(hours=1)
 """How long a row that cannot be read is left alone."""
-NAMES = ("commit", "claim", "beat", "free", "depth")
+KEPT_ADDED = 600
+"""Seconds for which a change that added a row is remembered, so that it is known when its answer was lost and the row is gone."""
+NAMES = ("commit", "claim", "beat", "free", "depth", "unattended", "purge")
+FOLLOWERS = (RowKind.TIMEOUT, RowKind.CALLBACK)
+"""Rows that are due, or wait, as their run moves."""
 
 
 def _table(states: dict[int, str]) -> str:
@@ -26,7 +30,8 @@ def _table(states: dict[int, str]) -> str:
 def _constants() -> str:
     """The state table and the numbers of kinds, written as Lua: there is one list of each, and it is in the model."""
     lines = [f"local {state.name} = {int(state)}" for state in RunState]
-    lines += [f"local {kind.name} = {int(kind)}" for kind in (RowKind.STEP, RowKind.TIMEOUT)]
+    lines += [f"local {kind.name} = {int(kind)}" for kind in (RowKind.STEP, *FOLLOWERS)]
+    lines.append(f"local FOLLOWS = {_table({int(kind): 'true' for kind in FOLLOWERS})}")
     lines.append(f"local FINISHED = {_table({int(state): 'true' for state in RunState if state.finished})}")
     lines.append(f"local STOPPED = {_table({int(state): 'true' for state in RunState if state.stopped})}")
     may = {
@@ -35,7 +40,7 @@ def _constants() -> str:
         if before.finished
     }
     lines.append(f"local MAY = {_table(may)}")
-    lines.append(f"local LAST, KEPT_DEPARTED = {LAST}, {KEPT_DEPARTED}")
+    lines.append(f"local LAST, KEPT_DEPARTED, KEPT_ADDED = {LAST}, {KEPT_DEPARTED}, {KEPT_ADDED}")
     durations = {"PUT_OFF": PUT_OFF, "SECOND_LAPSE": SECOND_LAPSE, "LONGEST_REST": LONGEST}
     lines += [f"local {name} = {duration // timedelta(microseconds=1)}" for name, duration in durations.items()]
     return "\n".join(lines)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar, get_args
 
 import msgspec
 import msgspec.inspect
 
+from flowdsl.dsl.upcasting import Upcasters
 from flowdsl.errors import DefinitionError, PayloadError, PayloadTooLargeError
 from flowdsl.model.limits import MAX_PAYLOAD
 from flowdsl.model.record import Payload
@@ -36,8 +38,15 @@ class Decoded(NamedTuple, Generic[ObjectT]):
 class ObjectCodec(Generic[ObjectT]):
     """Encodes and decodes the objects of one workflow. Raises DefinitionError for a type that cannot be coded."""
 
-    def __init__(self, object_type: type[ObjectT], place: str | None = None, what: str = "object_type") -> None:
+    def __init__(
+        self,
+        object_type: type[ObjectT],
+        place: str | None = None,
+        what: str = "object_type",
+        upcasters: Upcasters | None = None,
+    ) -> None:
         self.object_type = object_type
+        self.upcasters = upcasters or Upcasters(1)
         self.allows_none = object_type is type(None) or type(None) in get_args(object_type)
         self._check_type: Any = None
         self._pydantic = _is_pydantic(object_type)
@@ -76,11 +85,11 @@ class ObjectCodec(Generic[ObjectT]):
         return obj
 
     def decode(self, payload: Payload | None) -> Decoded[ObjectT]:
-        """Raises PayloadError for bytes that are not such an object."""
+        """Raises PayloadError for bytes that are not such an object, NewerSchemaError for an object that newer code stored."""
         if payload is None:
             return Decoded(None, None)  # type: ignore[arg-type]
-        data = payload.data
-        self._check_size(data, "stored object")
+        self._check_size(payload.data, "stored object")
+        data = self.upcasters.present(payload)
         try:
             obj: ObjectT = self._decode_bytes(data)
         except (ValueError, msgspec.MsgspecError, RecursionError) as error:
@@ -112,7 +121,22 @@ class ObjectCodec(Generic[ObjectT]):
         if b"null" in data:
             self._check_finite(obj)
         self._check_readable(data)
-        return Payload(data)
+        return Payload(data, schema_version=self.upcasters.version)
+
+    def rewritten(self, payload: Payload, rewrite: Callable[[Any], Any]) -> Payload:
+        """A stored object after `rewrite` of its JSON in the present schema version: what that answers, or for None what it has
+        changed in place. Fields that the type does not know stay as they are. Raises PayloadError when it is then not such an
+        object, and what `rewrite` raises."""
+        self._check_size(payload.data, "stored object")
+        raw = msgspec.json.decode(self.upcasters.present(payload))
+        answer = rewrite(raw)
+        try:
+            data = msgspec.json.encode(raw if answer is None else answer)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise PayloadError(f"a rewritten object cannot be stored as JSON: {error}") from error
+        self._check_size(data, "rewritten object")
+        self._check_readable(data)
+        return Payload(data, payload.content_type, self.upcasters.version)
 
     def _check_readable(self, data: bytes) -> None:
         """Encoding does not look at the types of fields; an object that could never be read again must not be stored."""

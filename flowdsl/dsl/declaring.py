@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -66,6 +68,16 @@ def function_fields(fn: Any, what: str, here: Place) -> dict[str, Any]:
     return {"name": name, "module": module, "fn": fn, "is_async": is_async(fn), "place": place(fn), "doc": doc_line(fn)}
 
 
+def refuse_async(fields: Mapping[str, Any], what: str) -> None:
+    """Raises DefinitionError for a function that works on stored objects and is `async def`. In: its fields."""
+    if fields["is_async"]:
+        raise DefinitionError(
+            f"{what} {fields['name']} is `async def`; stored objects are read where nobody can wait.",
+            place=str(fields["place"]),
+            remedy="Use `def`.",
+        )
+
+
 def label_of(name: str | None, fn: Callable[..., Any], topic_of: Callable[[str], str], here: Place) -> str:
     """What tells a function from others of its kind: `name`, or the function's own. Raises DefinitionError."""
     label = names(fn)[1].rpartition(".")[2] if name is None else name
@@ -87,3 +99,12 @@ def duration(name: str, value: timedelta | None, here: Place) -> None:
         raise DefinitionError(f"{name}={value!r} is not a duration.", place=str(here), remedy=remedy)
     if value <= timedelta(0):
         raise DefinitionError(f"{name}={value} is not above zero.", place=str(here), remedy="Give a timedelta above zero.")
+
+
+def caller() -> Place:
+    """The first place outside this room: the line of the user's that declares."""
+    room = os.path.dirname(__file__)
+    frame = sys._getframe(1)
+    while frame.f_back is not None and os.path.dirname(frame.f_code.co_filename) == room:
+        frame = frame.f_back
+    return Place(frame.f_code.co_filename, frame.f_lineno)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 from enum import Enum
 from functools import partial
@@ -12,13 +12,14 @@ from typing import Any, Protocol, Self, TypedDict, TypeVar, Unpack
 
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.aio_bulk import AioBulk
+from flowdsl.engine.aio_schedules import AioSchedules
 from flowdsl.engine.awaiting import in_thread
 from flowdsl.engine.bulk import Bulk
 from flowdsl.engine.callbacks import CallbackOptions
 from flowdsl.engine.dead_letters import AioDeadLetters, DeadLetters
 from flowdsl.engine.handle import AioRunHandle, RunHandle
+from flowdsl.engine.schedules import Schedules
 from flowdsl.engine.starter import TriggerOptions
-from flowdsl.model.bulk import OperationEntry
 from flowdsl.model.callback_result import CallbackResult
 from flowdsl.model.query import Page
 
@@ -44,11 +45,11 @@ class BlockingEngine(Protocol):
     @property
     def runs(self) -> Any: ...
     @property
-    def audit(self) -> Any: ...
-    @property
     def bulk(self) -> Bulk: ...
     @property
     def dead_letters(self) -> DeadLetters: ...
+    @property
+    def schedules(self) -> Schedules: ...
     def _start(self, loop: Any) -> None: ...
     def _stop(self, drain: timedelta | None) -> bool: ...
 
@@ -59,6 +60,7 @@ class AioEngine:
     def __init__(self, engine: BlockingEngine) -> None:
         self._engine = engine
         self.dead_letters = AioDeadLetters(engine.dead_letters)
+        self.schedules = AioSchedules(engine.schedules)
 
     @property
     def bulk(self) -> AioBulk:
@@ -126,10 +128,6 @@ class AioEngine:
     async def runs(self, workflow: Workflow[Any, Any] | str | None = None, **filters: Unpack[RunFilters]) -> Page:
         page: Page = await asyncio.to_thread(partial(self._engine.runs, workflow, **filters))
         return page
-
-    async def audit(self, **options: Any) -> Sequence[OperationEntry]:
-        found: Sequence[OperationEntry] = await asyncio.to_thread(partial(self._engine.audit, **options))
-        return found
 
 
 class RunFilters(TypedDict, total=False):

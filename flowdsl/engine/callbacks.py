@@ -6,7 +6,6 @@ from enum import Enum
 from typing import Any, TypedDict, Unpack
 
 import msgspec
-import networkx as nx
 
 from flowdsl.dsl.payload_bytes import payload_bytes
 from flowdsl.dsl.run import Run
@@ -183,6 +182,8 @@ class _Call:
 
     def _apply(self, record: RunRecord, more: tuple[Any, ...]) -> CallbackResult | None:
         spec = self._spec
+        if not self._workflow.codec.upcasters.knows(record.payload):
+            return self._keep(record, arrived=True)  # newer code applies it
         obj, leftover = self._workflow.codec.decode(record.payload)
         extras = self._transactions.extras(is_async=spec.is_async)
         run: Run[Any, Any] = Run(record, obj, spec.from_, 1, self._task, extras=extras)
@@ -252,8 +253,7 @@ class _Call:
         return self._result(CallbackOutcome.NOT_IN_STATUS, record, f"the run is in {record.status!r}")
 
     def _reachable(self, status: str) -> bool:
-        graph, goal = self._workflow.definition().graph.networkx, self._spec.from_key
-        return status in graph and goal in nx.descendants(graph, status)
+        return self._workflow.definition().graph.leads(status, self._spec.from_key)
 
     def _keep(self, record: RunRecord, *, arrived: bool) -> CallbackResult | None:
         core, spec = self._core, self._spec

@@ -67,8 +67,16 @@ def control_move(
 
 
 def request_move(core: Core, record: RunRecord, request: ControlRequest, *, unless_claimed: bool = False) -> MoveRun:
-    """The change that applies a request which waited for a step."""
-    return control_move(core, record, request.state, request.reason, request.actor, unless_claimed=unless_claimed)
+    """The change that applies a request which waited for a step, or what has taken its place meanwhile: a cancel, say."""
+    return control_move(
+        core,
+        record,
+        request.state,
+        request.reason,
+        request.actor,
+        unless_claimed=unless_claimed,
+        honour_request=True,
+    )
 
 
 class Control:

@@ -41,7 +41,7 @@ class DeletionDuty(Duty):
         if work.record.state is not RunState.REQUESTED_DATA_DELETED:
             self._results.drop(work)  # done already
             return False
-        if self._callbacks_in_hand(work):
+        if self._burials_to_come(work):
             self._core.release(work, BUSY_RETRY)
             return False
         if work.record.payload is None and not work.lane.workflow.codec.allows_none:  # nothing that a function could scrub
@@ -56,14 +56,15 @@ class DeletionDuty(Duty):
             log.info("the dead letters of run %s could not be read: %s", work.record.run_id, error)
             self._core.release(work, BUSY_RETRY)
 
-    def _callbacks_in_hand(self, work: Work) -> bool:
-        """Whether somebody is about to make a dead letter of a kept callback: it has to be there before it can be removed."""
+    def _burials_to_come(self, work: Work) -> bool:
+        """Whether callbacks that were kept for the run are still to become dead letters: one that is written after the letters of
+        the run were erased would outlive them. A callback that no code knows any more is erased as a row."""
         try:
             rows = self._core.store.rows([work.record.run_id])
         except StoreError as error:
             log.info("what waits for run %s could not be read: %s", work.record.run_id, error)
             return True
-        return any(row.kind is RowKind.CALLBACK and row.owner is not None for row in rows)
+        return any(row.kind is RowKind.CALLBACK and row.topic in self._core.topics for row in rows)
 
     def open(self, work: Work) -> Opened:
         workflow, record = work.lane.workflow, work.record
@@ -92,7 +93,7 @@ class DeletionDuty(Duty):
             requested_by=(work.payload or b"").decode(),
             erased_at=core.store_clock.now(),
             object=_fate(record, payload, work.lane.spec.name),
-            dead_letters=len(letters),
+            dead_letters=sum(key.kind == ItemKind.DEAD_LETTER for key in letters),
         )
         change = MoveRun(
             change_id=core.ids(),

@@ -21,6 +21,8 @@ from flowdsl.engine.event_calls import EventCalls
 from flowdsl.engine.handle import RunHandle
 from flowdsl.engine.life import EngineLife
 from flowdsl.engine.loop_guard import refuse_on_loop
+from flowdsl.engine.migrations import Migrations
+from flowdsl.engine.schedules import Schedules
 from flowdsl.engine.starter import Started, Starter, TriggerOptions
 from flowdsl.engine.subscription import Subscription
 from flowdsl.errors import ConfigurationError, RunNotFoundError
@@ -63,6 +65,16 @@ class Engine(EngineLife):
     def bulk(self) -> Bulk:
         """Verbs on many runs at once."""
         return Bulk(self._the_core)
+
+    @cached_property
+    def migrations(self) -> Migrations:
+        """What takes runs out of statuses that are no more."""
+        return Migrations(self._the_core)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """What starts runs by the calendar: list, create, pause, resume, trigger, preview, delete."""
+        return Schedules(self._the_core)
 
     def subscribe(self, name: str, topics: Iterable[str], start: StartFrom = StartFrom.OLDEST) -> Subscription:
         """Read events that steps published with `run.publish`, under a name whose readers share them. `start` matters the first

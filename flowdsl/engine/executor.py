@@ -7,7 +7,7 @@ import logging
 import threading
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
@@ -54,6 +54,10 @@ class Executor(Protocol):
         """The loop on which coroutines run, made at first use."""
 
     @abstractmethod
+    def spawn(self, call: Callable[[], None]) -> None:
+        """Make a call that may take its time, where nothing else waits for it."""
+
+    @abstractmethod
     def stop(self) -> None:
         """Take no more. Bodies that still run are left to themselves."""
 
@@ -94,6 +98,9 @@ class InlineExecutor:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
         return self._loop.run_until_complete(_result_of(waiting))
+
+    def spawn(self, call: Callable[[], None]) -> None:
+        call()
 
     def withdraw(self) -> Sequence[Work]:
         works, self._ready = list(self._ready), deque()
@@ -215,6 +222,9 @@ class ThreadExecutor:
 
     def complete(self, waiting: Awaitable[Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(_result_of(waiting), self.event_loop()).result()
+
+    def spawn(self, call: Callable[[], None]) -> None:
+        threading.Thread(target=call, name=f"{self._name}-call", daemon=True).start()
 
     def overdue(self) -> Sequence[Work]:
         now = self._clock.monotonic()

@@ -17,6 +17,7 @@ from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.awaiting import in_thread
 from flowdsl.engine.callbacks import CallbackOptions, Callbacks
 from flowdsl.engine.core import Core
+from flowdsl.engine.explain import explain
 from flowdsl.engine.loop_guard import refuse_on_loop
 from flowdsl.engine.receipt import Receipt
 from flowdsl.engine.repair import Repair
@@ -24,6 +25,7 @@ from flowdsl.engine.restart import restart
 from flowdsl.engine.waiter import Wait
 from flowdsl.errors import ConfigurationError, RunNotFoundError, WaitTimeoutError
 from flowdsl.model.callback_result import CallbackResult
+from flowdsl.model.explanation import Explanation
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.item import ItemKind
 from flowdsl.model.pending import PendingRow
@@ -97,6 +99,11 @@ class RunHandle(Generic[ObjectT, StatusT]):
         """What waits to be done for the run."""
         refuse_on_loop("handle.pending", "handle.aio.pending")
         return self._core.store.rows([self.run_id])
+
+    def explain(self) -> Explanation:
+        """Why it is where it is, in sentences: `print(handle.explain())`. Raises RunNotFoundError."""
+        refuse_on_loop("handle.explain", "handle.aio.explain")
+        return explain(self._core, self.run_id)
 
     def pause(self, reason: str, actor: str | None = None) -> RunRecord:
         """Pause it. While a step is being executed the pause is stored as a request (`record.requested`) and applied by the
@@ -244,6 +251,9 @@ class AioRunHandle(Generic[ObjectT, StatusT]):
 
     async def pending(self) -> Sequence[PendingRow]:
         return await asyncio.to_thread(self._handle.pending)
+
+    async def explain(self) -> Explanation:
+        return await asyncio.to_thread(self._handle.explain)
 
     async def pause(self, reason: str, actor: str | None = None) -> RunRecord:
         return await asyncio.to_thread(self._handle.pause, reason, actor)

@@ -48,7 +48,9 @@ class Intake:
                 visit=row.visit,
                 payload=row.payload,
             )
-            if not core.accepting:
+            if owner != core.owner:
+                core.close(work)  # the heartbeat had lapsed: the row is free, or somebody else's already
+            elif not core.accepting:
                 core.release(work)  # the engine began to stop while the store answered
             elif self._steps.admit(work):
                 works.append(work)

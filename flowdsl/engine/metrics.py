@@ -34,12 +34,15 @@ class ProcessState(IntEnum):
 
 
 class SkipReason:
-    """Why an event was let go without running its step."""
+    """Why an event was let go without running its step, or a schedule's slot without starting a run."""
 
     NOT_FOUND = "record not found"
     STOPPED = "record stopped"
     LOWER_VERSION = "event record version lower than latest record version"
     SKIPPED = "next value specified skip"
+    BUSY = "previous run unfinished"
+    MISSED = "slot missed"
+    DECLINED = "schedule answered none"
 
 
 class ProcessMetrics:

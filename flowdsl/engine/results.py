@@ -111,9 +111,14 @@ class Results:
         self._core.close(work)
 
     def _requested(self, change: MoveRun, record: RunRecord, result: CommitResult) -> None:
-        if result.applied:
-            self._core.metrics.moved(record.workflow, record.state, change.to_state)
-            self._core.waiter.notify(moved_record(record, change, None, result))
+        if not result.applied:
+            return
+        after = moved_record(record, change, None, result)
+        self._core.metrics.moved(record.workflow, record.state, after.state)
+        if after.state is change.to_state:
+            self._core.waiter.notify(after)
+        else:
+            self._core.waiter.refresh(after.run_id)
 
 
 def _left_to_the_row(_: StoreError) -> None:

@@ -85,24 +85,27 @@ class Starter:
         core = self._core
         session = options.get("session")
         change = self.change(workflow, foreign_id, obj, options, handoff=session is None, leftover=leftover)
-        answer: Future[CommitResult] = Future()
-        if session is not None:
-            answer.set_result(core.store.join(session, [core.committer.prepare(change)])[0])
-        else:
-            self._submit(change, answer)
-            core.committer.flush(answer.done)
-            if core.committer.waiting:
-                core.commit_soon()
-        started = self._read(change, answer.result(), options.get("idempotency_key"))
+        result = self.commit(change) if session is None else core.store.join(session, [core.committer.prepare(change)])[0]
+        started = self._read(change, result, options.get("idempotency_key"))
         if started is None:
             raise WorkflowInProgressError(
                 f"{workflow.name} {foreign_id!r} has an unfinished run.",
-                run_id=answer.result().run_id,
+                run_id=result.run_id,
                 workflow=workflow.name,
                 foreign_id=foreign_id,
                 remedy="Wait for it to end, or cancel it.",
             )
         return started
+
+    def commit(self, change: StartRun) -> CommitResult:
+        """Start one run and wait for the answer. Raises StoreError."""
+        core = self._core
+        answer: Future[CommitResult] = Future()
+        self._submit(change, answer)
+        core.committer.flush(answer.done)
+        if core.committer.waiting:
+            core.commit_soon()
+        return answer.result()
 
     def start_many(
         self,

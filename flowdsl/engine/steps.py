@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from flowdsl.engine.auto_resume import AutoResume
@@ -25,6 +26,10 @@ from flowdsl.model.pending import PendingRow, RowKind
 
 log = logging.getLogger("flowdsl.steps")
 MAX_ERROR_TEXT = 2000
+NEWER_CODE = timedelta(seconds=1)
+"""For how long a run whose object only newer code can read is left to that before it may be met here again."""
+TRIED_FOR_EVER = (RowKind.HOOK, RowKind.DELETION, RowKind.EVENT)
+"""Kinds of row that no number of failures ends."""
 
 
 class Steps:
@@ -49,10 +54,14 @@ class Steps:
         if not self._duties[work.lane.kind].admit(work):
             return False
         limit = work.lane.options.pause_after_err_count
-        if work.lapses and limit and work.failures >= limit:
+        if work.lapses and limit and work.failures >= limit and not self._has_waited(work, limit):
             self._fail(work, FlowError(f"the worker was lost {work.lapses} times while it held this run."), count=False)
             return False
         return True
+
+    def _has_waited(self, work: Work, limit: int) -> bool:
+        """Of what is tried for ever, whether it has been let wait for each claim that was lost beyond the limit."""
+        return work.lane.kind in TRIED_FOR_EVER and work.attempts > work.lapses - limit
 
     def drop_row(self, lane: Lane, row: PendingRow, owner: str) -> None:
         """Remove a row whose run is gone."""
@@ -115,6 +124,9 @@ class Steps:
 
     def _fail(self, work: Work, error: BaseException, *, count: bool = True) -> None:
         core, lane, duty = self._core, work.lane, self._duties[work.lane.kind]
+        if not lane.workflow.codec.upcasters.knows(work.record.payload):
+            core.release(work, NEWER_CODE)
+            return
         failures = work.failures + (1 if count else 0)
         text = describe(error)
         limit = lane.options.pause_after_err_count

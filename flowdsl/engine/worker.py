@@ -16,9 +16,13 @@ from flowdsl.engine.executor import Executor
 from flowdsl.engine.intake import Intake
 from flowdsl.engine.membership import DEFAULT_BEAT, DEFAULT_LAPSE, Membership
 from flowdsl.engine.metrics import ProcessState
+from flowdsl.engine.migrator import Migrator, migration_roles
+from flowdsl.engine.presence import Presence
 from flowdsl.engine.process import Process
 from flowdsl.engine.purger import Purger
 from flowdsl.engine.role_keeper import DEFAULT_LEASE, RoleKeeper
+from flowdsl.engine.scheduler import Scheduler
+from flowdsl.engine.slot import SCHEDULER
 from flowdsl.engine.steps import Steps
 from flowdsl.engine.stream_reader import StreamReader
 from flowdsl.engine.sweeper import Sweeper
@@ -60,7 +64,10 @@ class Worker:
         self.reader = StreamReader(core, intake, streamer) if streamer is not None else None
         self.membership = Membership(core, beat=beat, lapse=lapse, changed=self._disowned)
         names = {name: role(core.namespace, "", name) for name in (SWEEPER, AUTO_RESUMER, PURGER)}
-        self.roles = RoleKeeper(core, roles, [*names.values(), *self.connectors.roles], lease)
+        migrations = migration_roles(core.workflows, core.namespace)
+        self.scheduler = Scheduler(core, lambda held: self.roles.holds(held), self.executor.spawn)
+        own = [*names.values(), *migrations.values(), *self.scheduler.roles.values()]
+        self.roles = RoleKeeper(core, roles, [*own, *self.connectors.roles], lease)
         self.connectors.begin(self.roles.holds)
         self._housekeeping: dict[str, Callable[[], bool]] = {
             name: partial(self.roles.holds, held) for name, held in names.items()
@@ -68,12 +75,15 @@ class Worker:
         self.sweeper = Sweeper(core, self._housekeeping[SWEEPER])
         self.auto_resumer = AutoResumer(core, self._housekeeping[AUTO_RESUMER])
         self.purger = Purger(core, self._housekeeping[PURGER])
+        self.migrator = Migrator(core, lambda key: self.roles.holds(migrations[key]))
+        self.presence = Presence(core)
         self._unlisten: Callable[[], None] | None = None
 
     @property
     def slow_processes(self) -> Sequence[Process]:
         """What one housekeeping thread can step in turn: none of them is waited for."""
-        return (self._core.delayed, self.sweeper, self.auto_resumer, self.purger)
+        slow = (self.scheduler, self.sweeper, self.auto_resumer, self.purger, self.migrator, self.presence)
+        return (self._core.delayed, *slow)
 
     @property
     def vital_processes(self) -> Sequence[Process]:
@@ -153,6 +163,7 @@ class Worker:
         try:
             self.roles.resign()
             if clean:
+                self.presence.leave()
                 self.membership.leave()
         except (StoreError, RoleSchedulerError) as error:
             log.warning("leaving failed, the claims lapse by themselves: %s", error)
@@ -172,6 +183,9 @@ class Worker:
         for name, holds in self._housekeeping.items():
             state = ProcessState.RUNNING if holds() else ProcessState.IDLE
             states["", name] = state if up else ProcessState.SHUTDOWN
+        for workflow, held in self.scheduler.roles.items():
+            state = ProcessState.RUNNING if self.roles.holds(held) else ProcessState.IDLE
+            states[workflow, SCHEDULER] = state if up else ProcessState.SHUTDOWN
         return {**states, **self.connectors.states()}
 
     def publish_states(self) -> None:

@@ -42,18 +42,30 @@ class FlowGraph:
         return tuple(dict.fromkeys(node for edge in self.edges for node in (edge.source, edge.target)))
 
     @property
+    def living(self) -> FlowGraph:
+        """The same without migrations, which lead out of statuses that are no more."""
+        return FlowGraph(self.name, self._living, self.labels)
+
+    @property
+    def _living(self) -> Sequence[Edge]:
+        return [edge for edge in self.edges if edge.cause is not EdgeCause.MIGRATION]
+
+    @property
     def starts(self) -> tuple[str, ...]:
-        """Statuses that something leaves and nothing but themselves leads to. What a migration leaves is an old status, and
-        no start."""
-        reached = {edge.target for edge in self.edges if edge.source != edge.target}
-        left = (edge.source for edge in self.edges if edge.cause is not EdgeCause.MIGRATION)
-        return tuple(dict.fromkeys(source for source in left if source not in reached))
+        """Statuses that something leaves and nothing but themselves leads to. Migrations do not count."""
+        reached = {edge.target for edge in self._living if edge.source != edge.target}
+        return tuple(dict.fromkeys(edge.source for edge in self._living if edge.source not in reached))
 
     @property
     def terminal(self) -> tuple[str, ...]:
-        """Statuses that nothing leaves."""
-        left = {edge.source for edge in self.edges}
-        return tuple(node for node in self.nodes if node not in left)
+        """Statuses that nothing leaves. Migrations do not count."""
+        left = {edge.source for edge in self._living}
+        return tuple(dict.fromkeys(edge.target for edge in self.edges if edge.target not in left))
+
+    def leads(self, source: str, goal: str) -> bool:
+        """Whether a run that is in `source` may still enter `goal`."""
+        network = self.networkx
+        return source in network and (goal in nx.descendants(network, source) or network.has_edge(source, goal))
 
     def diagram(self) -> Diagram:
         """What every renderer reads."""

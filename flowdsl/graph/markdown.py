@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 
 from flowdsl.graph.diagram import Diagram, NodeKind
+from flowdsl.graph.spelling import printable
 
-_SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|~&$!]")
+_ESCAPES = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>#|~&$!"})
 _INSIDE_WORD = re.compile(r"(?<=\w)\\_(?=\w)")
 
 
@@ -32,13 +33,12 @@ def grid(rows: Sequence[Sequence[str]]) -> str:
 
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is, on one line."""
-    line = "".join(char if char.isprintable() else " " for char in text)
-    return _INSIDE_WORD.sub("_", _SPECIAL.sub(lambda match: f"\\{match[0]}", line))
+    return _INSIDE_WORD.sub("_", printable(text).translate(_ESCAPES))
 
 
 def code(text: str) -> str:
     """A code span, fit for a table's cell."""
-    line = "".join(char if char.isprintable() else " " for char in text).replace("|", "\\|")
+    line = printable(text).replace("|", "\\|")
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
     pad = " " if line.startswith("`") or line.endswith("`") or not line.strip() else ""
     return f"{fence}{pad}{line}{pad}{fence}"

@@ -1,10 +1,15 @@
-"""Durations in the words of a diagram's reader."""
+"""Texts for a diagram's reader: names on one line, durations in words."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 _UNITS = ((86400, "day", "days"), (3600, "h", "h"), (60, "min", "min"), (1, "s", "s"))
+
+
+def printable(text: str) -> str:
+    """On one line: what cannot be seen, or would turn the text around, becomes a space."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
 
 
 def duration_text(span: timedelta) -> str:

@@ -63,7 +63,7 @@ class Rows:
         row.priority = new.priority
         row.payload = new.payload
         row.delivery = row.attempts = row.lapses = 0
-        row.last_error = None
+        row.last_error = row.mark = None
         row.suspended = None
         if new.owner is not None:
             self._t.own(row, new.owner)

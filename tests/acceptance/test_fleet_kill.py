@@ -188,7 +188,9 @@ def claims(url: str, store: RecordStore, pid: int) -> int:
     """Rows that the process holds."""
     owner = next((instance.owner for instance in store.instances("default") if instance.pid == pid), None)
     if isinstance(store, RedisRecordStore):
-        return len(store._read("counting", lambda client: client.smembers(store._key("owned", "default", owner or ""))))
+        return len(
+            store._server.read("counting", lambda client: client.smembers(store._server.key("owned", "default", owner or "")))
+        )
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
     try:
         with engine.connect() as connection:

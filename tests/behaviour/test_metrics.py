@@ -336,6 +336,7 @@ def test_the_state_of_a_process_is_published_running_waiting_for_its_role_or_shu
         assert engine.states() == {
             "jobs/new-consumer-1-of-1": 2,
             "jobs/delete-consumer": 2,
+            "jobs/scheduler": 2,
             "sweeper": 2,
             "auto-resumer": 2,
             "purger": 2,

@@ -23,6 +23,7 @@ from flowdsl.testing.stepped import SteppedEngine
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 TICK = timedelta(milliseconds=1)
 
 Place = Literal["step", "workflow"]

@@ -90,6 +90,13 @@ local function set_step_row(run, new)
   fill(row, run, new)
   save_row(row)
 end
+-- Nobody's any more, with a clean slate.
+local function wait_until(row, due)
+  dequeue(row)
+  disown(row)
+  row.due, row.rem, row.att, row.lap = due, nil, 0, 0
+  release(row)
+end
 local function suspend(row)
   dequeue(row)
   row.rem = math.max(0, row.due - NOW)
@@ -102,24 +109,57 @@ local function add_side_row(run, new)
   local row = {ns = run.ns, wf = run.wf, row = new.row, run = run.run, kind = new.kind}
   fill(row, run, new)
   call('SADD', key('side', run.run), new.row)
-  if new.kind == TIMEOUT and run.state == PAUSED and row.due then suspend(row) end
+  if FOLLOWS[new.kind] and run.state == PAUSED and row.due then suspend(row) end
   save_row(row)
 end
-local function turn_timeouts(change, before, after)
-  for _, row_id in ipairs(call('SMEMBERS', key('side', after.run))) do
-    local row = load_row(row_id)
-    if row and row.kind == TIMEOUT then
-      if change.new_visit or FINISHED[after.state] then
-        remove_row(row)
-      elseif after.state == PAUSED and not row.rem and row.due then
-        suspend(row)
-        save_row(row)
-      elseif before.state == PAUSED and row.rem then
-        row.due = NOW + row.rem
-        row.rem = nil
-        release(row)
-        save_row(row)
-      end
+local function side_rows(run)
+  local rows = {}
+  for _, row_id in ipairs(call('SMEMBERS', key('side', run.run))) do rows[#rows + 1] = load_row(row_id) end
+  return rows
+end
+-- Timeouts and kept callbacks follow their run: an arrival, a pause, a resume, the end.
+local function follow(row, change, before, after)
+  if row.kind == TIMEOUT and (change.new_visit or FINISHED[after.state]) then return remove_row(row) end
+  local moved = true
+  if row.kind == CALLBACK and FINISHED[after.state] and not FINISHED[before.state] then
+    wait_until(row, NOW)
+  elseif row.kind == CALLBACK and change.new_visit then
+    wait_until(row, row.rcv == after.st and NOW or nil)
+  else
+    moved = false
+  end
+  if after.state == PAUSED and not row.rem and row.due then
+    suspend(row)
+  elseif before.state == PAUSED and after.state ~= PAUSED and row.rem then
+    wait_until(row, due_at(row.rem))
+  elseif not moved then
+    return
+  end
+  save_row(row)
+end
+local function turn(change, before, after)
+  for _, row in ipairs(side_rows(after)) do
+    if FOLLOWS[row.kind] then follow(row, change, before, after) end
+  end
+end
+-- What the run, its history and its rows say of its data is gone.
+local function erase(run)
+  run.rs, run.err = nil, nil
+  local name = key('history', run.run)
+  local rows = call('LRANGE', name, 0, -1)
+  call('DEL', name)
+  for _, packed in ipairs(rows) do
+    local row = unpack_one(packed)
+    row.reason, row.error = nil, nil
+    call('RPUSH', name, pack(row))
+  end
+  for _, row in ipairs(side_rows(run)) do
+    if row.kind == CALLBACK then
+      remove_row(row)
+    else
+      call('HDEL', key('row', row.row), 'p')
+      row.err = nil
+      save_row(row)
     end
   end
 end
@@ -131,7 +171,7 @@ local function log(change, run, from_status, from_state, reason, actor)
     attempt = origin.attempt, change_id = change.id, at = NOW}))
 end
 
-local function start(change)
+local function no_start(change)
   local first = call('LINDEX', key('history', change.run), 0)
   if first then
     local was = unpack_one(first)
@@ -140,9 +180,14 @@ local function start(change)
   end
   local problem = taken(change.ns, change.items, nil, change.id)
   if problem then return problem end
-  local active = key('active', change.ns, change.wf)
-  local other = call('HGET', active, change.fid)
+  local other = call('HGET', key('active', change.ns, change.wf), change.fid)
   if other then return refused('IN_PROGRESS', {run = other}) end
+  return nil
+end
+local function start(change)
+  local refusal = no_start(change)
+  if refusal then return refusal end
+  local active = key('active', change.ns, change.wf)
   local run = {
     ns = change.ns, wf = change.wf, run = change.run, fid = change.fid, st = change.st, state = INITIATED, ver = 1, visit = 1,
     task = 1, ct = change.ct, sv = change.sv, cr = NOW, up = NOW, cid = change.id, ar = 0, md = change.md, tags = change.tags,
@@ -150,6 +195,7 @@ local function start(change)
   save_run(run)
   if change.payload then call('HSET', key('run', run.run), 'p', blob(change.payload)) end
   call('HSET', active, change.fid, run.run)
+  call('ZADD', key('unfinished', run.ns, run.wf), 0, run.run)
   call('HSET', key('last', change.ns, change.wf), change.fid, run.run)
   local created = string.format('%.0f', NOW)
   call('ZADD', key('runs', change.ns), created, run.run)
@@ -162,7 +208,7 @@ local function start(change)
   return answer('APPLIED', {state = INITIATED, at = NOW})
 end
 
-local function move(change)
+local function no_move(change)
   local run = load_run(change.run)
   if not run then return refused('NOT_FOUND') end
   if run.ver ~= change.ver then
@@ -176,8 +222,12 @@ local function move(change)
     local row = load_row(change.run)
     if row and row.own then return refused('CLAIMED') end
   end
-  local problem = taken(change.ns, change.items, nil, change.id)
-  if problem then return problem end
+  return taken(change.ns, change.items, nil, change.id)
+end
+local function move(change)
+  local refusal = no_move(change)
+  if refusal then return refusal end
+  local run = load_run(change.run)
   local state, reason, actor = change.state, change.origin.reason, change.origin.actor
   if run.rqs and change.honour and (state == RUNNING or state == PAUSED) then
     state, reason, actor = run.rqs, run.rqr, run.rqa
@@ -192,26 +242,53 @@ local function move(change)
   if change.payload then
     run.ct, run.sv = change.ct, change.sv
     call('HSET', key('run', run.run), 'p', blob(change.payload))
+  elseif change.erase then
+    run.ct, run.sv = nil, nil
+    call('HDEL', key('run', run.run), 'p')
   end
   run.rs, run.ac = stopping and reason or nil, stopping and actor or nil
   run.err, run.ar = change.origin.error, change.ar
   run.rqs, run.rqr, run.rqa = nil, nil, nil
+  if change.erase then erase(run) end
   save_run(run)
-  if FINISHED[state] and not FINISHED[before.state] then call('HDEL', key('active', run.ns, run.wf), run.fid) end
+  if FINISHED[before.state] then
+    file(run)
+  elseif FINISHED[state] then
+    call('HDEL', key('active', run.ns, run.wf), run.fid)
+    call('ZREM', key('unfinished', run.ns, run.wf), run.run)
+    call('ZADD', ended(run, state), string.format('%.0f', NOW), run.run)
+  end
   log(change, run, before.st, before.state, reason, actor)
   put_items(change.ns, change.items, change.drop, change.id)
   if change.settle then
     local row = load_row(change.settle)
     if row then remove_row(row) end
   end
-  turn_timeouts(change, before, run)
+  turn(change, before, run)
   local row = change.row
   if STOPPED[state] then row = nil end
   set_step_row(run, row)
   for _, side in ipairs(change.side or {}) do
-    if not (FINISHED[state] and side.kind == TIMEOUT) then add_side_row(run, side) end
+    local wanted = not side.only_in or side.only_in == state
+    if wanted and not (FINISHED[state] and side.kind == TIMEOUT) then add_side_row(run, side) end
   end
   return answer('APPLIED', {state = state, at = NOW})
+end
+
+-- A change is remembered for a while: its row may be gone when somebody who had no answer asks again.
+local function add(change)
+  local run = load_run(change.run)
+  if not run then return refused('NOT_FOUND') end
+  local mark = key('added', change.id)
+  if call('SISMEMBER', key('side', run.run), change.row.row) == 1 or call('EXISTS', mark) == 1 then return answer('ALREADY_APPLIED') end
+  if FINISHED[run.state] then return refused('FINISHED') end
+  if run.ver ~= change.ver then return LOST end
+  local problem = taken(change.ns, change.items, nil, change.id)
+  if problem then return problem end
+  put_items(change.ns, change.items, nil, change.id)
+  add_side_row(run, change.row)
+  call('SET', mark, '', 'EX', KEPT_ADDED)
+  return answer('APPLIED')
 end
 
 local function request(change)
@@ -244,10 +321,11 @@ local function of_row(change)
   row.mark = change.id
   if change.k == 'fail' then
     row.att, row.err = row.att + 1, change.error
-    row.due = result[8] ~= -1 and NOW or due_at(change.delay)
+    row.due = result[8] ~= -1 and row.kind == STEP and NOW or due_at(change.delay) -- a request hastens the step alone
     release(row)
   elseif change.k == 'release' then
     row.del = math.max(0, row.del - 1)
+    if change.delay then row.due = due_at(change.delay) end
     release(row)
   elseif change.k == 'park' then
     row.due = nil
@@ -258,6 +336,10 @@ local function of_row(change)
     return answer('APPLIED')
   end
   save_row(row)
+  if change.side then
+    local run = load_run(row.run)
+    for _, side in ipairs(run and change.side or {}) do add_side_row(run, side) end
+  end
   return result
 end
 
@@ -268,7 +350,34 @@ local function put(change)
   return answer('APPLIED')
 end
 
-local HOW = {start = start, move = move, request = request, put = put, fail = of_row, release = of_row, park = of_row, drop = of_row}
-local results = {}
-for number, change in ipairs(unpack_one(ARGV[3])) do results[number] = HOW[change.k](change) end
+local HOW = {
+  start = start, move = move, add = add, request = request, put = put,
+  fail = of_row, release = of_row, park = of_row, drop = of_row}
+-- All of these or none: nothing is applied before every one was looked at.
+local function whether_together(changes)
+  local CHECK, answers, refusals, done, begun = {start = no_start, move = no_move}, {}, 0, 0, {}
+  for number, change in ipairs(changes) do
+    local found = CHECK[change.k](change)
+    if change.k == 'start' then
+      local name = key(change.ns, change.wf, change.fid)
+      if not found and begun[name] then found = refused('IN_PROGRESS', {run = begun[name]}) end
+      begun[name] = change.run
+    end
+    if found then refusals = refusals + 1 end
+    if found and found[1] == 'ALREADY_APPLIED' then done = done + 1 end
+    answers[number] = found or LOST
+  end
+  if refusals == 0 then return nil end
+  if done > 0 and done < #changes then
+    for number, found in ipairs(answers) do if found[1] == 'ALREADY_APPLIED' then answers[number] = LOST end end
+  end
+  return answers
+end
+local results, changes = {}, unpack_one(ARGV[3])
+if changes[1] and changes[1].k == 'together' then
+  table.remove(changes, 1)
+  local refusals = whether_together(changes)
+  if refusals then return {refusals, tell(ARGV[2])} end
+end
+for number, change in ipairs(changes) do results[number] = HOW[change.k](change) end
 return {results, tell(ARGV[2])}

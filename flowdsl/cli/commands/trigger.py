@@ -66,7 +66,7 @@ def trigger(
 def decoded_object(workflow: AnyWorkflow, data: bytes) -> object:
     """The object that JSON stands for."""
     try:
-        return workflow.codec.decode(Payload(data)).object
+        return workflow.codec.decode(Payload(data, schema_version=workflow.codec.upcasters.version)).object
     except PayloadTooLargeError:
         raise
     except PayloadError as error:

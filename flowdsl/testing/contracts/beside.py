@@ -107,6 +107,20 @@ class BesideRules:
         release = ReleaseRow(change_id=world.new_id("change"), row_id=row.row_id, owner=owner, delivery=claimed.row.delivery)
         assert world.commit(release).outcome is CommitOutcome.LOST
 
+    def test_a_kept_callback_that_waits_again_forgets_its_failures(self, world: World) -> None:
+        record, owner = world.started(), world.owner()
+        world.commit(kept(world, record))
+        world.commit(world.move(record, "paid"))
+        row = world.claim_one(owner, CALLBACKS).row
+        claim: Any = {"row_id": row.row_id, "owner": owner, "delivery": row.delivery}
+        world.commit(FailRow(change_id=world.new_id("change"), **claim, error="no luck", delay=SECOND))
+
+        for status in ("shipped", "paid"):
+            world.commit(world.move(world.run(record.run_id), status))
+
+        again = world.claim_one(owner, CALLBACKS).row
+        assert (again.attempts, again.delivery) == (0, 2)
+
     def test_a_kept_callback_of_a_paused_run_waits_until_it_is_resumed(self, world: World) -> None:
         record, owner = world.started(), world.owner()
         world.commit(kept(world, record))
@@ -335,6 +349,17 @@ class BesideRules:
             young.run_id,
         }
 
+    def test_of_several_states_those_that_ended_first_are_purged_first(self, world: World) -> None:
+        workflow, states = world.new_id("flow"), (RunState.CANCELLED, RunState.COMPLETED)
+        ended = [world.started(workflow=workflow) for _ in range(4)]
+        for number, record in enumerate(ended):
+            world.commit(world.stop(record, states[number % 2]))
+            world.clock.advance(SECOND)
+
+        assert world.store.purge(NAMESPACE, workflow, states, timedelta(0), 2) == 2
+
+        assert set(world.store.lookup([record.run_id for record in ended])) == {ended[2].run_id, ended[3].run_id}
+
     def test_a_foreign_id_whose_old_run_was_purged_keeps_its_later_one(self, world: World) -> None:
         workflow, foreign_id = world.new_id("flow"), world.new_id("order")
         first = world.started(foreign_id, workflow=workflow)
@@ -348,3 +373,20 @@ class BesideRules:
         latest = world.store.latest(NAMESPACE, workflow, foreign_id)
         assert latest is not None
         assert latest.run_id == second.run_id
+
+    def test_a_foreign_id_whose_latest_run_was_purged_has_the_one_before(self, world: World) -> None:
+        workflow, foreign_id = world.new_id("flow"), world.new_id("order")
+        first = world.started(foreign_id, workflow=workflow)
+        world.commit(world.stop(first, RunState.CANCELLED))
+        world.clock.advance(SECOND)
+        second = world.started(foreign_id, workflow=workflow)
+        world.commit(world.stop(second, RunState.COMPLETED))
+        world.clock.advance(SECOND)
+        world.started(foreign_id, workflow=world.new_id("other"))
+        world.clock.advance(SECOND)
+
+        assert world.store.purge(NAMESPACE, workflow, [RunState.COMPLETED], timedelta(0), 10) == 1
+
+        latest = world.store.latest(NAMESPACE, workflow, foreign_id)
+        assert latest is not None
+        assert latest.run_id == first.run_id

@@ -43,6 +43,15 @@ class ClaimRules:
         topics = [claimed.row.topic for claimed in world.store.claim(NAMESPACE, world.owner(), quotas)]
         assert sorted(topics) == [CREATED, CREATED, "orders/paid"]
 
+    def test_a_row_of_a_run_that_moved_on_is_in_its_new_topic_alone(self, world: World) -> None:
+        records = [world.started() for _ in range(2)]
+        owner = world.owner()
+        for record in records:
+            world.commit(world.move(record, "paid"))
+        assert world.claim(owner) == []
+        assert world.store.depths(NAMESPACE, [CREATED])[CREATED].due == 0
+        assert len(world.claim(owner, "orders/paid")) == 2
+
     def test_a_claim_of_nothing_gets_nothing(self, world: World) -> None:
         world.started()
         owner = world.owner()
@@ -168,6 +177,25 @@ class ClaimRules:
         assert list(world.store.unattended(NAMESPACE, "orders", ["created"], "", 10)) == []
         world.commit(world.move(record, "paid"))
         assert len(world.claim(world.owner(), "orders/paid")) == 1
+
+    def test_giving_up_a_claim_twice_says_so_until_somebody_has_claimed_the_row_again(self, world: World) -> None:
+        owner, other = world.owner(), world.owner()
+        for number in range(3):
+            record = world.started()
+            row = world.claim_one(owner).row
+            change_id, delivery = world.new_id(), row.delivery
+            changes: list[Change] = [
+                FailRow(change_id=change_id, row_id=row.row_id, owner=owner, delivery=delivery, error="E", delay=SECOND),
+                ReleaseRow(change_id=change_id, row_id=row.row_id, owner=owner, delivery=delivery),
+                ParkRow(change_id=change_id, row_id=row.row_id, owner=owner, delivery=delivery),
+            ]
+            assert world.commit(changes[number]).outcome is CommitOutcome.APPLIED
+            after = world.store.rows([record.run_id])
+            assert world.commit(changes[number]).outcome is CommitOutcome.ALREADY_APPLIED
+            assert world.store.rows([record.run_id]) == after
+            world.clock.advance(SECOND)
+            if world.claim(other):
+                assert world.commit(changes[number]).outcome is CommitOutcome.LOST
 
     def test_a_dropped_row_is_gone_and_its_run_unattended(self, world: World) -> None:
         owner, record = world.owner(), world.started()

@@ -29,16 +29,16 @@ def store() -> Iterator[RedisRecordStore]:
 
 @pytest.fixture
 def world(store: RedisRecordStore) -> World:
-    clock = store._clock
+    clock = store._server._clock
     assert isinstance(clock, ManualClock)
     return World(store, clock, "w")
 
 
 def damage(store: RedisRecordStore, what: str, name: str, **values: object) -> None:
     """Change values of a stored record; without any, it is no record any more."""
-    client: Any = store._client
+    client: Any = store._server.client
     assert isinstance(client, redis.Redis)
-    key = store._key(what, name)
+    key = store._server.key(what, name)
     if not values:
         client.hset(key, "m", b"\xc1")
         return
@@ -48,8 +48,8 @@ def damage(store: RedisRecordStore, what: str, name: str, **values: object) -> N
 
 @pytest.mark.parametrize(
     ("what", "values"),
-    [("run", {"state": 99}), ("run", {"md": "oops"}), ("row", {"kind": 99}), ("row", {})],
-    ids=["a state that there is not", "metadata that are no JSON", "a kind that there is not", "no record at all"],
+    [("run", {"state": 99}), ("run", {"md": "oops"}), ("row", {})],
+    ids=["a state that there is not", "metadata that are no JSON", "no record at all"],
 )
 def test_one_run_that_cannot_be_read_holds_up_no_other(
     store: RedisRecordStore, world: World, what: str, values: dict[str, object], caplog: pytest.LogCaptureFixture

@@ -93,7 +93,7 @@ class DeletionDuty(Duty):
             requested_by=(work.payload or b"").decode(),
             erased_at=core.store_clock.now(),
             object=_fate(record, payload, work.lane.spec.name),
-            dead_letters=sum(key.kind == ItemKind.DEAD_LETTER for key in letters),
+            dead_letters=len(letters),
         )
         change = MoveRun(
             change_id=core.ids(),

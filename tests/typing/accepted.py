@@ -9,7 +9,7 @@ from typing import Any, TypedDict, assert_type
 
 import msgspec
 
-from flowdsl import Engine, Outcome, Retry, Run, RunHandle, Workflow
+from flowdsl import ConnectorEngine, Engine, Incoming, Outcome, Retry, Run, RunHandle, Workflow
 
 
 class Status(StrEnum):
@@ -88,3 +88,21 @@ async def use_async(engine: Engine) -> None:
     handle = await engine.aio.trigger(orders, "order-1", Order(1.0), priority=3)
     run = await handle.wait(Status.SHIPPED)
     assert_type(run, Run[Order, Status])
+
+
+@orders.connector("web", parallel_count=2, dead_letter_after_err_count=None)
+def on_order(engine: ConnectorEngine, event: Incoming[Order]) -> None:
+    assert_type(event.payload, Order)
+    assert_type(event.foreign_id, str)
+    assert_type(engine.trigger(orders, event.foreign_id, event.payload), RunHandle[Order, Status])
+    assert_type(engine.trigger_many(orders, [("a", event.payload)]), list[RunHandle[Order, Status]])
+
+
+@orders.connector("mail", err_backoff=timedelta(seconds=1))
+async def on_mail(engine: ConnectorEngine, event: Incoming[bytes]) -> None:
+    handle = await engine.aio.trigger(orders, event.foreign_id, Order(1.0))
+    assert_type(await handle.run(), Run[Order, Status])
+
+
+def call_connectors(engine: ConnectorEngine, event: Incoming[Order]) -> None:
+    assert_type(on_order(engine, event), None)

@@ -24,7 +24,6 @@ from flowdsl.model.pending import RowKind
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
 
-
 BURIALS_FIRST = timedelta(seconds=1)
 """How soon a deletion is tried again for which kept callbacks have to go first."""
 

@@ -59,7 +59,7 @@ class HookDuty(Duty):
         return record
 
     def finish(self, work: Work, opened: Opened, answer: object) -> Plan[None]:
-        change = DropRow(change_id=self._core.ids(), row_id=work.row_id, owner=work.owner, delivery=work.delivery)
+        change = DropRow(change_id=self._core.ids(), **work.claim)
         self._results.submit(work, change, lambda result: self._results.told(work, result))
         return
         yield  # a plan that waits for nothing

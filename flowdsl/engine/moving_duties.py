@@ -77,7 +77,7 @@ class StepDuty(Duty):
         key, outcome = judge(lane, run, answer)
         if outcome is not None and outcome.kind is OutcomeKind.SKIP:
             lane.metrics.skipped(SkipReason.SKIPPED)
-            park = ParkRow(change_id=self._core.ids(), row_id=work.row_id, owner=work.owner, delivery=work.delivery)
+            park = ParkRow(change_id=self._core.ids(), **work.claim)
             self._results.submit(work, park, lambda result: self._results.given_back(work, result))
             return
         payload = None

@@ -300,6 +300,8 @@ class Commit:
         row = self._t.rows.get(change.row_id)
         if row is None or row.owner != change.owner or row.delivery != change.delivery:
             return None
+        if change.version is not None and row.version != change.version:
+            return None
         return row
 
     def _lost(self, change: FailRow | ReleaseRow | ParkRow | DropRow) -> CommitResult:

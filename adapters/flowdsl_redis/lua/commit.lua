@@ -313,7 +313,7 @@ end
 local function of_row(change)
   local row = load_row(change.row)
   if not row then return LOST end
-  if row.own ~= change.own or row.del ~= change.del then
+  if row.own ~= change.own or row.del ~= change.del or (change.ver and row.ver ~= change.ver) then
     return row.mark == change.id and given_back('ALREADY_APPLIED', row) or LOST
   end
   local result = given_back('APPLIED', row)

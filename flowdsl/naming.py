@@ -68,3 +68,8 @@ def connector_role(namespace: str, workflow: str, connector: str, slot: int, slo
 def connector_process_name(connector: str, slot: int, slots: int) -> str:
     """The name of a connector's consumer in metrics and process states."""
     return f"{connector}-connector-{slot}-of-{slots}"
+
+
+def connector_place(namespace: str, workflow: str, connector: str) -> str:
+    """The name under which a connector reads: of its consumer group, its queue, its row among the places."""
+    return f"flowdsl/{role(namespace, workflow, connector)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import uuid
 from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -45,6 +46,7 @@ class KombuConnectorReader(ConnectorReader):
         self._clock = clock
         self._buffer: deque[ConnectorEvent] = deque()
         self._tags: dict[str, list[Any]] = {}
+        self._tag = f"flowdsl-{uuid.uuid4().hex}"
         self._cancelled = False
         self._closed = False
         self._link = Link(url, traits, {}, self._set_up, heartbeat=True)
@@ -78,12 +80,15 @@ class KombuConnectorReader(ConnectorReader):
         if self._closed:
             return
         self._closed = True
-        if not self._traits.native_routing and self._link.open:
-            # RabbitMQ requeues what a closed channel held; kombu's own channels differ in that, so they are told
+        if self._link.open:
             with contextlib.suppress(StreamerError), translated(self._link.connection, "giving back"):
-                for tags in self._tags.values():
-                    for tag in tags:
-                        self._link.channel().basic_reject(tag, requeue=True)
+                channel = self._link.channel()
+                channel.basic_cancel(self._tag)  # or the broker goes on sending to a channel that closes
+                if not self._traits.native_routing:
+                    # RabbitMQ requeues what a closed channel held; kombu's own channels differ in that, so they are told
+                    for tags in self._tags.values():
+                        for tag in tags:
+                            channel.basic_reject(tag, requeue=True)
         self._link.close()
         self._forget()
 
@@ -126,7 +131,7 @@ class KombuConnectorReader(ConnectorReader):
             ) from error
         channel.basic_qos(0, self._prefetch, False)
         more = {"on_cancel": self._on_cancel} if self._traits.native_routing else {}
-        channel.basic_consume(queue, no_ack=False, callback=self._on_message, consumer_tag=f"flowdsl-{id(self)}", **more)
+        channel.basic_consume(queue, no_ack=False, callback=self._on_message, consumer_tag=self._tag, **more)
 
     def _on_message(self, raw: Any) -> None:
         properties: Mapping[str, Any] = raw.properties or {}

@@ -23,7 +23,7 @@ class KombuSource(ConnectorSource):
     own. A message is acknowledged when its work is done; one whose reader is gone comes again. Readers share the messages.
 
     In: a URL as for the streamer (amqp://, sqs://, kombu+redis://); the `queue`, and, or instead, the `exchange` to bind it to
-    with `routing_keys` (RabbitMQ only; without a queue it is named flowdsl. and the connector, and begins when it is declared).
+    with `routing_keys` (RabbitMQ only; without a queue it is named after the connector, and begins when it is declared).
     `foreign_id`, `event_id` and `type` say where a message has them (see flowdsl.model.reading); left out, the id is the
     message-id that its sender, or SQS, gave it: a message without one is put aside unless `event_id` says what else to take.
     `prefetch`: unacknowledged messages of a reader, at most. `queue_arguments` of a queue that has to be made: by default those
@@ -78,7 +78,7 @@ class KombuSource(ConnectorSource):
         return f"KombuSource({self._shown!r}, {', '.join(f'{name}={value!r}' for name, value in named.items() if value)})"
 
     def open(self, name: str) -> ConnectorReader:
-        queue = self._queue or f"flowdsl.{name}"
+        queue = self._queue or name
         if self._sqs is not None:
             return SqsConnectorReader(self._sqs, queue, self._reading, self._prefetch, self._clock)
         place = Place(queue, self._exchange, self._keys, self._arguments)

@@ -92,9 +92,9 @@ class Run(Generic[ObjectT, StatusT]):
     @property
     def idempotency_key(self) -> str:
         """The same text for every execution of this piece of work, whatever failed, was paused or was resumed in between: hand
-        it to whatever must not happen twice (a payment, an e-mail). A transition and a repeat begin a new piece of work."""
-        key = f"{self.record.run_id}:{self.record.task_version}"
-        return f"{key}:{self._task}" if self._task else key
+        it to whatever must not happen twice (a payment, an e-mail). A transition and a repeat begin a new piece of work; each
+        timeout, each callback and each thing that a hook is told of is one of its own."""
+        return f"{self.record.run_id}:{self._task or self.record.task_version}"
 
     @property
     def session(self) -> Any:

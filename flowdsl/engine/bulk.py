@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import TypedDict, Unpack
 
 import msgspec
 
+from flowdsl.engine.audit import entries
 from flowdsl.engine.bulk_operation import BulkOperation, Turn, item_key
 from flowdsl.engine.control import default_actor
 from flowdsl.engine.core import Core
 from flowdsl.engine.loop_guard import refuse_on_loop
 from flowdsl.errors import BadDataError, ConfigurationError, IllegalMoveError, OperationError
-from flowdsl.model.bulk import BulkOrder, BulkReport, BulkState, BulkVerb
+from flowdsl.model.bulk import BulkOrder, BulkReport, BulkState, BulkVerb, OperationEntry
 from flowdsl.model.condition import Op, WhereError
 from flowdsl.model.item import ItemKind
 from flowdsl.model.limits import unfit_note
@@ -83,6 +84,12 @@ class Bulk:
     def go_on(self, operation: str, **options: Unpack[BulkOptions]) -> BulkReport:
         """Go on with an operation that was interrupted, by its id. `rate`, `seen` and `progress` may be given anew."""
         return self._carry_out(self.begin_again(operation, **options), options)
+
+    def audit(self, *, limit: int = 25, after: str = "") -> Sequence[OperationEntry]:
+        """Operations on many runs, migrations among them, newest first; pass the last one's `key` as `after` for those that
+        follow."""
+        refuse_on_loop("engine.bulk.audit", "engine.aio.bulk.audit")
+        return entries(self._core(), limit, after)
 
     def begin(
         self,

@@ -24,7 +24,7 @@ from flowdsl.engine.metrics import ProcessState
 from flowdsl.engine.steps import describe
 from flowdsl.errors import FlowError, StepOutcomeError, StoreError, StreamerError
 from flowdsl.model.event import ConnectorEvent
-from flowdsl.naming import connector_process_name, connector_role
+from flowdsl.naming import connector_place, connector_process_name, connector_role
 from flowdsl.options import ZERO
 from flowdsl.ports.connector_source import ConnectorReader, ConnectorSource
 
@@ -62,6 +62,7 @@ class ConnectorConsumer:
         self.role = connector_role(core.namespace, workflow, spec.name, slot, slots)
         self.name = connector_process_name(spec.name, slot, slots)
         self.holds: Callable[[str], bool] = _no_role
+        self._place = connector_place(core.namespace, workflow, spec.name)
         self._core = core
         self._source = source
         self._engine_for = engine_for
@@ -166,7 +167,7 @@ class ConnectorConsumer:
 
     def _the_reader(self) -> ConnectorReader:
         if self._reader is None:
-            self._reader = self._source.open(self.spec.name)
+            self._reader = self._source.open(self._place)
             self._received = 0
         return self._reader
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar, Unpack
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.handle import AioRunHandle, RunHandle
 from flowdsl.engine.starter import TriggerOptions
+from flowdsl.model.callback_result import CallbackResult
 
 ObjectT = TypeVar("ObjectT")
 StatusT = TypeVar("StatusT", bound=Enum)
@@ -46,6 +47,8 @@ class Verbs(Protocol):
     def trigger(self) -> Any: ...
     @property
     def trigger_many(self) -> Any: ...
+    @property
+    def callback(self) -> Any: ...
 
 
 class ConnectorEngine:
@@ -87,12 +90,22 @@ class ConnectorEngine:
         return handles
 
     def callback(
-        self, workflow: Workflow[Any, StatusT], foreign_id: str, status: StatusT, payload: bytes = b"", **options: Any
-    ) -> Any:
+        self,
+        workflow: Workflow[Any, StatusT],
+        foreign_id: str,
+        status: StatusT,
+        payload: object = b"",
+        *,
+        name: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+    ) -> CallbackResult:
         """As Engine.callback."""
-        engine: Any = self._engine
-        about = (workflow.name, foreign_id, str(status.value), str(options.get("name") or ""))
-        return engine.callback(workflow, foreign_id, status, payload, **self._call.options("callback", options, *about))
+        key = idempotency_key or self._call.callback_key(workflow, foreign_id, status, name)
+        result: CallbackResult = self._engine.callback(
+            workflow, foreign_id, status, payload, name=name, idempotency_key=key, actor=actor or self._call.actor
+        )
+        return result
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
@@ -134,11 +147,22 @@ class AioConnectorEngine:
         return handles
 
     async def callback(
-        self, workflow: Workflow[Any, StatusT], foreign_id: str, status: StatusT, payload: bytes = b"", **options: Any
-    ) -> Any:
+        self,
+        workflow: Workflow[Any, StatusT],
+        foreign_id: str,
+        status: StatusT,
+        payload: object = b"",
+        *,
+        name: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+    ) -> CallbackResult:
         """As Engine.callback."""
-        about = (workflow.name, foreign_id, str(status.value), str(options.get("name") or ""))
-        return await self._aio.callback(workflow, foreign_id, status, payload, **self._call.options("callback", options, *about))
+        key = idempotency_key or self._call.callback_key(workflow, foreign_id, status, name)
+        result: CallbackResult = await self._aio.callback(
+            workflow, foreign_id, status, payload, name=name, idempotency_key=key, actor=actor or self._call.actor
+        )
+        return result
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._aio, name)
@@ -149,7 +173,7 @@ class _Calls:
 
     def __init__(self, keys: EventKeys, actor: str) -> None:
         self._keys = keys
-        self._actor = actor
+        self.actor = actor
 
     def options(self, verb: str, options: Any, *about: str) -> dict[str, Any]:
         given = self.acted(options)
@@ -161,8 +185,11 @@ class _Calls:
         """With who does it, for the history."""
         given = dict(options)
         if given.get("actor") is None:
-            given["actor"] = self._actor
+            given["actor"] = self.actor
         return given
+
+    def callback_key(self, workflow: Workflow[Any, Any], foreign_id: str, status: Enum, name: str | None) -> str:
+        return self._keys.next("callback", workflow.name, foreign_id, str(status.value), name or "")
 
     def key_of(self, workflow: str) -> Callable[[str], str]:
         """The keys of the entries of one trigger_many: the same for the same foreign id, as often as it is asked for."""

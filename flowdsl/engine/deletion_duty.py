@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import logging
 from typing import Any
 
 import msgspec
@@ -13,19 +13,19 @@ from flowdsl.engine.awaiting import Plan
 from flowdsl.engine.burying import letters_of_run
 from flowdsl.engine.core import Core
 from flowdsl.engine.duty import Duty, Opened
+from flowdsl.engine.idle_intent import refuse_intents
 from flowdsl.engine.receipt import Receipt
-from flowdsl.engine.results import Results
+from flowdsl.engine.results import BUSY_RETRY, Results
 from flowdsl.engine.work import Work
-from flowdsl.errors import UnknownStatusError
+from flowdsl.errors import StoreError, UnknownStatusError
 from flowdsl.model.change import MoveRun
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import ItemKey, ItemKind, NewItem
 from flowdsl.model.pending import RowKind
-from flowdsl.model.record import RunRecord
+from flowdsl.model.record import Payload, RunRecord
 from flowdsl.model.run_state import RunState
 
-BURIALS_FIRST = timedelta(seconds=1)
-"""How soon a deletion is tried again for which kept callbacks have to go first."""
+log = logging.getLogger("flowdsl.deletion")
 
 
 class DeletionDuty(Duty):
@@ -37,10 +37,33 @@ class DeletionDuty(Duty):
         self._core, self._results = core, results
 
     def admit(self, work: Work) -> bool:
-        if work.record.state is RunState.REQUESTED_DATA_DELETED:
+        if work.record.state is not RunState.REQUESTED_DATA_DELETED:
+            self._results.drop(work)  # done already
+            return False
+        if self._burials_to_come(work):
+            self._core.release(work, BUSY_RETRY)
+            return False
+        if work.record.payload is None and not work.lane.workflow.codec.allows_none:  # nothing that a function could scrub
+            self._erase_at_once(work)
+            return False
+        return True
+
+    def _erase_at_once(self, work: Work) -> None:
+        try:
+            self._erase(work, None)
+        except StoreError as error:
+            log.info("the dead letters of run %s could not be read: %s", work.record.run_id, error)
+            self._core.release(work, BUSY_RETRY)
+
+    def _burials_to_come(self, work: Work) -> bool:
+        """Whether callbacks that were kept for the run are still to become dead letters: one that is written after the letters of
+        the run were erased would outlive them. A callback that no code knows any more is erased as a row."""
+        try:
+            rows = self._core.store.rows([work.record.run_id])
+        except StoreError as error:
+            log.info("what waits for run %s could not be read: %s", work.record.run_id, error)
             return True
-        self._results.drop(work)  # done already
-        return False
+        return any(row.kind is RowKind.CALLBACK and row.topic in self._core.topics for row in rows)
 
     def open(self, work: Work) -> Opened:
         workflow, record = work.lane.workflow, work.record
@@ -50,21 +73,25 @@ class DeletionDuty(Duty):
         return Opened(Run(record, obj, workflow.member(record.status), work.failures + 1), leftover)
 
     def finish(self, work: Work, opened: Opened, answer: object) -> Plan[None]:
-        core, record, run = self._core, work.record, opened.run
-        if self._burials_to_come(record):
-            core.release(work, BURIALS_FIRST)
-            return
-        custom = work.lane.workflow.definition().deletion
+        run, workflow = opened.run, work.lane.workflow
+        refuse_intents(run, f"on_delete {work.lane.spec.name}")
         payload = None
-        if custom is not None and run.object is not None:
-            payload = work.lane.workflow.codec.encode(run.object)  # not what was stored beside it: nobody scrubbed that
+        if workflow.definition().deletion is not None and run.object is not None:
+            payload = workflow.codec.encode(run.object)  # not what was stored beside it: nobody scrubbed that
+        self._erase(work, payload)
+        return
+        yield  # a plan that waits for nothing
+
+    def _erase(self, work: Work, payload: Payload | None) -> None:
+        """In: what is left of the object."""
+        core, record = self._core, work.record
         letters = letters_of_run(core.store, core.namespace, record.run_id)
         receipt = Receipt(
             run_id=record.run_id,
             workflow=record.workflow,
             requested_by=(work.payload or b"").decode(),
             erased_at=core.store_clock.now(),
-            object="erased" if payload is None else f"scrubbed by {work.lane.spec.name}",
+            object=_fate(record, payload, work.lane.spec.name),
             dead_letters=sum(key.kind == ItemKind.DEAD_LETTER for key in letters),
         )
         change = MoveRun(
@@ -85,17 +112,15 @@ class DeletionDuty(Duty):
             drop_items=(ItemKey(ItemKind.AUTO_RESUME, record.run_id), *letters),
         )
         self._results.submit_move(work, change, payload)
-        return
-        yield  # a plan that waits for nothing
-
-    def _burials_to_come(self, record: RunRecord) -> bool:
-        """Whether callbacks that were kept for the run are still to become dead letters: one that is written after the letters of
-        the run were erased would outlive them. A callback that no code knows any more is erased as a row."""
-        rows = self._core.store.rows([record.run_id])
-        return any(row.kind is RowKind.CALLBACK and row.topic in self._core.topics for row in rows)
 
     def give_up(self, work: Work, failures: int, error: str) -> MoveRun | None:
         return None
+
+
+def _fate(record: RunRecord, left: Payload | None, name: str) -> str:
+    if left is not None:
+        return f"scrubbed by {name}"
+    return "there was none" if record.payload is None else "erased"
 
 
 def _any(workflow: Workflow[Any, Any], status: str) -> Any:

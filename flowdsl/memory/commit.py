@@ -194,9 +194,9 @@ class Commit:
         if state.finished and not record.state.finished:
             del t.active[record.namespace, record.workflow, record.foreign_id]
             t.ended[record.namespace, record.workflow][record.run_id] = now
-        if change.erase:
-            after = self._erase(change, after)
         self._log(change, after, record.status, record.state, reason, actor)
+        if change.erase:  # what this very change says is in the history by now
+            after = self._erase(change, after)
         for key in change.drop_items:
             t.drop_item(change.namespace, key.kind, key.key)
         self._put_items(change)

@@ -15,6 +15,7 @@ from flowdsl.testing.stepped import SteppedEngine
 from tests.behaviour.world import Job, Thing, World
 
 Handler = Callable[[ConnectorEngine, Incoming[Any]], Any]
+PLACE = "flowdsl/default/jobs/courier"
 PROCESS = {"workflow_name": "jobs", "process_name": "courier-connector-1-of-1"}
 
 
@@ -55,7 +56,7 @@ class Stream:
 
     def unacknowledged(self) -> list[str]:
         """What another reader of the connector would get."""
-        reader = self.source.open("courier")
+        reader = self.source.open(PLACE)
         events = reader.receive(500, timedelta(0))
         reader.close()
         return [event.event_id for event in events]

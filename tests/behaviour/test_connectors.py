@@ -9,14 +9,14 @@ import pytest
 
 from flowdsl.dsl.incoming import Incoming
 from flowdsl.dsl.workflow import Workflow
-from flowdsl.engine.connector_engine import ConnectorEngine, EventKeys
+from flowdsl.engine.connector_engine import ConnectorEngine
 from flowdsl.engine.metrics import ProcessState
 from flowdsl.errors import ConfigurationError, WorkflowInProgressError
 from flowdsl.memory.connector_source import MemoryConnectorSource
 from flowdsl.model.event import ConnectorEvent
 from flowdsl.model.run_state import RunState
 from flowdsl.ports.connector_source import ConnectorReader
-from tests.behaviour.connecting import PROCESS, Forgetful, Stream
+from tests.behaviour.connecting import PLACE, PROCESS, Forgetful, Stream
 from tests.behaviour.world import MINUTE, SECOND, Job, Status, Thing, World, sample
 
 
@@ -120,36 +120,19 @@ def test_a_function_may_use_every_verb(world: World) -> None:
     assert found == [True, True, "thing", "default"]
 
 
-def test_a_callback_carries_the_events_key(world: World) -> None:
-    """Against a stand-in: what is asked of the engine, whatever it makes of it."""
-    asked: list[tuple[Any, ...]] = []
-
-    class Aio:
-        async def callback(self, *args: Any, **options: Any) -> str:
-            asked.append((*args, options))
-            return "applied"
-
-    class Stand:
-        aio = Aio()
-
-        def callback(self, *args: Any, **options: Any) -> str:
-            asked.append((*args, options))
-            return "applied"
-
-    orders = Job(world.clock).workflow
-    for _ in range(2):
-        engine = ConnectorEngine(Stand(), EventKeys("jobs", "courier", "e-1"), "connector courier")  # type: ignore[arg-type]
-        assert engine.callback(orders, "o-1", Status.NEW, b"x") == "applied"
-        assert engine.callback(orders, "o-1", Status.NEW, b"x", name="other") == "applied"
-        assert asyncio.run(engine.aio.callback(orders, "o-1", Status.NEW)) == "applied"
-        engine.callback(orders, "o-1", Status.NEW, idempotency_key="mine")
-    first, second = asked[:4], asked[4:]
-    assert first == second
-    assert first[0][:4] == (orders, "o-1", Status.NEW, b"x")
-    keys = [call[-1]["idempotency_key"] for call in first]
-    assert len(set(keys)) == 4
-    assert keys[3] == "mine"
-    assert first[0][-1]["actor"] == "connector courier"
+def test_connectors_of_two_workflows_read_the_same_stream_each_for_itself(world: World) -> None:
+    """Whatever they are named."""
+    first, second = Stream(world), Stream(world)
+    other = Workflow("others", object_type=Thing, status_type=Status)
+    other.step(from_=Status.NEW, to=Status.DONE)(lambda run: Status.DONE)
+    got: list[str] = []
+    other.connector("courier", source=first.source)(lambda engine, event: got.append(event.event_id))
+    first.add("e-1", "e-2")
+    with world.engine(first.orders, other) as engine:
+        engine.run_until_idle()
+    with world.engine(second.orders, namespace="elsewhere", sources={"courier": first.source}) as engine:
+        engine.run_until_idle()
+    assert (first.handled, got, second.handled) == ([("e-1", 1), ("e-2", 1)], ["e-1", "e-2"], [("e-1", 1), ("e-2", 1)])
 
 
 @pytest.mark.parametrize("trigger_many", [False, True])
@@ -254,10 +237,10 @@ def test_the_reader_is_closed_when_the_role_is_gone_and_when_the_engine_ends(mem
         consumer = engine.worker.connectors.consumers[0]
         holds, consumer.holds = consumer.holds, lambda role: False
         engine.run_until_idle()
-        assert closed == ["courier"]
+        assert closed == [PLACE]
         consumer.holds = holds
         engine.run_until_idle()
-    assert closed == ["courier", "courier"]
+    assert closed == [PLACE, PLACE]
 
 
 def test_a_default_parallel_count_is_inherited_and_runs_as_many(world: World) -> None:

@@ -18,6 +18,7 @@ from flowdsl.engine.metrics import ProcessState
 from flowdsl.memory.connector_source import MemoryConnectorSource
 from flowdsl.model.event import ConnectorEvent
 from flowdsl.testing.stepped import SteppedEngine
+from tests.behaviour.connecting import PLACE
 
 PATIENCE = 30.0
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -134,7 +135,7 @@ def test_a_stop_lets_what_is_being_handled_finish_and_gives_back_the_rest(url: s
     go_on.set()
     stopping.join(PATIENCE)
 
-    reader = source.open("courier")
+    reader = source.open(PLACE)
     left = [event.event_id for event in reader.receive(10, timedelta(0))]
     assert (clean, left) == ([True], ["e-1", "e-2", "e-3", "e-4"])
 
@@ -167,7 +168,7 @@ def test_a_stop_does_not_wait_for_ever_for_an_event(url: str, is_async: bool) ->
     assert not engine.stop(drain=timedelta(milliseconds=50))
     never.set()
     assert ended.wait(PATIENCE)
-    assert len(source.open("courier").receive(10, timedelta(0))) == 1
+    assert len(source.open(PLACE).receive(10, timedelta(0))) == 1
 
 
 def test_a_role_that_comes_back_while_an_event_is_handled_leaves_no_event_behind() -> None:

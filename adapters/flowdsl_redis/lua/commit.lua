@@ -249,7 +249,8 @@ local function move(change)
   run.rs, run.ac = stopping and reason or nil, stopping and actor or nil
   run.err, run.ar = change.origin.error, change.ar
   run.rqs, run.rqr, run.rqa = nil, nil, nil
-  if change.erase then erase(run) end
+  log(change, run, before.st, before.state, reason, actor)
+  if change.erase then erase(run) end -- what this very change says is in the history by now
   save_run(run)
   if FINISHED[before.state] then
     file(run)
@@ -258,7 +259,6 @@ local function move(change)
     call('ZREM', key('unfinished', run.ns, run.wf), run.run)
     call('ZADD', ended(run, state), string.format('%.0f', NOW), run.run)
   end
-  log(change, run, before.st, before.state, reason, actor)
   put_items(change.ns, change.items, change.drop, change.id)
   if change.settle then
     local row = load_row(change.settle)

@@ -121,7 +121,7 @@ def test_an_exchange_is_read_through_a_queue_of_the_connectors_own(owner: Owner,
         queue_arguments={"x-expires": 60_000},
     )
     first = opened(source, name)
-    owner.made.append(f"flowdsl.{name}")
+    owner.made.append(name)
     for key in ("pickup.a.b", "delivery.c", "other.d"):
         owner.send(key, key.encode(), exchange=exchange)
     got = receive(first, 2)

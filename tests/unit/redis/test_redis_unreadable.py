@@ -48,8 +48,8 @@ def damage(store: RedisRecordStore, what: str, name: str, **values: object) -> N
 
 @pytest.mark.parametrize(
     ("what", "values"),
-    [("run", {"state": 99}), ("run", {"md": "oops"}), ("row", {"kind": 99}), ("row", {})],
-    ids=["a state that there is not", "metadata that are no JSON", "a kind that there is not", "no record at all"],
+    [("run", {"state": 99}), ("run", {"md": "oops"}), ("row", {})],
+    ids=["a state that there is not", "metadata that are no JSON", "no record at all"],
 )
 def test_one_run_that_cannot_be_read_holds_up_no_other(
     store: RedisRecordStore, world: World, what: str, values: dict[str, object], caplog: pytest.LogCaptureFixture

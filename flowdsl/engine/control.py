@@ -202,7 +202,7 @@ class Control:
                 result = commit_one(core, change)
                 after = core.store.lookup([run_id]).get(run_id, record) if result.applied else record
             except StoreError:
-                core.abandon(row)
+                core.abandon(row, record.version + 1)
                 raise
             if learn is not None:
                 learn(result)

@@ -120,6 +120,16 @@ def examples(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The committed pages and diagrams of the examples are those that would be made now. `-- build` makes them."""
+    session.install("-e", ".[graphviz]")
+    (verb,) = session.posargs or ["check"]
+    pages = ["--out", "docs/workflows", "--format", "markdown", "--title", "Workflows of the examples"]
+    filled = ["--inject", "README.md", "--inject", "examples/order_processor/README.md"]
+    session.run("flowdsl", "docs", verb, "examples.workflows", *pages, *filled)
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """Build the sdist and the wheel; each, installed alone and without extras, imports whole and runs the order example."""
     session.install("build")
@@ -180,6 +190,19 @@ def matrix(session: nox.Session) -> None:
     session.install("-e", ".[all]", *TEST_TOOLS)
     chosen = ["-rA", "tests/acceptance/test_fleet_kill.py", *session.posargs]
     session.run("python", "-m", "pytest", "-q", *chosen, env={**required_services(), "FLOWDSL_KILL_MATRIX": "1"})
+
+
+@nox.session
+def simulation(session: nox.Session) -> None:
+    """Whole fleets in one thread, from 500 seeds over the memory store and 25 over SQLite, checked against every promise. What
+    follows -- goes to the simulation instead, e.g. `--seeds 200000 --jobs 2` for a night."""
+    session.install("-e", ".")
+    simulate = ["python", "-m", "flowdsl.testing.simulation", "--jobs", str(os.cpu_count() or 1)]
+    if session.posargs:
+        session.run(*simulate, *session.posargs)
+        return
+    session.run(*simulate, "--seeds", "500")
+    session.run(*simulate, "--seeds", "25", "--first", "1000000", "--store", "sqlite")
 
 
 @nox.session

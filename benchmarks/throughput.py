@@ -8,7 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from benchmarks import latency, limit, row_writes
+from benchmarks import latency, limit, row_writes, transport
 from benchmarks.progress import completed, reach, verify
 from benchmarks.scratch import scratch
 from benchmarks.workers import Workers
@@ -18,6 +18,8 @@ from flowdsl import Engine
 THREADS = 16
 """That trigger at once with `--trigger one`."""
 LATENCY_RUNS = 200
+EVENTS = 5_000
+"""Sent by hand over the streamer's transport, for comparison."""
 
 
 def measure(
@@ -71,6 +73,7 @@ def measure(
         "commit_ms": times["commit_ms"],
         "p50_in_commits": times["p50_in_commits"],
         "row_writes_per_transition": writes,
+        **({} if streamer is None else transport.by_hand(streamer, EVENTS)),
     }
 
 

@@ -21,13 +21,14 @@ PATIENCE = timedelta(seconds=20)
 def measure(url: str, count: int) -> dict[str, Any]:
     """Publish `count` events in batches of 100, then receive and acknowledge them, by flowdsl and by hand."""
     topic = f"bench-{uuid.uuid4().hex[:12]}"
-    events = [_event(topic) for _ in range(count)]
-    ours = _by_flowdsl(url, topic, events)
+    ours = _by_flowdsl(url, topic, [_event(topic) for _ in range(count)])
+    return {"streamer": url.partition(":")[0], "events": count, **_named("", ours), **by_hand(url, count)}
+
+
+def by_hand(url: str, count: int) -> dict[str, int]:
+    """Publishes and receives per second of the transport alone; nothing where there is no driver to do it with."""
     hand = _by_hand(url)
-    figures = {"streamer": url.partition(":")[0], "events": count, **_named("", ours)}
-    if hand is not None:
-        figures |= _named("by_hand_", hand([encode(event) for event in events]))
-    return figures
+    return {} if hand is None else _named("by_hand_", hand([encode(_event("bench")) for _ in range(count)]))
 
 
 def _named(prefix: str, rates: tuple[float, float]) -> dict[str, int]:
@@ -78,6 +79,8 @@ def _by_flowdsl(url: str, topic: str, events: list[Event]) -> tuple[float, float
 def _by_hand(url: str) -> Callable[[list[bytes]], tuple[float, float]] | None:
     """How somebody who knows the driver would do it; None for transports that have no driver of their own."""
     scheme = url.partition("://")[0]
+    if scheme == "kombu+redis":
+        return lambda bodies: _kombu(url, bodies)
     if scheme == "redis":
         return lambda bodies: _redis(url, bodies)
     if scheme in ("amqp", "pyamqp"):
@@ -144,4 +147,35 @@ def _amqp(url: str, bodies: list[bytes]) -> tuple[float, float]:
     channel.basic_cancel(tag)
     channel.queue_delete(queue)
     broker.close()
+    return len(bodies) / (published - began), len(bodies) / (ended - published)
+
+
+def _kombu(url: str, bodies: list[bytes]) -> tuple[float, float]:
+    """One queue, prefetch 100, each message acknowledged by itself."""
+    from kombu.connection import Connection
+    from kombu.entity import Queue
+    from kombu.messaging import Consumer, Producer
+
+    name = f"bench-{uuid.uuid4().hex}"
+    with Connection(url.partition("+")[2].partition("?")[0]) as broker:
+        channel: Any = broker.channel()
+        queue = Queue(name, routing_key=name, channel=channel)
+        queue.declare()
+        producer = Producer(channel)
+        began = time.perf_counter()
+        for body in bodies:
+            producer.publish(body, routing_key=name, content_type="application/octet-stream", content_encoding="binary")
+        published = time.perf_counter()
+        got = 0
+
+        def took(message: Any) -> None:
+            nonlocal got
+            message.ack()
+            got += 1
+
+        with Consumer(channel, [queue], on_message=took, prefetch_count=BATCH):
+            while got < len(bodies):
+                broker.drain_events(timeout=20)
+        ended = time.perf_counter()
+        queue.delete()
     return len(bodies) / (published - began), len(bodies) / (ended - published)

@@ -7,7 +7,9 @@ from pathlib import Path
 from examples.fleet.app import parcels
 from examples.order_processor.services import Services
 from examples.order_processor.workflow import build
+from examples.sql_outbox import shop as sql_outbox
 
 orders = build(Services(Path("payments.db")))  # the ledger is opened by the first call of a service: here there is none
+purchases, mails = sql_outbox.build(send=lambda about: None)
 
-__all__ = ["orders", "parcels"]
+__all__ = ["mails", "orders", "parcels", "purchases"]

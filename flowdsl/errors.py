@@ -89,6 +89,29 @@ class BlockingCallError(FlowError):
     """A blocking verb was called on a running event loop."""
 
 
+class TimetableError(FlowError):
+    """A cron expression or a time zone cannot be understood, or never comes."""
+
+
+class ScheduleError(FlowError):
+    """A schedule does not allow this. `workflow` and `schedule` name it."""
+
+    def __init__(
+        self, message: str | None = None, *, workflow: str | None = None, schedule: str | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.workflow = workflow
+        self.schedule = schedule
+
+
+class ScheduleNotFoundError(ScheduleError):
+    """There is no such schedule."""
+
+
+class ScheduleExistsError(ScheduleError):
+    """There is a schedule of this name."""
+
+
 class RunError(FlowError):
     """Something concerning one run. `run_id`, `workflow` and `foreign_id` are set where they are known."""
 
@@ -189,3 +212,10 @@ class BadDataError(FlowError):
 
 class UnknownStatusError(FlowError):
     """A stored status is not one of this code's; a newer version may know it."""
+
+
+def no_sessions(store: str) -> ConfigurationError:
+    """A store was asked for the user's own transaction and has none."""
+    return ConfigurationError(
+        f"{store} has no sessions: nothing of yours can be written in its transactions.", remedy="Use an SQL store."
+    )

@@ -25,6 +25,16 @@ def hook_topic(workflow: str, event: str, label: str) -> str:
     return f"{quote(workflow, safe='')}//{event}/{quote(label, safe='')}"
 
 
+def event_topic(workflow: str) -> str:
+    """Where events of the user's wait to be published."""
+    return f"{quote(workflow, safe='')}//event"
+
+
+def user_topic(namespace: str, topic: str) -> str:
+    """The name on the streamer of a topic of the user's."""
+    return f"{namespace}//{quote(topic, safe='')}"
+
+
 def deletion_topic(workflow: str) -> str:
     """Where runs wait whose data is to be deleted."""
     return f"{quote(workflow, safe='')}//deletion"
@@ -40,6 +50,26 @@ def consumer_role(namespace: str, workflow: str, status: str, slot: int, slots: 
     return role(namespace, workflow, status, "consumer", f"{slot}-of-{slots}")
 
 
+def scheduler_role(namespace: str, workflow: str) -> str:
+    """The role of who fires a workflow's schedules."""
+    return role(namespace, workflow, "scheduler")
+
+
 def process_name(status: str, slot: int = 1, slots: int = 1) -> str:
     """The name of a step's consumer in metrics and process states."""
     return f"{status}-consumer-{slot}-of-{slots}"
+
+
+def connector_role(namespace: str, workflow: str, connector: str, slot: int, slots: int) -> str:
+    """The role of consumer number `slot` (from 1) out of `slots` of a connector."""
+    return role(namespace, workflow, "connector", connector, "consumer", f"{slot}-of-{slots}")
+
+
+def connector_process_name(connector: str, slot: int, slots: int) -> str:
+    """The name of a connector's consumer in metrics and process states."""
+    return f"{connector}-connector-{slot}-of-{slots}"
+
+
+def connector_place(namespace: str, workflow: str, connector: str) -> str:
+    """The name under which a connector reads: of its consumer group, its queue, its row among the places."""
+    return f"flowdsl/{role(namespace, workflow, connector)}"

@@ -39,6 +39,8 @@ class _Partition:
         self.done: set[int] = set(skip)
         self.position = 0
         """After the last offset that was read."""
+        self.start = 0
+        """Where it was when it became ours."""
 
     def commit(self, topic: str, number: int) -> TopicPartition:
         """Up to the first offset that is not done; what is done beyond it is noted beside, since Kafka keeps one number only."""
@@ -126,6 +128,13 @@ class PartitionReader:
                             raise
                         log.info("the group is being shared out anew; some events may come again: %s", error)
 
+    def doubtful(self, place: Place) -> bool:
+        """Whether another member may have had this message: it is among the first since its partition became ours."""
+        topic, number, offset = place
+        with self._lock:
+            partition = self._partitions.get((topic, number))
+            return partition is None or offset < partition.start + AHEAD
+
     def close(self) -> None:
         """Leave the group: others get the partitions at once."""
         with self._lock:
@@ -176,7 +185,7 @@ class PartitionReader:
             if was is not None and was.offset >= 0 and was.metadata:
                 skip = [was.offset + int(step) for step in was.metadata.split(",") if step.isdigit()]
             partition = _Partition(skip)
-            partition.position = was.offset if was is not None and was.offset >= 0 else 0
+            partition.position = partition.start = was.offset if was is not None and was.offset >= 0 else 0
             self._partitions[place.topic, place.partition] = partition
         self._paused.clear()
 

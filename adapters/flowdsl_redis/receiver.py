@@ -151,7 +151,7 @@ class RedisReceiver(EventReceiver):
         for limit in set(limits.values()):
             keys = {key: NEWS for key, asked in limits.items() if asked == limit}
             pipeline.xreadgroup(self._group, self._consumer, keys, count=limit)
-        return [entry for answer in pipeline.execute() for entry in _flat(answer)]
+        return [entry for answer in pipeline.execute() for entry in entries_of(answer)]
 
     def _blocking(self, limits: dict[bytes, int], wait: float) -> list[tuple[bytes, bytes, dict[bytes, bytes] | None]]:
         return self._read(limits, min(limits.values()), dict.fromkeys(limits, NEWS), block=max(1, int(wait * 1000)))
@@ -159,7 +159,7 @@ class RedisReceiver(EventReceiver):
     def _read(
         self, limits: dict[bytes, int], count: int, places: dict[bytes, str], block: int | None = None
     ) -> list[tuple[bytes, bytes, dict[bytes, bytes] | None]]:
-        return _flat(self._client.xreadgroup(self._group, self._consumer, places, count=count, block=block))
+        return entries_of(self._client.xreadgroup(self._group, self._consumer, places, count=count, block=block))
 
     def _entries_claimed(
         self, keys: Sequence[bytes], answers: Iterable[Any]
@@ -248,7 +248,7 @@ class RedisReceiver(EventReceiver):
             raise StreamerError("the receiver is closed.")
 
 
-def _flat(answer: Any) -> list[tuple[bytes, bytes, dict[bytes, bytes] | None]]:
+def entries_of(answer: Any) -> list[tuple[bytes, bytes, dict[bytes, bytes] | None]]:
     """Stream, entry and fields of each entry, of an XREADGROUP in either version of the protocol."""
     if not answer:
         return []

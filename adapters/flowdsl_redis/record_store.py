@@ -3,54 +3,53 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
-
-from redis.exceptions import BusyLoadingError, RedisError
-from redis.exceptions import ConnectionError as BrokenError
-from redis.exceptions import TimeoutError as SilentError
+from typing import Any
 
 from flowdsl.clock import Clock
-from flowdsl.errors import StoreError
+from flowdsl.errors import StoreError, no_sessions
 from flowdsl.model.change import Change, CommitResult
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.instance import Instance
 from flowdsl.model.item import Item
 from flowdsl.model.limits import unfit
-from flowdsl.model.pending import ClaimedRow, PendingRow, TopicDepth, TopicQuota
+from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind, TopicDepth, TopicQuota
 from flowdsl.model.query import Page, RunQuery
 from flowdsl.model.record import RunRecord
+from flowdsl.model.run_state import RunState
 from flowdsl.ports.record_store import RecordStore
-from flowdsl_redis.errors import store_error
-from flowdsl_redis.link import PREFIX, Address, connect, hash_tag, parse
+from flowdsl.ports.unit_of_work import UnitOfWork, Write
+from flowdsl_redis.change_encoding import ChangeEncoder, result
+from flowdsl_redis.link import PREFIX, Address, parse
 from flowdsl_redis.listening import Ear
 from flowdsl_redis.pages import page
-from flowdsl_redis.scripts import Scripts
+from flowdsl_redis.server import Server
 from flowdsl_redis.store_encoding import (
     MICROSECOND,
-    ChangeEncoder,
     history_row,
-    item_meta,
     live_instance,
     packed_instance,
     pending_row,
-    result,
     to_datetime,
     to_micros,
 )
-from flowdsl_redis.unreadable import Stored, known_run, known_runs, readable
+from flowdsl_redis.stored_items import StoredItems
+from flowdsl_redis.unattended import Unattended
+from flowdsl_redis.unreadable import known_run, readable
 
-T = TypeVar("T")
 log = logging.getLogger("flowdsl.redis")
-TRIES = 3
-"""How often something is tried whose connection broke: a script that was done before says so."""
 GROUP = 200
 """Changes a script call at most: Redis does nothing else meanwhile."""
+PURGED = 100
+"""Runs that one script deletes at most, for the same reason."""
+WALKED = 200
+"""Runs that one script looks at, at most, in search of those that older code ended."""
+FRUITLESS = 50
+"""Scripts of one purge that delete nothing, at most: the search goes on with the next."""
+LOST = (b"LOST", b"", b"", -1, -1, b"", b"", -1, b"", b"")
 BAD_DATA = (b"REFUSED", b"BAD_DATA", b"", -1, -1)
 
 
@@ -67,21 +66,18 @@ class RedisRecordStore(RecordStore):
     parallel_commits = 2
 
     def __init__(self, address: Address, *, prefix: str = PREFIX, clock: Clock | None = None) -> None:
-        self._address = address
-        self._prefix = f"{hash_tag(prefix)}".encode()
-        self._clock = clock
+        self._server = Server(address, prefix, clock)
+        self._items = StoredItems(self._server)
+        self._unattended = Unattended(self._server)
         self._name = uuid.uuid4().hex
-        self._client: Any = connect(address)
-        self._scripts = Scripts(self._client, self._prefix)
-        self._ear = Ear(self._client, self._prefix, self._name)
+        self._ear = Ear(self._server.client, self._server.prefix, self._name)
         self._doubtful: dict[tuple[str, str], list[str]] = {}
         """By namespace and owner: the marks of claims that nobody had an answer to. They may have taken rows, which the owner's
         next claim brings."""
         self._guard = threading.Lock()
-        self._closed = False
 
     def __repr__(self) -> str:
-        return f"RedisRecordStore({self._address.shown!r})"
+        return f"RedisRecordStore({self._server.shown!r})"
 
     # -- changes --------------------------------------------------------------------------------------------------------------
 
@@ -103,10 +99,30 @@ class RedisRecordStore(RecordStore):
             else:
                 results[number] = result((*BAD_DATA, wrong.encode(), b"", -1, b"", b""))
         if sent:
-            answers, woken = self._script("committing", "commit", self._name, encoder.packed(), *encoder.blobs)
+            answers, woken = self._server.script("committing", "commit", self._name, encoder.packed(), *encoder.blobs)
             results.update(zip(sent, map(result, answers), strict=True))
             self._wake(woken)
         return [results[number] for number in range(len(changes))]
+
+    def commit_together(self, changes: Sequence[Change], writes: Sequence[Write] = ()) -> Sequence[CommitResult]:
+        if writes:
+            raise no_sessions("Redis")
+        wrong = [unfit(change) for change in changes]
+        if any(wrong):
+            return [result(LOST if why is None else (*BAD_DATA, why.encode(), b"", -1, b"", b"")) for why in wrong]
+        encoder = ChangeEncoder()
+        for change in changes:
+            encoder.add(change)
+        packed = encoder.packed(together=True)
+        answers, woken = self._server.script("committing", "commit", self._name, packed, *encoder.blobs)
+        self._wake(woken)
+        return [result(answer) for answer in answers]
+
+    def open_work(self) -> UnitOfWork:
+        raise no_sessions("Redis")
+
+    def join(self, session: Any, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        raise no_sessions("Redis")
 
     # -- claims ---------------------------------------------------------------------------------------------------------------
 
@@ -129,10 +145,10 @@ class RedisRecordStore(RecordStore):
         def once() -> Any:
             marks = ",".join(doubtful)
             doubtful.append(mark)
-            return self._scripts.run("claim", self._moment(), namespace, owner, mark, marks, how, *what)
+            return self._server.scripts.run("claim", self._server.moment(), namespace, owner, mark, marks, how, *what)
 
         try:
-            found = self._try("claiming", once)
+            found = self._server.attempt("claiming", once)
         except StoreError:
             with self._guard:
                 self._doubtful.setdefault((namespace, owner), []).append(mark)
@@ -153,19 +169,19 @@ class RedisRecordStore(RecordStore):
 
     def beat(self, namespace: str, instance: Instance, ttl: timedelta) -> bool:
         packed = packed_instance(instance)
-        return bool(self._script("beating", "beat", namespace, instance.owner, packed, ttl // MICROSECOND))
+        return bool(self._server.script("beating", "beat", namespace, instance.owner, packed, ttl // MICROSECOND))
 
     def leave(self, namespace: str, owner: str) -> None:
-        _, woken = self._script("leaving", "free", self._name, namespace, "leave", owner)
+        _, woken = self._server.script("leaving", "free", self._name, namespace, "leave", owner)
         self._wake(woken)
 
     def instances(self, namespace: str) -> Sequence[Instance]:
-        found = self._read("reading", lambda client: client.hvals(self._key("instances", namespace)))
+        found = self._server.read("reading", lambda client: client.hvals(self._server.key("instances", namespace)))
         now = to_micros(self.now())
         return [instance for packed in found if (instance := live_instance(packed, now)) is not None]
 
     def free_lapsed(self, namespace: str, dead: Sequence[str] = ()) -> int:
-        count, woken = self._script("freeing claims", "free", self._name, namespace, "lapse", *dead)
+        count, woken = self._server.script("freeing claims", "free", self._name, namespace, "lapse", *dead)
         self._wake(woken)
         return int(count)
 
@@ -176,9 +192,6 @@ class RedisRecordStore(RecordStore):
 
     def _records(self, run_ids: Iterable[str]) -> list[RunRecord]:
         """Those that exist, in this order."""
-        return [known_run(stored) for stored in self._stored(run_ids)]
-
-    def _stored(self, run_ids: Iterable[str]) -> list[Stored]:
         names = list(run_ids)
         if not names:
             return []
@@ -186,20 +199,20 @@ class RedisRecordStore(RecordStore):
         def work(client: Any) -> Any:
             pipeline = client.pipeline(transaction=False)
             for name in names:
-                pipeline.hmget(self._key("run", name), "m", "p")
+                pipeline.hmget(self._server.key("run", name), "m", "p")
             return pipeline.execute()
 
-        found = zip(names, self._read("reading", work), strict=True)
-        return [(name, packed, payload) for name, (packed, payload) in found if packed is not None]
+        found = zip(names, self._server.read("reading", work), strict=True)
+        return [known_run((name, packed, payload)) for name, (packed, payload) in found if packed is not None]
 
     def latest(self, namespace: str, workflow: str, foreign_id: str) -> RunRecord | None:
         def work(client: Any) -> Any:
             pipeline = client.pipeline(transaction=True)
             for kind in ("active", "last"):
-                pipeline.hget(self._key(kind, namespace, workflow), foreign_id)
+                pipeline.hget(self._server.key(kind, namespace, workflow), foreign_id)
             return pipeline.execute()
 
-        active, last = self._read("reading", work)
+        active, last = self._server.read("reading", work)
         run_id = active or last
         found = self._records([run_id.decode()]) if run_id else []
         return found[0] if found else None
@@ -212,10 +225,10 @@ class RedisRecordStore(RecordStore):
     ) -> list[tuple[int, str]]:
         """Creation time and id of runs of an index, both bounds included."""
         ends = ("-inf" if low is None else low, "+inf" if high is None else high)
-        found = self._read(
+        found = self._server.read(
             "listing",
             lambda client: client.zrange(
-                self._key(*names),
+                self._server.key(*names),
                 *(reversed(ends) if newest else ends),
                 desc=newest,
                 byscore=True,
@@ -227,7 +240,8 @@ class RedisRecordStore(RecordStore):
         return [(int(score), member.decode()) for member, score in found]
 
     def history(self, run_id: str) -> Sequence[HistoryRow]:
-        return [history_row(packed) for packed in self._read("reading", lambda c: c.lrange(self._key("history", run_id), 0, -1))]
+        name = self._server.key("history", run_id)
+        return [history_row(packed) for packed in self._server.read("reading", lambda client: client.lrange(name, 0, -1))]
 
     def rows(self, run_ids: Sequence[str]) -> Sequence[PendingRow]:
         wanted = list(dict.fromkeys(run_ids))
@@ -237,106 +251,73 @@ class RedisRecordStore(RecordStore):
         def names(client: Any) -> Any:
             pipeline = client.pipeline(transaction=False)
             for run_id in wanted:
-                pipeline.smembers(self._key("side", run_id))
+                pipeline.smembers(self._server.key("side", run_id))
             return pipeline.execute()
 
-        beside = [member.decode() for members in self._read("reading", names) for member in members]
+        beside = [member.decode() for members in self._server.read("reading", names) for member in members]
         row_ids = sorted([*wanted, *beside])
 
         def work(client: Any) -> Any:
             pipeline = client.pipeline(transaction=False)
             for row_id in row_ids:
-                pipeline.hmget(self._key("row", row_id), "m", "p")
+                pipeline.hmget(self._server.key("row", row_id), "m", "p")
             return pipeline.execute()
 
-        return [pending_row(packed, payload) for packed, payload in self._read("reading", work) if packed is not None]
+        return [pending_row(packed, payload) for packed, payload in self._server.read("reading", work) if packed is not None]
 
     def next_due(self, namespace: str, topics: Sequence[str]) -> datetime | None:
-        answer = self._script("looking", "depth", namespace, *topics) if topics else []
+        answer = self._server.script("looking", "depth", namespace, *topics) if topics else []
         due = min((moment for moment in answer[3::4] if moment >= 0), default=None)
         return None if due is None else to_datetime(due)
 
     def depths(self, namespace: str, topics: Sequence[str]) -> Mapping[str, TopicDepth]:
-        answer = self._script("looking", "depth", namespace, *topics) if topics else []
+        answer = self._server.script("looking", "depth", namespace, *topics) if topics else []
         found = zip(topics, answer[::4], answer[1::4], answer[2::4], strict=True)
         return {topic: TopicDepth(due, timedelta(microseconds=age), waiting) for topic, due, age, waiting in found}
 
-    def unattended(self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int) -> Sequence[RunRecord]:
-        def work(client: Any) -> Any:
-            pipeline = client.pipeline(transaction=False)
-            for status in dict.fromkeys(statuses):
-                pipeline.zrangebylex(self._key("bare", namespace, workflow, status), f"({after}" if after else "-", "+", 0, limit)
-            return pipeline.execute()
+    def unattended(
+        self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int, kind: RowKind = RowKind.STEP
+    ) -> Sequence[RunRecord]:
+        return self._unattended.records(namespace, workflow, statuses, after, limit, kind)
 
-        found = sorted({member.decode() for members in self._read("looking", work) for member in members})
-        return known_runs(self._stored(found[:limit]))
+    def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
+        count = fruitless = 0
+        wanted = [int(state) for state in dict.fromkeys(states)]
+        while wanted and count < limit and fruitless < FRUITLESS:
+            now, old = min(limit - count, PURGED), age // MICROSECOND
+            deleted, more = self._server.script("purging", "purge", namespace, workflow, old, now, WALKED, *wanted)
+            count += deleted
+            fruitless += not deleted
+            if not more:
+                break
+        return count
 
     # -- items ----------------------------------------------------------------------------------------------------------------
 
     def item(self, namespace: str, kind: str, key: str) -> Item | None:
-        found = self._items(namespace, kind, [key])
-        return found[0] if found else None
+        return self._items.one(namespace, kind, key)
 
     def items(self, namespace: str, kind: str, after: str = "", limit: int = 100) -> Sequence[Item]:
-        low = f"({after}" if after else "-"
-        keys = self._read(
-            "reading items", lambda client: client.zrangebylex(self._item_key("k", namespace, kind), low, "+", 0, limit)
-        )
-        return self._items(namespace, kind, [key.decode() for key in keys])
+        return self._items.after(namespace, kind, after, limit)
 
     def due_items(self, namespace: str, kind: str, limit: int) -> Sequence[Item]:
-        now = to_micros(self.now())
-        name = self._item_key("d", namespace, kind)
-        keys = self._read("reading items", lambda client: client.zrangebyscore(name, "-inf", now, start=0, num=limit))
-        return self._items(namespace, kind, [key.decode() for key in keys])
+        return self._items.due(namespace, kind, limit)
 
     def next_due_item(self, namespace: str, kinds: Sequence[str]) -> datetime | None:
-        def work(client: Any) -> Any:
-            pipeline = client.pipeline(transaction=False)
-            for kind in kinds:
-                pipeline.zrange(self._item_key("d", namespace, kind), 0, 0, withscores=True)
-            return pipeline.execute()
-
-        dues = [int(score) for found in self._read("reading items", work) for _, score in found]
-        return to_datetime(min(dues)) if dues else None
-
-    def _items(self, namespace: str, kind: str, keys: Sequence[str]) -> list[Item]:
-        if not keys:
-            return []
-
-        def work(client: Any) -> Any:
-            pipeline = client.pipeline(transaction=True)
-            for part in ("m", "b"):
-                pipeline.hmget(self._item_key(part, namespace, kind), list(keys))
-            return pipeline.execute()
-
-        metas, bodies = self._read("reading items", work)
-        found: list[Item] = []
-        for key, packed, body in zip(keys, metas, bodies, strict=True):
-            if packed is not None:
-                meta = item_meta(packed)
-                due = None if meta.due is None else to_datetime(meta.due)
-                created = to_datetime(meta.created)
-                found.append(Item(namespace=namespace, kind=str(kind), key=key, body=body or b"", due_at=due, created_at=created))
-        return found
+        return self._items.next_due(namespace, kinds)
 
     # -- the rest -------------------------------------------------------------------------------------------------------------
 
     def now(self) -> datetime:
-        if self._clock is not None:
-            return self._clock.now()
-        seconds, micros = self._read("asking for the time", lambda client: client.time())
-        return to_datetime(int(seconds) * 1_000_000 + int(micros))
+        return self._server.now()
 
     def listen(self, namespace: str, wake: Callable[[Sequence[str]], None]) -> Callable[[], None]:
-        self._check()
+        self._server.check()
         return self._ear.add(namespace, wake)
 
     def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._ear.close()
-            self._client.close()
+        self._ear.close()
+        self._server.close()
 
     def _wake(self, pairs: Sequence[bytes]) -> None:
         topics: dict[str, list[str]] = {}
@@ -344,38 +325,6 @@ class RedisRecordStore(RecordStore):
             topics.setdefault(raw.decode(), []).append(topic.decode())
         for namespace, some in topics.items():
             self._ear.wake(namespace, some)
-
-    def _moment(self) -> str:
-        return "" if self._clock is None else str(to_micros(self._clock.now()))
-
-    def _key(self, *parts: str) -> bytes:
-        return self._prefix + "\0".join(parts).encode()
-
-    def _item_key(self, part: str, namespace: str, kind: str) -> bytes:
-        return self._key("item", part, namespace, str(kind))
-
-    def _script(self, doing: str, name: str, *arguments: bytes | str | int) -> Any:
-        return self._try(doing, lambda: self._scripts.run(name, self._moment(), *arguments))
-
-    def _read(self, doing: str, work: Callable[[Any], Any]) -> Any:
-        return self._try(doing, lambda: work(self._client))
-
-    def _try(self, doing: str, work: Callable[[], T]) -> T:
-        self._check()
-        for number in range(1, TRIES + 1):
-            try:
-                return work()
-            except (BrokenError, SilentError, BusyLoadingError, OSError) as error:
-                if number == TRIES:
-                    raise store_error(error, self._address.shown, doing) from error
-                time.sleep(random.uniform(0, 0.05 * number))
-            except RedisError as error:
-                raise store_error(error, self._address.shown, doing) from error
-        raise AssertionError("unreachable")
-
-    def _check(self) -> None:
-        if self._closed:
-            raise StoreError("the store is closed.", remedy="Open a new one.")
 
 
 def open_store(url: str, *, clock: Clock | None = None) -> RedisRecordStore:
@@ -385,7 +334,7 @@ def open_store(url: str, *, clock: Clock | None = None) -> RedisRecordStore:
     address = parse(url, ("prefix",))
     store = RedisRecordStore(address, prefix=address.options.get("prefix", PREFIX), clock=clock)
     try:
-        durability = store._read("connecting", lambda client: client.info("persistence"))
+        durability = store._server.read("connecting", lambda client: client.info("persistence"))
     except BaseException:
         store.close()
         raise

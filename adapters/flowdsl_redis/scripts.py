@@ -6,6 +6,7 @@ from datetime import timedelta
 from importlib.resources import files
 from typing import Any
 
+from flowdsl.model.lapse import LONGEST, SECOND_LAPSE
 from flowdsl.model.pending import RowKind
 from flowdsl.model.run_state import RunState, may_move
 
@@ -13,9 +14,17 @@ LAST = 253_402_300_799_999_999
 """The last microsecond that a datetime can tell."""
 KEPT_DEPARTED = 10_000
 """Owners whose heartbeat was removed are remembered, so that a late beat is told so; the oldest are forgotten."""
+KEPT_ADDED = timedelta(minutes=10)
+"""How long a change that added a row is remembered, so that it is known when its answer was lost and the row is gone."""
 PUT_OFF = timedelta(hours=1)
 """How long a row that cannot be read is left alone."""
-NAMES = ("commit", "claim", "beat", "free", "depth")
+PARTS = {
+    "commit": ("answers", "items", "rows", "commit"),
+    **{name: (name,) for name in ("claim", "beat", "free", "depth", "unattended", "purge")},
+}
+"""Name of a script: the files that it is made of, beside the ground."""
+FOLLOWERS = (RowKind.TIMEOUT, RowKind.CALLBACK)
+"""Rows that are due, or wait, as their run moves."""
 
 
 def _table(states: dict[int, str]) -> str:
@@ -25,7 +34,8 @@ def _table(states: dict[int, str]) -> str:
 def _constants() -> str:
     """The state table and the numbers of kinds, written as Lua: there is one list of each, and it is in the model."""
     lines = [f"local {state.name} = {int(state)}" for state in RunState]
-    lines += [f"local {kind.name} = {int(kind)}" for kind in (RowKind.STEP, RowKind.TIMEOUT)]
+    lines += [f"local {kind.name} = {int(kind)}" for kind in (RowKind.STEP, *FOLLOWERS)]
+    lines.append(f"local FOLLOWS = {_table({int(kind): 'true' for kind in FOLLOWERS})}")
     lines.append(f"local FINISHED = {_table({int(state): 'true' for state in RunState if state.finished})}")
     lines.append(f"local STOPPED = {_table({int(state): 'true' for state in RunState if state.stopped})}")
     may = {
@@ -34,7 +44,9 @@ def _constants() -> str:
         if before.finished
     }
     lines.append(f"local MAY = {_table(may)}")
-    lines.append(f"local LAST, KEPT_DEPARTED, PUT_OFF = {LAST}, {KEPT_DEPARTED}, {PUT_OFF // timedelta(microseconds=1)}")
+    lines.append(f"local LAST, KEPT_DEPARTED = {LAST}, {KEPT_DEPARTED}")
+    durations = {"PUT_OFF": PUT_OFF, "KEPT_ADDED": KEPT_ADDED, "SECOND_LAPSE": SECOND_LAPSE, "LONGEST_REST": LONGEST}
+    lines += [f"local {name} = {duration // timedelta(microseconds=1)}" for name, duration in durations.items()]
     return "\n".join(lines)
 
 
@@ -44,10 +56,12 @@ class Scripts:
 
     def __init__(self, client: Any, prefix: bytes) -> None:
         folder = files("flowdsl_redis") / "lua"
-        ground = f"{_constants()}\n{(folder / 'ground.lua').read_text('utf-8')}"
         self._prefix = prefix
         self._scripts = {
-            name: client.register_script(f"{ground}\n{(folder / f'{name}.lua').read_text('utf-8')}") for name in NAMES
+            name: client.register_script(
+                "\n".join([_constants(), *((folder / f"{part}.lua").read_text("utf-8") for part in ("ground", *parts))])
+            )
+            for name, parts in PARTS.items()
         }
 
     def run(self, name: str, *arguments: bytes | str | int) -> Any:

@@ -1,32 +1,17 @@
-"""Between the model and what the scripts and Redis hold: MessagePack maps with short names, bytes apart."""
+"""From what Redis holds to the model: MessagePack maps with short names, bytes apart."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from flowdsl.model.change import (
-    Change,
-    CommitOutcome,
-    CommitResult,
-    DropRow,
-    FailRow,
-    MoveRun,
-    ParkRow,
-    PutItems,
-    Refusal,
-    ReleaseRow,
-    RequestControl,
-    StartRun,
-)
-from flowdsl.model.history import Cause, HistoryRow, Origin
+from flowdsl.model.history import Cause, HistoryRow
 from flowdsl.model.instance import Instance
-from flowdsl.model.item import ItemKey, NewItem
-from flowdsl.model.pending import NewRow, PendingRow, RowKind
+from flowdsl.model.pending import PendingRow, RowKind
 from flowdsl.model.record import ControlRequest, Payload, RunRecord
 from flowdsl.model.run_state import RunState
 
@@ -44,158 +29,6 @@ def to_micros(moment: datetime) -> int:
 
 def to_datetime(micros: int) -> datetime:
     return EPOCH + timedelta(microseconds=micros)
-
-
-class ChangeEncoder:
-    """Changes of one commit as a script takes them: maps, and the bytes that they name by number."""
-
-    def __init__(self) -> None:
-        self.blobs: list[bytes] = []
-        self._maps: list[dict[str, Any]] = []
-
-    def add(self, change: Change) -> None:
-        self._maps.append({name: value for name, value in self._of(change).items() if value is not None})
-
-    def packed(self) -> bytes:
-        return _pack(self._maps)
-
-    def _of(self, change: Change) -> dict[str, Any]:
-        match change:
-            case MoveRun():
-                return {"k": "move", "id": change.change_id, **self._move(change)}
-            case StartRun():
-                return {"k": "start", "id": change.change_id, **self._start(change)}
-            case RequestControl():
-                wanted = change.request
-                request = {"state": int(wanted.state), "reason": wanted.reason, "actor": wanted.actor}
-                return {"k": "request", "id": change.change_id, "run": change.run_id, **request}
-            case PutItems():
-                items = {"items": self._items(change.items), "drop": _keys(change.drop)}
-                return {"k": "put", "id": change.change_id, "ns": change.namespace, **items}
-            case FailRow():
-                return {"k": "fail", **_claim(change), "error": change.error, "delay": change.delay // MICROSECOND}
-            case ReleaseRow():
-                return {"k": "release", **_claim(change)}
-            case ParkRow():
-                return {"k": "park", **_claim(change)}
-            case DropRow():
-                return {"k": "drop", **_claim(change)}
-
-    def _start(self, change: StartRun) -> dict[str, Any]:
-        return {
-            "ns": change.namespace,
-            "wf": change.workflow,
-            "run": change.run_id,
-            "fid": change.foreign_id,
-            "st": change.status,
-            **self._payload(change.payload),
-            "origin": _origin(change.origin),
-            "row": self._row(change.row),
-            "side": self._rows(change.side_rows),
-            "items": self._items(change.items),
-            "md": msgspec.json.encode(change.metadata).decode() if change.metadata else None,
-            "tags": msgspec.json.encode(change.tags).decode() if change.tags else None,
-            "par": change.parent_run_id,
-            "pr": change.priority,
-        }
-
-    def _move(self, change: MoveRun) -> dict[str, Any]:
-        return {
-            "ns": change.namespace,
-            "run": change.run_id,
-            "ver": change.version,
-            "st": change.to_status,
-            "state": int(change.to_state),
-            **self._payload(change.payload),
-            "origin": _origin(change.origin),
-            "row": self._row(change.row),
-            "side": self._rows(change.side_rows),
-            "settle": change.settle,
-            "items": self._items(change.items),
-            "drop": _keys(change.drop_items),
-            "new_visit": change.new_visit or None,
-            "new_task": change.new_task or None,
-            "ar": change.auto_resumes,
-            "unless_claimed": change.unless_claimed or None,
-            "honour": change.honour_request or None,
-        }
-
-    def _blob(self, data: bytes) -> int:
-        self.blobs.append(data)
-        return len(self.blobs)
-
-    def _payload(self, payload: Payload | None) -> dict[str, Any]:
-        if payload is None:
-            return {}
-        return {"payload": self._blob(payload.data), "ct": payload.content_type, "sv": payload.schema_version}
-
-    def _rows(self, rows: Sequence[NewRow]) -> list[dict[str, Any] | None] | None:
-        return [self._row(row) for row in rows] or None
-
-    def _row(self, row: NewRow | None) -> dict[str, Any] | None:
-        if row is None:
-            return None
-        new: dict[str, Any] = {
-            "row": row.row_id,
-            "topic": row.topic,
-            "kind": int(row.kind),
-            "rcv": row.receiver,
-            "pr": row.priority,
-        }
-        if row.delay is not None:
-            new["delay"] = row.delay // MICROSECOND
-        if row.owner is not None:
-            new["own"] = row.owner
-        if row.payload is not None:
-            new["payload"] = self._blob(row.payload)
-        return new
-
-    def _items(self, items: Sequence[NewItem]) -> list[dict[str, Any]] | None:
-        made: list[dict[str, Any]] = []
-        for item in items:
-            new: dict[str, Any] = {"kind": str(item.kind), "key": item.key, "body": self._blob(item.body)}
-            if item.delay is not None:
-                new["delay"] = item.delay // MICROSECOND
-            if item.replace:
-                new["replace"] = True
-            made.append(new)
-        return made or None
-
-
-def _claim(change: FailRow | ReleaseRow | ParkRow | DropRow) -> dict[str, Any]:
-    return {"id": change.change_id, "row": change.row_id, "own": change.owner, "del": change.delivery}
-
-
-def _keys(keys: Sequence[ItemKey]) -> list[dict[str, str]] | None:
-    return [{"kind": str(key.kind), "key": key.key} for key in keys] or None
-
-
-def _origin(origin: Origin) -> dict[str, Any]:
-    fields = {
-        "cause": origin.cause.value,
-        "name": origin.name,
-        "actor": origin.actor,
-        "reason": origin.reason,
-        "attempt": origin.attempt,
-        "error": origin.error,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def result(answer: Sequence[Any]) -> CommitResult:
-    """What the commit script said of one change."""
-    outcome, refusal, run_id, state, at, detail, body, requested, reason, actor = answer
-    why = Refusal[refusal.decode()] if refusal else None
-    return CommitResult(
-        CommitOutcome[outcome.decode()],
-        why,
-        run_id=run_id.decode() or None,
-        state=None if state < 0 else RunState(state),
-        at=None if at < 0 else to_datetime(at),
-        detail=detail.decode() or None,
-        item=body if why is Refusal.KEY_TAKEN else None,
-        requested=None if requested < 0 else ControlRequest(RunState(requested), reason.decode(), actor.decode()),
-    )
 
 
 class _Run(Struct):

@@ -73,6 +73,21 @@ def connect(url: URL) -> Engine:
     return _mysql(url)
 
 
+def connect_for_users(url: URL) -> Engine:
+    """An engine for transactions that users write in: with the server's ordinary settings where ours are for our statements."""
+    if url.get_backend_name() != "postgresql":
+        return connect(url)
+    given = url.query.get("options", "")
+    arguments = {
+        "options": f"-c default_transaction_isolation=read\\ committed {given if isinstance(given, str) else given[0]}".strip(),
+        "connect_timeout": CONNECT_TIMEOUT,
+        "tcp_user_timeout": STATEMENT_TIMEOUT * 1000,
+        "application_name": "flowdsl",
+    }
+    arguments = {name: value for name, value in arguments.items() if name == "options" or name not in url.query}
+    return _engine(url.difference_update_query(["options"]), max_overflow=POOL_OVERFLOW, connect_args=arguments)
+
+
 def in_memory(url: URL) -> bool:
     """Whether it is an SQLite database that lives in this process only."""
     return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")

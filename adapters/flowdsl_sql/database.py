@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from flowdsl.clock import Clock
 from flowdsl.errors import FlowError, StoreError, StoreUnavailableError
-from flowdsl_sql.connect import CONNECT_TIMEOUT, connect, in_memory, shown
+from flowdsl_sql.connect import CONNECT_TIMEOUT, connect, connect_for_users, in_memory, shown
 from flowdsl_sql.dialects import Dialect, dialect_of
 from flowdsl_sql.errors import Trouble, diagnose, flow_error, is_driver_error
 
@@ -60,12 +60,23 @@ class Session:
         self._driver = connection.driver_connection
         self._clock = clock
         self._waiting: list[tuple[str, Any]] = []
+        self._undone = False
 
     def begin(self) -> None:
         self.later_as_written(self.dialect.begin)
 
     def commit(self) -> None:
-        self.execute("COMMIT")
+        self.execute("ROLLBACK" if self._undone else "COMMIT")
+
+    def undo(self) -> None:
+        """Nothing of the transaction is to be committed."""
+        self._waiting = []
+        self._undone = True
+
+    def flush(self) -> None:
+        """Send what is waiting, without an end of the transaction."""
+        if self._waiting:
+            self.execute("SELECT 1").fetchall()
 
     def later(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         """Execute something that has no answer."""
@@ -184,6 +195,7 @@ class Database:
     def _start(self) -> None:
         self._pid = os.getpid()
         self._engine = connect(self.url)
+        self._users: Engine | None = None
         self.dialect = dialect_of(self.url)
         self._alone = threading.RLock() if in_memory(self.url) else None
         self._writing = _writer_lock(self.url)
@@ -209,8 +221,27 @@ class Database:
             with self._guard:
                 if self._pid != os.getpid():
                     self._engine.dispose(close=False)  # the sockets are the parent's; it goes on using them
+                    if self._users is not None:
+                        self._users.dispose(close=False)
                     self._start()
         return self._engine
+
+    @property
+    def users(self) -> Engine:
+        """The engine of the user's own transactions: its connections have the server's ordinary settings. Raises StoreError."""
+        engine = self.engine
+        if self.dialect.name == "sqlite":
+            return engine
+        with self._guard:
+            if self._users is None:
+                self._users = connect_for_users(self.url)
+            return self._users
+
+    @property
+    def writing(self) -> Any:
+        """Held while somebody writes where there is one writer. Raises StoreError."""
+        self.check_open()
+        return self._writing
 
     def check_open(self) -> None:
         """Raises StoreError after `close`."""
@@ -221,6 +252,8 @@ class Database:
         if not self._closed:
             self._closed = True
             self._engine.dispose(close=self._pid == os.getpid())
+            if self._users is not None:
+                self._users.dispose(close=self._pid == os.getpid())
 
     @contextmanager
     def _session(self) -> Generator[Session]:

@@ -9,12 +9,15 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from flowdsl.model.instance import Instance
+from flowdsl.model.lapse import rest
 from flowdsl_sql.database import Database, Session, after
 from flowdsl_sql.notes import notify
 from flowdsl_sql.rows import INSTANCE, instance
 
 TOMBSTONE = timedelta(days=1)
-OWNED = "SELECT row_id, namespace, topic FROM flowdsl_pending WHERE namespace = ? AND owner IS NOT NULL"
+OWNED = "SELECT row_id, namespace, topic, lapses FROM flowdsl_pending WHERE namespace = ? AND owner IS NOT NULL"
+
+FREE = "UPDATE flowdsl_pending SET owner = NULL, due = ?, lapses = lapses + 1 WHERE row_id"
 
 
 class Instances:
@@ -101,11 +104,8 @@ class Instances:
             owners = _orphans(session, namespace)
             # rows that a commit holds are being settled: the next look frees what is left of them
             rows = session.among(f"{OWNED} AND owner IN", owners, (namespace,), f" ORDER BY row_id{session.dialect.skip_locked}")
-            session.later_among(
-                "UPDATE flowdsl_pending SET owner = NULL, due = ?, lapses = lapses + 1 WHERE row_id IN",
-                [row[0] for row in rows],
-                (now,),
-            )
+            session.later_among(f"{FREE} IN", [row[0] for row in rows if not row[3]], (now,))
+            session.many(f"{FREE} = ?", [(after(now, rest(row[0], row[3] + 1)), row[0]) for row in rows if row[3]])
             topics = {row[2] for row in rows}
             notify(session, self._database.name, {(namespace, topic) for topic in topics})
             return len(rows), topics

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from flowdsl.clock import Clock
+from flowdsl.errors import ConfigurationError
 from flowdsl.model.change import Change, CommitResult
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.instance import Instance
@@ -14,6 +16,7 @@ from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind, TopicDepth, T
 from flowdsl.model.query import Page, RunQuery
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
+from flowdsl.ports.unit_of_work import Write
 from flowdsl_sql import schema
 from flowdsl_sql.claims import Claims
 from flowdsl_sql.commit import Commits
@@ -24,6 +27,7 @@ from flowdsl_sql.instances import Instances
 from flowdsl_sql.listeners import Listeners
 from flowdsl_sql.purge import purge
 from flowdsl_sql.queries import Queries
+from flowdsl_sql.unit_of_work import SqlUnitOfWork, join, together, with_writes
 from flowdsl_sql.watchers import watcher_for
 
 
@@ -63,6 +67,25 @@ class SqlRecordStore:
         if wakes:
             self._listeners.wake(wakes)
         return results
+
+    def commit_together(self, changes: Sequence[Change], writes: Sequence[Write] = ()) -> Sequence[CommitResult]:
+        if writes:
+            return with_writes(self._database, changes, writes, self._listeners.wake)
+        results, wakes = together(self._database, changes)
+        if wakes:
+            self._listeners.wake(wakes)
+        return results
+
+    def open_work(self) -> SqlUnitOfWork:
+        if self._database.dialect.name == "sqlite":
+            raise ConfigurationError(
+                "SQLite has one writer: a session that is open while a step runs would make everybody wait.",
+                remedy="Use run.in_transaction(fn): it is called when the transition commits.",
+            )
+        return SqlUnitOfWork(self._database, self._listeners.wake)
+
+    def join(self, session: Any, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        return join(self._database, session, changes, self._listeners.wake)
 
     def claim(self, namespace: str, owner: str, quotas: Sequence[TopicQuota]) -> Sequence[ClaimedRow]:
         return self._claims.claim(namespace, owner, quotas)

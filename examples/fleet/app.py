@@ -10,7 +10,8 @@ from enum import StrEnum
 
 from flowdsl import Engine, Run, Workflow
 
-STORE, STREAMER, STEP_MS = "FLEET_STORE", "FLEET_STREAMER", "FLEET_STEP_MS"
+STORE, STREAMER = "FLEET_STORE", "FLEET_STREAMER"
+STEP_MS, CONCURRENCY = "FLEET_STEP_MS", "FLEET_CONCURRENCY"
 
 
 class ParcelStatus(StrEnum):
@@ -26,7 +27,12 @@ class Parcel:
     label: str | None = None
 
 
-parcels = Workflow("parcels", object_type=Parcel, status_type=ParcelStatus)
+parcels = Workflow(
+    "parcels",
+    object_type=Parcel,
+    status_type=ParcelStatus,
+    defaults={"concurrency": int(os.environ.get(CONCURRENCY, "10"))},
+)
 
 
 def work() -> None:

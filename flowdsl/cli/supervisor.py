@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -119,9 +119,9 @@ class Supervisor(Collector):
         self.registry = CollectorRegistry()
         self.registry.register(self)
 
-    def run(self, signals: Signals) -> ExitCode | int:
-        """Until a signal comes; then drain all. Out: the worst exit code. Workers that end before any was ever ready are not
-        started again: what is wrong with them is in their command."""
+    def run(self, signals: Signals, draining: Callable[[], None]) -> ExitCode | int:
+        """Until a signal comes; then tell so (`draining`) and drain all. Out: the worst exit code. Workers that end before any
+        was ever ready are not started again: what is wrong with them is in their command."""
         try:
             for child in self._children:
                 child.start()
@@ -138,6 +138,7 @@ class Supervisor(Collector):
                         log.warning("worker %d ended with %s and is started again", child.number, _meaning(code))
                     if child.process is None and self._clock.monotonic() >= child.not_before:
                         child.start()
+            draining()
             return self._stop_all()
         finally:
             self.kill()

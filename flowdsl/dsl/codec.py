@@ -58,7 +58,7 @@ class ObjectCodec(Generic[ObjectT]):
             remedy = "Use a dataclass, msgspec.Struct, attrs class, TypedDict, pydantic model or dict of such fields."
             try:
                 decoder = msgspec.json.Decoder(object_type)
-                strange = _custom(msgspec.inspect.type_info(object_type), set())
+                strange = uncodable(msgspec.inspect.type_info(object_type), set())
             except (TypeError, ValueError, NameError) as error:
                 raise DefinitionError(
                     f"{what} {object_type!r} cannot be stored as JSON: {error}", place=place, remedy=remedy
@@ -250,7 +250,7 @@ def _field_names(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
 
 
-def _custom(info: Any, seen: set[Any]) -> Any:
+def uncodable(info: Any, seen: set[Any]) -> Any:
     """A class that JSON has no form for, anywhere in a type; None when there is none."""
     if isinstance(info, msgspec.inspect.CustomType):
         return info.cls
@@ -262,7 +262,7 @@ def _custom(info: Any, seen: set[Any]) -> Any:
     inner = [getattr(info, name, None) for name in ("item_type", "key_type", "value_type", "type")]
     inner += [*getattr(info, "types", ()), *getattr(info, "item_types", ())]
     inner += [field.type for field in getattr(info, "fields", ())]
-    found = (_custom(part, seen) for part in inner if isinstance(part, msgspec.inspect.Type))
+    found = (uncodable(part, seen) for part in inner if isinstance(part, msgspec.inspect.Type))
     return next((cls for cls in found if cls is not None), None)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
@@ -97,3 +99,12 @@ def duration(name: str, value: timedelta | None, here: Place) -> None:
         raise DefinitionError(f"{name}={value!r} is not a duration.", place=str(here), remedy=remedy)
     if value <= timedelta(0):
         raise DefinitionError(f"{name}={value} is not above zero.", place=str(here), remedy="Give a timedelta above zero.")
+
+
+def caller() -> Place:
+    """The first place outside this room: the line of the user's that declares."""
+    room = os.path.dirname(__file__)
+    frame = sys._getframe(1)
+    while frame.f_back is not None and os.path.dirname(frame.f_code.co_filename) == room:
+        frame = frame.f_back
+    return Place(frame.f_code.co_filename, frame.f_lineno)

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from flowdsl.dsl.codec import ObjectCodec
-from flowdsl.errors import PayloadError
-from flowdsl.model.limits import MAX_PAYLOAD
 
 
 class PayloadReader:
@@ -26,24 +22,3 @@ class PayloadReader:
         if not data and self._codec.allows_none:
             return None
         return self._codec.read(data)
-
-
-def payload_bytes(payload: object) -> bytes:
-    """A payload as it is stored: bytes as they are, None as nothing, anything else as JSON. Raises PayloadError."""
-    if payload is None:
-        return b""
-    if isinstance(payload, (bytes, bytearray, memoryview)):
-        data = bytes(payload)
-    elif hasattr(payload, "model_dump_json"):
-        data = str(payload.model_dump_json()).encode()
-    else:
-        try:
-            data = msgspec.json.encode(payload)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise PayloadError(f"a payload of type {type(payload).__name__} has no form in JSON: {error}") from error
-    if len(data) > MAX_PAYLOAD:
-        raise PayloadError(
-            f"the payload has {len(data):,} bytes; the limit is {MAX_PAYLOAD:,}.",
-            remedy="Store large data elsewhere and pass its address.",
-        )
-    return data

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from flowdsl.dsl.schedule import ScheduleSpec, findings_together, schedule_findings
 from flowdsl.dsl.signature import arguments_of, findings_of
 from flowdsl.dsl.spec import CallbackSpec, DeletionSpec, FunctionSpec, HookSpec, StepSpec, TimeoutSpec
 from flowdsl.graph.edge import Edge, EdgeCause
@@ -18,12 +19,14 @@ Identity = tuple[str, str, str]
 class Registry:
     """Declaring the same function again (a reload, a notebook) replaces the earlier declaration."""
 
-    def __init__(self, status_type: type[Enum]) -> None:
+    def __init__(self, status_type: type[Enum], object_type: Any = Any) -> None:
         self._status_type = status_type
+        self._object_type = object_type
         self._steps: dict[Identity, StepSpec] = {}
         self._timeouts: dict[Identity, TimeoutSpec] = {}
         self._callbacks: dict[Identity, CallbackSpec] = {}
         self._hooks: dict[Identity, HookSpec] = {}
+        self._schedules: dict[Identity, ScheduleSpec] = {}
         self._deletion: DeletionSpec | None = None
         self._early: dict[tuple[str, Identity], list[Finding]] = {}
 
@@ -42,6 +45,10 @@ class Registry:
     @property
     def hooks(self) -> Sequence[HookSpec]:
         return tuple(self._hooks.values())
+
+    @property
+    def schedules(self) -> Sequence[ScheduleSpec]:
+        return tuple(self._schedules.values())
 
     @property
     def deletion(self) -> DeletionSpec | None:
@@ -75,6 +82,14 @@ class Registry:
         self._hooks[identity] = spec
         self._early["hook", identity] = arguments_of(spec.fn, f"hook {spec.name}", spec.place, 1, "the run")
 
+    def add_schedule(self, spec: ScheduleSpec) -> None:
+        identity = (spec.module, spec.name, spec.label)
+        earlier = self._schedules.get(identity)
+        if earlier is not None and earlier.fn is spec.fn:  # two decorators on one function, no reload
+            identity = (spec.module, spec.name, f"{spec.label}\0{spec.rule.spec}")
+        self._schedules[identity] = spec
+        self._early["schedule", identity] = schedule_findings(spec, self._object_type)
+
     def set_deletion(self, spec: DeletionSpec) -> None:
         self._deletion = spec
         self._early["on_delete", ("", "", "")] = arguments_of(spec.fn, f"on_delete {spec.name}", spec.place, 1, "the run")
@@ -98,6 +113,7 @@ class Registry:
         found += _twice("callback", ((spec, spec.from_key, spec.label) for spec in self.callbacks))
         found += _twice("timeout", ((spec, spec.from_key, spec.label) for spec in self.timeouts))
         found += _twice("hook", ((spec, spec.event, spec.label) for spec in self.hooks))
+        found += findings_together(self.schedules)
         return found
 
 

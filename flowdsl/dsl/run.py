@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum
 from types import MappingProxyType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from flowdsl.dsl.extras import EventIntent, Extras, StartIntent
+from flowdsl.dsl.payload_bytes import payload_bytes
+from flowdsl.errors import ConfigurationError, PayloadTooLargeError
 from flowdsl.model.failure import Failure
+from flowdsl.model.limits import MAX_EVENT
 from flowdsl.model.outcome import Outcome, OutcomeKind
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
@@ -21,7 +25,7 @@ class Run(Generic[ObjectT, StatusT]):
     """One attempt at one step of one run. Change `object` in place or assign a new one; it is stored with the step's answer
     (with `skip` and with an error it is not)."""
 
-    __slots__ = ("_task", "attempt", "failure", "made", "object", "record", "status")
+    __slots__ = ("_task", "attempt", "extras", "failure", "made", "object", "record", "status")
 
     object: ObjectT
     """The run's object, decoded for this attempt alone."""
@@ -43,9 +47,11 @@ class Run(Generic[ObjectT, StatusT]):
         attempt: int = 1,
         task: str = "",
         failure: Failure | None = None,
+        extras: Extras | None = None,
     ) -> None:
         self.record = record
         self._task = task
+        self.extras = extras or Extras()
         self.failure = failure
         self.object = obj
         self.status = status
@@ -87,9 +93,44 @@ class Run(Generic[ObjectT, StatusT]):
     @property
     def idempotency_key(self) -> str:
         """The same text for every execution of this piece of work, whatever failed, was paused or was resumed in between: hand
-        it to whatever must not happen twice (a payment, an e-mail). A transition and a repeat begin a new piece of work."""
-        key = f"{self.record.run_id}:{self.record.task_version}"
-        return f"{key}:{self._task}" if self._task else key
+        it to whatever must not happen twice (a payment, an e-mail). A transition and a repeat begin a new piece of work; each
+        timeout, each callback and each thing that a hook is told of is one of its own."""
+        return f"{self.record.run_id}:{self._task or self.record.task_version}"
+
+    @property
+    def session(self) -> Any:
+        """An SQLAlchemy Session on the store's database: what you write with it is stored in the transaction of this step's
+        transition, or not at all. Opened at first use; `def` functions only, on PostgreSQL and MariaDB. Raises
+        ConfigurationError elsewhere; `in_transaction` is for all SQL stores."""
+        return self.extras.session()
+
+    def in_transaction(self, write: Callable[[Any], Any]) -> None:
+        """Call `write(session)` when the transition is stored, in its transaction. It may be called again when that is repeated;
+        what it raises fails the attempt. For any SQL store and for `async def` functions, too."""
+        self.extras.writes.append(write)
+
+    def publish(self, topic: str, payload: Any, headers: Mapping[str, str] | None = None) -> None:
+        """Publish an event of yours to the streamer, at least once, if and only if the transition is stored. In: bytes, or
+        anything that JSON has a form for, at most 512 KiB. `engine.subscribe` reads it. Raises ConfigurationError without a
+        streamer, PayloadError."""
+        extras = self.extras
+        if extras.refuse_events is not None:
+            raise ConfigurationError(
+                extras.refuse_events, remedy="Give the engine a streamer: Engine.from_url(..., streamer=...)."
+            )
+        body = payload_bytes(payload)
+        if len(body) > MAX_EVENT:
+            raise PayloadTooLargeError(
+                f"the event has {len(body):,} bytes; the limit is {MAX_EVENT:,}.",
+                remedy="Store large data elsewhere and publish its address.",
+            )
+        extras.events.append(EventIntent(topic, body, dict(headers or {})))
+
+    def trigger(self, workflow: Any, foreign_id: str, obj: Any = None, **options: Any) -> None:
+        """Start a run of another workflow of this engine, or of this one, in the same commit as the transition. Options as for
+        engine.trigger; the parent is this run. When the foreign id has an unfinished run the attempt fails, unless an
+        `idempotency_key` says that it is the one."""
+        self.extras.starts.append(StartIntent(workflow, foreign_id, obj, options))
 
     def pause(self, reason: str) -> Outcome:
         """Return it to store the object and pause the run in its status."""

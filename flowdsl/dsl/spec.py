@@ -9,6 +9,7 @@ from enum import Enum, StrEnum
 from typing import Any
 
 from flowdsl.dsl.payload import PayloadReader
+from flowdsl.graph.spelling import duration_text
 from flowdsl.options import ResolvedOptions, StepOptions
 
 
@@ -61,7 +62,7 @@ class TimeoutSpec(StepSpec):
 
     @property
     def detail(self) -> str:
-        return "at a computed time" if self.after is None else f"after {self.after}"
+        return "at a computed time" if self.after is None else f"after {duration_text(self.after)}"
 
 
 class OnEarly(StrEnum):

@@ -12,9 +12,13 @@ from typing import Any, Protocol, Self, TypedDict, TypeVar, Unpack
 
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.aio_bulk import AioBulk
+from flowdsl.engine.aio_schedules import AioSchedules
+from flowdsl.engine.awaiting import in_thread
 from flowdsl.engine.bulk import Bulk
+from flowdsl.engine.callbacks import CallbackOptions
 from flowdsl.engine.dead_letters import AioDeadLetters, DeadLetters
 from flowdsl.engine.handle import AioRunHandle, RunHandle
+from flowdsl.engine.schedules import Schedules
 from flowdsl.engine.starter import TriggerOptions
 from flowdsl.model.callback_result import CallbackResult
 from flowdsl.model.query import Page
@@ -27,7 +31,6 @@ class BlockingEngine(Protocol):
     """What is forwarded to."""
 
     works: bool
-    dead_letters: DeadLetters
 
     @property
     def trigger(self) -> Any: ...
@@ -43,6 +46,10 @@ class BlockingEngine(Protocol):
     def runs(self) -> Any: ...
     @property
     def bulk(self) -> Bulk: ...
+    @property
+    def dead_letters(self) -> DeadLetters: ...
+    @property
+    def schedules(self) -> Schedules: ...
     def _start(self, loop: Any) -> None: ...
     def _stop(self, drain: timedelta | None) -> bool: ...
 
@@ -53,6 +60,7 @@ class AioEngine:
     def __init__(self, engine: BlockingEngine) -> None:
         self._engine = engine
         self.dead_letters = AioDeadLetters(engine.dead_letters)
+        self.schedules = AioSchedules(engine.schedules)
 
     @property
     def bulk(self) -> AioBulk:
@@ -97,10 +105,16 @@ class AioEngine:
         return [handle.aio for handle in handles]
 
     async def callback(
-        self, workflow: Workflow[ObjectT, StatusT], foreign_id: str, status: StatusT, payload: object = b"", **options: Any
+        self,
+        workflow: Workflow[ObjectT, StatusT],
+        foreign_id: str,
+        status: StatusT,
+        payload: object = b"",
+        **options: Unpack[CallbackOptions],
     ) -> CallbackResult:
+        """As Engine.callback; where this engine runs no steps, an `async def` callback runs on the calling loop."""
         call = partial(self._engine.callback, workflow, foreign_id, status, payload, **options)
-        result: CallbackResult = await asyncio.to_thread(call)
+        result: CallbackResult = await in_thread(call)
         return result
 
     async def handle(self, run_id: str) -> AioRunHandle[Any, Any]:

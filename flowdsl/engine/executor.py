@@ -7,7 +7,7 @@ import logging
 import threading
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
@@ -50,6 +50,14 @@ class Executor(Protocol):
         """Wait for what a user's `async def` answers, on the loop where such bodies run. Not to be called on that loop."""
 
     @abstractmethod
+    def event_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop on which coroutines run, made at first use."""
+
+    @abstractmethod
+    def spawn(self, call: Callable[[], None]) -> None:
+        """Make a call that may take its time, where nothing else waits for it."""
+
+    @abstractmethod
     def stop(self) -> None:
         """Take no more. Bodies that still run are left to themselves."""
 
@@ -75,9 +83,7 @@ class InlineExecutor:
         work = self._ready.popleft()
         began = work.began = self._clock.monotonic()
         if work.lane.spec.is_async:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-            self._loop.run_until_complete(self._body.run_async(work))
+            self.event_loop().run_until_complete(self._body.run_async(work))
         else:
             self._body.run(work)
         following = work.lane.finish(self._clock.monotonic() - began)
@@ -93,12 +99,20 @@ class InlineExecutor:
             self._loop = asyncio.new_event_loop()
         return self._loop.run_until_complete(_result_of(waiting))
 
+    def spawn(self, call: Callable[[], None]) -> None:
+        call()
+
     def withdraw(self) -> Sequence[Work]:
         works, self._ready = list(self._ready), deque()
         lanes = {id(work.lane): work.lane for work in works}
         for work in works:
             work.lane.retract()
         return [*works, *(w for lane in lanes.values() for w in lane.withdraw())]
+
+    def event_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop
 
     def stop(self) -> None:
         if self._loop is not None:
@@ -124,7 +138,7 @@ class ThreadExecutor:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._own_loop_thread: threading.Thread | None = None
         self._arrived: deque[Work] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Run `async def` bodies on the caller's loop instead of one of our own."""
@@ -138,7 +152,7 @@ class ThreadExecutor:
     def _start(self, work: Work) -> None:
         if work.lane.spec.is_async:
             self._arrived.append(work)
-            self._event_loop().call_soon_threadsafe(self._begin_arrived)
+            self.event_loop().call_soon_threadsafe(self._begin_arrived)
         else:
             self._enqueue(work)
 
@@ -180,7 +194,7 @@ class ThreadExecutor:
             del self._active[id(work)]
         return work.lane.finish(clock.monotonic() - began)  # type: ignore[no-any-return]
 
-    def _event_loop(self) -> asyncio.AbstractEventLoop:
+    def event_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -207,7 +221,18 @@ class ThreadExecutor:
             following = following.lane.finish(self._clock.monotonic() - began)
 
     def complete(self, waiting: Awaitable[Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(_result_of(waiting), self._event_loop()).result()
+        return asyncio.run_coroutine_threadsafe(self._followed(waiting), self.event_loop()).result()
+
+    async def _followed(self, waiting: Awaitable[Any]) -> Any:
+        """Known to `stop`, so that nobody waits for a loop that has ended."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return await waiting
+
+    def spawn(self, call: Callable[[], None]) -> None:
+        threading.Thread(target=call, name=f"{self._name}-call", daemon=True).start()
 
     def overdue(self) -> Sequence[Work]:
         now = self._clock.monotonic()

@@ -50,9 +50,9 @@ class Membership:
         try:
             if not core.store.beat(core.namespace, self._instance, self._lapse):
                 log.warning("the heartbeat of %s had lapsed: its claims are somebody else's now", self._instance.owner)
-                self._instance = self._new_instance()
-                core.store.beat(core.namespace, self._instance, self._lapse)
-                core.owner = self._instance.owner
+                fresh = self._new_instance()
+                core.store.beat(core.namespace, fresh, self._lapse)  # without an answer the next round begins here again
+                self._instance, core.owner = fresh, fresh.owner
                 self._changed()
             others = core.store.instances(core.namespace)
             dead = self._dead(others)

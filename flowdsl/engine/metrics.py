@@ -34,12 +34,15 @@ class ProcessState(IntEnum):
 
 
 class SkipReason:
-    """Why an event was let go without running its step."""
+    """Why an event was let go without running its step, or a schedule's slot without starting a run."""
 
     NOT_FOUND = "record not found"
     STOPPED = "record stopped"
     LOWER_VERSION = "event record version lower than latest record version"
     SKIPPED = "next value specified skip"
+    BUSY = "previous run unfinished"
+    MISSED = "slot missed"
+    DECLINED = "schedule answered none"
 
 
 class ProcessMetrics:
@@ -100,6 +103,9 @@ class Metrics:
         )
         self._run_states: dict[tuple[str, RunState, RunState], Rising] = {}
         self.retries = Rising("workflow_process_retries_count", "Attempts that will be made again", PROCESS, registry=r)
+        self.dead_letters = Rising(
+            "workflow_dead_letters_count", "Events given up and put among the dead letters", PROCESS, registry=r
+        )
         self.batch = Histogram("workflow_commit_batch_size", "Changes per transaction", buckets=BATCH_BUCKETS, registry=r)
         self.commit = Histogram("workflow_commit_seconds", "Time of a transaction", buckets=LATENCY_BUCKETS, registry=r)
         self.published = Rising("workflow_published_events_count", "Events that the broker confirmed", registry=r)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime
 
 from flowdsl.clock import Clock, IdSource
@@ -33,9 +34,13 @@ class Publisher:
         self._ids = ids
         self._metrics = metrics
         self._queue: deque[Event] = deque(maxlen=MOST_WAITING)
+        self._own: deque[tuple[Event, Callable[[], None]]] = deque()
+        """Of the user's: none is dropped. There are never more than rows in hand."""
         self._leading = threading.Lock()
         self._not_before = 0.0
         self._failing = False
+        self.wanted: Callable[[], None] = _nobody
+        """Told that an event waits which no commit brought."""
 
     def announce(self, topic: str, record: RunRecord, at: datetime) -> None:
         """A row of this run waits in `topic`. To be sent by the next `flush` or `step`."""
@@ -55,20 +60,25 @@ class Publisher:
             )
         )
 
+    def send(self, event: Event, confirmed: Callable[[], None]) -> None:
+        """Publish an event of the user's with the next batch, and again until the broker has it: then `confirmed` is called."""
+        self._own.append((event, confirmed))
+        self.wanted()
+
     @property
     def waiting(self) -> bool:
-        return bool(self._queue)
+        return bool(self._queue or self._own)
 
     def step(self) -> bool:
         """Publish one batch. True: there may be more right away."""
-        if not self._queue or self._clock.monotonic() < self._not_before:
+        if not self.waiting or self._clock.monotonic() < self._not_before:
             return False
         with self._leading:
             return self._publish()
 
     def flush(self) -> None:
         """Publish what waits, unless another thread is at it."""
-        while self._queue and self._clock.monotonic() >= self._not_before:
+        while self.waiting and self._clock.monotonic() >= self._not_before:
             if not self._leading.acquire(blocking=False):
                 return  # whoever leads looks at the queue again after it has let go of its lock
             try:
@@ -78,39 +88,52 @@ class Publisher:
                 self._leading.release()
 
     def next_due(self) -> float | None:
-        return self._not_before if self._queue else None
+        return self._not_before if self.waiting else None
 
     def _publish(self) -> bool:
+        own: list[tuple[Event, Callable[[], None]]] = []
+        while self._own and len(own) < BATCH:
+            own.append(self._own.popleft())
         batch: list[Event] = []
-        while self._queue and len(batch) < BATCH:
+        while self._queue and len(own) + len(batch) < BATCH:
             batch.append(self._queue.popleft())
-        if not batch:
+        if not batch and not own:
             return False
         try:
-            confirmed = self._streamer.publish(batch)
+            confirmed = self._streamer.publish([*(event for event, _ in own), *batch])
         except FlowError as error:
             if not self._failing:
                 log.warning("publishing failed, consumers find the rows in the store meanwhile: %s", error)
             self._failing = True
             self._not_before = self._clock.monotonic() + AFTER_ERROR
             self._put_back(batch)
+            self._own.extendleft(reversed(own))
             return False
         if self._failing:
             log.info("publishing works again")
             self._failing = False
-        refused = [event for event, fine in zip(batch, confirmed, strict=True) if not fine]
-        self._metrics.published.inc(len(batch) - len(refused))
-        if refused:
+        refused = [event for event, fine in zip(batch, confirmed[len(own) :], strict=True) if not fine]
+        left = [entry for entry, fine in zip(own, confirmed, strict=False) if not fine]
+        self._metrics.published.inc(len(own) + len(batch) - len(refused) - len(left))
+        for (_, told), fine in zip(own, confirmed, strict=False):
+            if fine:
+                told()
+        if refused or left:
             self._put_back(refused)
+            self._own.extendleft(reversed(left))
             self._not_before = self._clock.monotonic() + AFTER_ERROR
             return False
-        return bool(self._queue)
+        return self.waiting
 
     def _put_back(self, events: list[Event]) -> None:
         """Oldest first again, as far as there is room."""
         room = MOST_WAITING - len(self._queue)
         self._metrics.unpublished.inc(max(0, len(events) - room))
         self._queue.extendleft(reversed(events[:room]))
+
+
+def _nobody() -> None:
+    """The next step or flush publishes."""
 
 
 def stream_topic(namespace: str, topic: str) -> str:

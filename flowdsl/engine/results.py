@@ -38,7 +38,7 @@ class Results:
 
     def submit_move(self, work: Work, change: MoveRun, payload: Payload | None) -> None:
         """Queue a change of the work's run. In: the object as the change stores it."""
-        self.submit(work, change, partial(self._moved, work, change, payload))
+        self.submit(work, change, partial(self.moved, work, change, payload))
 
     def drop(self, work: Work) -> None:
         """Remove a row that nothing needs any more."""
@@ -60,7 +60,8 @@ class Results:
         self.submit(work, change, done)
         self._core.commit_soon()
 
-    def _moved(self, work: Work, change: MoveRun, payload: Payload | None, result: CommitResult) -> None:
+    def moved(self, work: Work, change: MoveRun, payload: Payload | None, result: CommitResult) -> None:
+        """After a change of the work's run was committed, or was not."""
         core, lane, record = self._core, work.lane, work.record
         if work.began >= 0:
             lane.metrics.latency.observe(core.clock.monotonic() - work.began)
@@ -110,9 +111,14 @@ class Results:
         self._core.close(work)
 
     def _requested(self, change: MoveRun, record: RunRecord, result: CommitResult) -> None:
-        if result.applied:
-            self._core.metrics.moved(record.workflow, record.state, change.to_state)
-            self._core.waiter.notify(moved_record(record, change, None, result))
+        if not result.applied:
+            return
+        after = moved_record(record, change, None, result)
+        self._core.metrics.moved(record.workflow, record.state, after.state)
+        if after.state is change.to_state:
+            self._core.waiter.notify(after)
+        else:
+            self._core.waiter.refresh(after.run_id)
 
 
 def _left_to_the_row(_: StoreError) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from flowdsl.engine.core import Core
+from flowdsl.engine.lane import Lane
 from flowdsl.errors import RoleSchedulerError, StoreError
 from flowdsl.naming import consumer_role
 from flowdsl.ports.role_scheduler import RoleScheduler
@@ -77,6 +78,16 @@ class RoleKeeper:
                 lane.slots = slots
                 lane.hungry = True
                 changed = True
+                self._give_back(lane)
+            elif not slots:
+                self._give_back(lane)  # what was claimed or handed over while the role went
         if changed:
             self._core.wake(())
         return changed
+
+    def _give_back(self, lane: Lane) -> None:
+        """Rows that wait in a lane are begun when a body ends there; one that has fewer places may never see that."""
+        for work in lane.withdraw():
+            self._core.release(work)
+        if self._core.committer.waiting:
+            self._core.commit_soon()

@@ -7,7 +7,9 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 
+from flowdsl.engine.connector_consumer import ConnectorConsumer
 from flowdsl.engine.core import Core
 from flowdsl.engine.process import Process
 from flowdsl.engine.worker import Worker
@@ -22,7 +24,7 @@ LONGEST_RECEIVE = timedelta(milliseconds=500)
 
 class Runtime:
     """Threads: dispatch (claims), commit (for event loops, which must not wait), vital (heartbeat, leases), house (the rest);
-    with a streamer also stream (events to claims) and publish."""
+    with a streamer also stream (events to claims) and publish; one for each consumer of a connector."""
 
     def __init__(self, core: Core, worker: Worker, name: str) -> None:
         self._core = core
@@ -38,6 +40,7 @@ class Runtime:
         core.delayed.changed = self._house_news.set
         if core.publisher is not None:
             core.committer.grouped = self._announced.set
+            core.publisher.wanted = self._announced.set
 
     @property
     def unhealthy(self) -> str | None:
@@ -52,6 +55,8 @@ class Runtime:
         self._spawn("dispatch", self._dispatch)
         if worker.reader is not None:
             self._spawn("stream", self._read)
+        for consumer in worker.connectors.consumers:
+            self._spawn(consumer.name, partial(self._connect, consumer))
         if self._core.publisher is not None:
             self._spawn("publish", self._publish)
         self._spawn("vital", lambda: self._turn(worker.vital_processes, self._stopping, self._watch))
@@ -113,6 +118,13 @@ class Runtime:
                 reader.step(LONGEST_RECEIVE)
         finally:
             reader.close()
+
+    def _connect(self, consumer: ConnectorConsumer) -> None:
+        try:
+            while not self._stopping.is_set():
+                consumer.step(LONGEST_RECEIVE)
+        finally:
+            consumer.close()
 
     def _publish(self) -> None:
         publisher = self._core.publisher

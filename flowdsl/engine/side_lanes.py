@@ -10,7 +10,7 @@ from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.lane import Lane
 from flowdsl.engine.metrics import Metrics
 from flowdsl.model.pending import RowKind
-from flowdsl.naming import callback_topic, deletion_topic, hook_topic, timeout_topic
+from flowdsl.naming import callback_topic, deletion_topic, event_topic, hook_topic, timeout_topic
 from flowdsl.options import resolve
 
 
@@ -31,7 +31,16 @@ def side_lanes(workflow: Workflow[Any, Any], metrics: Metrics) -> Iterator[Lane]
     for event, hooks in definition.hooks.items():
         for hook in hooks:
             yield lane(hook, hook_topic(flow, event, hook.label), f"{event}-hook-{hook.label}-consumer", RowKind.HOOK)
+    yield lane(_nothing_to_call(workflow, "publish"), event_topic(flow), "event-publisher", RowKind.EVENT)
     yield lane(definition.deletion or _erase_all(workflow), deletion_topic(flow), "delete-consumer", RowKind.DELETION)
+
+
+def _nothing_to_call(workflow: Workflow[Any, Any], name: str) -> FunctionSpec:
+    """Of a duty that is all the engine's own."""
+    options = resolve({"polling_frequency": None}, {}, is_async=True)  # many at once: none of them waits for another
+    return FunctionSpec(
+        name=name, module=__name__, fn=lambda run: None, is_async=False, options=options, place=workflow.place, doc=""
+    )
 
 
 def _erase_all(workflow: Workflow[Any, Any]) -> DeletionSpec:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
@@ -15,6 +14,7 @@ from flowdsl.engine.awaiting import carry_out
 from flowdsl.engine.committer import MAX_GROUP
 from flowdsl.engine.control import default_actor
 from flowdsl.engine.core import Core
+from flowdsl.engine.unknown_option import refuse_unknown_options
 from flowdsl.errors import BadDataError, ConfigurationError, DefinitionError, PayloadError, WorkflowInProgressError
 from flowdsl.model.change import CommitResult, Refusal, StartRun
 from flowdsl.model.history import Cause, Origin
@@ -39,6 +39,8 @@ class TriggerOptions(TypedDict, Generic[StatusT], total=False):
     parent_run_id: str | None
     priority: int
     """Higher is worked on first."""
+    session: Any
+    """Your own SQLAlchemy session on the store's database: the run is started when that commits, or not at all."""
     actor: str | None
     """Who starts it, for the history; left out: the user of this process."""
 
@@ -48,11 +50,7 @@ OPTIONS = tuple(TriggerOptions.__annotations__)
 
 def check_options(options: Mapping[str, object]) -> None:
     """Raises ConfigurationError for an option that there is not, or tags that are one text."""
-    for name in options:
-        if name not in OPTIONS:
-            near = difflib.get_close_matches(name, OPTIONS, 1)
-            hint = f"Did you mean {near[0]!r}? " if near else ""
-            raise ConfigurationError(f"a trigger has no option {name!r}.", remedy=f"{hint}Known: {', '.join(OPTIONS)}.")
+    refuse_unknown_options(options, OPTIONS, "a trigger")
     if isinstance(options.get("tags"), str):
         raise ConfigurationError("tags= is one text.", remedy="Give a list, e.g. tags=['urgent'].")
 
@@ -85,22 +83,29 @@ class Starter:
         """Start one run. In: `leftover`, what is stored beside the object. Raises WorkflowInProgressError, PayloadError,
         BadDataError, StoreError."""
         core = self._core
-        change = self._change(workflow, foreign_id, obj, options, handoff=True, leftover=leftover)
-        answer: Future[CommitResult] = Future()
-        self._submit(change, answer)
-        core.committer.flush(answer.done)
-        if core.committer.waiting:
-            core.commit_soon()
-        started = self._read(change, answer.result(), options.get("idempotency_key"))
+        session = options.get("session")
+        change = self.change(workflow, foreign_id, obj, options, handoff=session is None, leftover=leftover)
+        result = self.commit(change) if session is None else core.store.join(session, [core.committer.prepare(change)])[0]
+        started = self._read(change, result, options.get("idempotency_key"))
         if started is None:
             raise WorkflowInProgressError(
                 f"{workflow.name} {foreign_id!r} has an unfinished run.",
-                run_id=answer.result().run_id,
+                run_id=result.run_id,
                 workflow=workflow.name,
                 foreign_id=foreign_id,
                 remedy="Wait for it to end, or cancel it.",
             )
         return started
+
+    def commit(self, change: StartRun) -> CommitResult:
+        """Start one run and wait for the answer. Raises StoreError."""
+        core = self._core
+        answer: Future[CommitResult] = Future()
+        self._submit(change, answer)
+        core.committer.flush(answer.done)
+        if core.committer.waiting:
+            core.commit_soon()
+        return answer.result()
 
     def start_many(
         self,
@@ -109,10 +114,10 @@ class Starter:
         key: Callable[[str], str] | None,
         options: TriggerOptions[Any],
     ) -> list[Started]:
-        """Start many; an entry whose foreign id has an unfinished run answers with that run. Everything is encoded before
-        anything is stored."""
+        """Start many, without a session of the caller's; an entry whose foreign id has an unfinished run answers with that run.
+        Everything is encoded before anything is stored."""
         changes = [
-            self._change(
+            self.change(
                 workflow,
                 foreign_id,
                 obj,
@@ -155,7 +160,7 @@ class Starter:
 
         core.committer.submit(change, done, failed)
 
-    def _change(
+    def change(
         self,
         workflow: Workflow[Any, Any],
         foreign_id: str,
@@ -227,15 +232,14 @@ class Starter:
     ) -> tuple[NewRow, ...]:
         """The timeouts of the first status."""
         core = self._core
-        unborn = RunRecord(
+        born = RunRecord(
             namespace=core.namespace,
             workflow=workflow.name,
             run_id=run_id,
             foreign_id=foreign_id,
             status=status,
             state=RunState.INITIATED,
-            version=0,
-            visit=0,
+            version=1,
             payload=None,
             created_at=now,
             updated_at=now,
@@ -244,7 +248,7 @@ class Starter:
             tags=tuple(options.get("tags", ())),
             priority=options.get("priority", 0),
         )
-        return carry_out(core.timers.rows(workflow, unborn, obj, status), core.complete)
+        return carry_out(core.timers.rows(workflow, born, obj), core.complete)
 
     def _user(self) -> str:
         if self._actor is None:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
-from inspect import isawaitable
 from typing import Any
 
 from flowdsl.engine.auto_resume import AutoResume
-from flowdsl.engine.awaiting import carry_out, carry_out_async
+from flowdsl.engine.awaiting import carry_out, carry_out_async, refuse_awaitable
 from flowdsl.engine.core import Core
 from flowdsl.engine.deletion_duty import DeletionDuty
 from flowdsl.engine.duty import Duty, Opened
+from flowdsl.engine.event_duty import EventDuty
 from flowdsl.engine.hook_duty import HookDuty
 from flowdsl.engine.lane import Lane
 from flowdsl.engine.moving_duties import CallbackDuty, StepDuty, TimeoutDuty
 from flowdsl.engine.results import Results, fields
 from flowdsl.engine.work import Work
-from flowdsl.errors import FlowError, StepOutcomeError, TimeLimitExceededError
+from flowdsl.errors import FlowError, TimeLimitExceededError
 from flowdsl.model.change import DropRow, FailRow
 from flowdsl.model.failure import Failure
 from flowdsl.model.pending import PendingRow, RowKind
@@ -28,6 +28,8 @@ log = logging.getLogger("flowdsl.steps")
 MAX_ERROR_TEXT = 2000
 NEWER_CODE = timedelta(seconds=1)
 """For how long a run whose object only newer code can read is left to that before it may be met here again."""
+TRIED_FOR_EVER = (RowKind.HOOK, RowKind.DELETION, RowKind.EVENT)
+"""Kinds of row that no number of failures ends."""
 
 
 class Steps:
@@ -42,6 +44,7 @@ class Steps:
             RowKind.CALLBACK: CallbackDuty(core, results, auto_resume),
             RowKind.HOOK: HookDuty(core, results),
             RowKind.DELETION: DeletionDuty(core, results),
+            RowKind.EVENT: EventDuty(core, results),
         }
 
     # -- before the body ------------------------------------------------------------------------------------------------------
@@ -51,10 +54,14 @@ class Steps:
         if not self._duties[work.lane.kind].admit(work):
             return False
         limit = work.lane.options.pause_after_err_count
-        if work.lapses and limit and work.failures >= limit:
+        if work.lapses and limit and work.failures >= limit and not self._has_waited(work, limit):
             self._fail(work, FlowError(f"the worker was lost {work.lapses} times while it held this run."), count=False)
             return False
         return True
+
+    def _has_waited(self, work: Work, limit: int) -> bool:
+        """Of what is tried for ever, whether it has been let wait for each claim that was lost beyond the limit."""
+        return work.lane.kind in TRIED_FOR_EVER and work.attempts > work.lapses - limit
 
     def drop_row(self, lane: Lane, row: PendingRow, owner: str) -> None:
         """Remove a row whose run is gone."""
@@ -64,18 +71,16 @@ class Steps:
     # -- the body -------------------------------------------------------------------------------------------------------------
 
     def run(self, work: Work) -> None:
-        duty = self._duties[work.lane.kind]
+        duty, opened = self._duties[work.lane.kind], None
         try:
             opened = duty.open(work)
             answer = work.lane.spec.fn(opened.run, *opened.more)
-            if isawaitable(answer):
-                _discard(answer)
-                raise StepOutcomeError(
-                    f"{duty.what} {work.lane.spec.name} is a `def` that returned an awaitable.", remedy="Declare it `async def`."
-                )
+            refuse_awaitable(answer, f"{duty.what} {work.lane.spec.name}")
             self._check_time(work, duty)
             carry_out(duty.finish(work, opened, answer), self._core.complete)
+            _undo(opened)  # a skip stores nothing
         except BaseException as error:  # whatever a body raises is its own failure, never the worker's
+            _undo(opened)
             self._fail(work, error)
 
     async def run_async(self, work: Work) -> None:
@@ -166,7 +171,11 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:MAX_ERROR_TEXT]
 
 
-def _discard(answer: Awaitable[Any]) -> None:
-    close = getattr(answer, "close", None)
-    if close is not None:
-        close()
+def _undo(opened: Opened | None) -> None:
+    """What the body wrote with its session is not to be stored."""
+    if opened is None:
+        return
+    try:
+        opened.run.extras.close()
+    except Exception:
+        log.exception("undoing what a failed step had written failed: the database does it when the connection ends")

@@ -103,8 +103,13 @@ class StreamReader:
         got: dict[str, int] = {}
         for event in events:
             got[event.topic] = got.get(event.topic, 0) + 1
+        emptied = False
         for topic, lane, room in asked:
-            lane.more = room <= 0 or got.get(topic, 0) >= room
+            more = room <= 0 or got.get(topic, 0) >= room
+            emptied = emptied or (lane.more and not more)
+            lane.more = more
+        if emptied:
+            self._core.wake(())  # what is overdue in the store is looked for again
 
     def _claim(self, events: Sequence[Event]) -> None:
         core, owner = self._core, self._core.owner

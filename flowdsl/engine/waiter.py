@@ -111,8 +111,11 @@ class Waiter:
         waits = self._waits.get(record.run_id)
         if not waits:
             return
-        for wait in list(waits):
-            wait.settle(record, self._store.history)
+        try:
+            for wait in list(waits):
+                wait.settle(record, self._store.history)
+        except StoreError:
+            return  # what was committed stays committed; the thread's next look answers
         self._forget([record.run_id])
 
     def refresh(self, run_id: str) -> None:

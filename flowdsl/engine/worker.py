@@ -9,6 +9,7 @@ from functools import partial
 
 from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.auto_resumer import AutoResumer
+from flowdsl.engine.connector_processes import ConnectorProcesses
 from flowdsl.engine.core import Core
 from flowdsl.engine.dispatcher import Dispatcher
 from flowdsl.engine.executor import Executor
@@ -20,12 +21,15 @@ from flowdsl.engine.presence import Presence
 from flowdsl.engine.process import Process
 from flowdsl.engine.purger import Purger
 from flowdsl.engine.role_keeper import DEFAULT_LEASE, RoleKeeper
+from flowdsl.engine.scheduler import Scheduler
+from flowdsl.engine.slot import SCHEDULER
 from flowdsl.engine.steps import Steps
 from flowdsl.engine.stream_reader import StreamReader
 from flowdsl.engine.sweeper import Sweeper
 from flowdsl.engine.work import Work
 from flowdsl.errors import RoleSchedulerError, StoreError
 from flowdsl.model.change import PutItems
+from flowdsl.model.pending import RowKind
 from flowdsl.naming import role
 from flowdsl.ports.event_streamer import EventStreamer
 from flowdsl.ports.role_scheduler import RoleScheduler
@@ -45,6 +49,7 @@ class Worker:
         executor: Callable[[Steps], Executor],
         *,
         streamer: EventStreamer | None = None,
+        connectors: Callable[[Executor], ConnectorProcesses],
         auto_resume: AutoResume,
         beat: timedelta = DEFAULT_BEAT,
         lapse: timedelta = DEFAULT_LAPSE,
@@ -53,13 +58,17 @@ class Worker:
         self._core = core
         self.steps = Steps(core, auto_resume)
         self.executor = executor(self.steps)
+        self.connectors = connectors(self.executor)
         intake = Intake(core, self.steps)
         self.dispatcher = Dispatcher(core, intake)
         self.reader = StreamReader(core, intake, streamer) if streamer is not None else None
         self.membership = Membership(core, beat=beat, lapse=lapse, changed=self._disowned)
         names = {name: role(core.namespace, "", name) for name in (SWEEPER, AUTO_RESUMER, PURGER)}
         migrations = migration_roles(core.workflows, core.namespace)
-        self.roles = RoleKeeper(core, roles, [*names.values(), *migrations.values()], lease)
+        self.scheduler = Scheduler(core, lambda held: self.roles.holds(held), self.executor.spawn)
+        own = [*names.values(), *migrations.values(), *self.scheduler.roles.values()]
+        self.roles = RoleKeeper(core, roles, [*own, *self.connectors.roles], lease)
+        self.connectors.begin(self.roles.holds)
         self._housekeeping: dict[str, Callable[[], bool]] = {
             name: partial(self.roles.holds, held) for name, held in names.items()
         }
@@ -73,7 +82,8 @@ class Worker:
     @property
     def slow_processes(self) -> Sequence[Process]:
         """What one housekeeping thread can step in turn: none of them is waited for."""
-        return (self._core.delayed, self.sweeper, self.auto_resumer, self.purger, self.migrator, self.presence)
+        slow = (self.scheduler, self.sweeper, self.auto_resumer, self.purger, self.migrator, self.presence)
+        return (self._core.delayed, *slow)
 
     @property
     def vital_processes(self) -> Sequence[Process]:
@@ -88,6 +98,9 @@ class Worker:
         core.wake = self.dispatcher.wake
         core.accepting = True
         core.complete = self.executor.complete
+        for lane in core.side_lanes:
+            if lane.kind is RowKind.EVENT:
+                lane.slots = 0 if core.publisher is None else 1  # without a streamer they wait for an instance that has one
         if self.reader is not None:
             core.room = self.reader.room
         self._unlisten = core.store.listen(core.namespace, self._heard)
@@ -142,7 +155,7 @@ class Worker:
         commit."""
         claiming = self.dispatcher.claiming or (self.reader is not None and self.reader.claiming)
         in_hand = any(lane.open for lane in self._core.all_lanes)
-        return not claiming and not in_hand and self._core.committer.idle
+        return not claiming and not in_hand and self.connectors.drained and self._core.committer.idle
 
     def close(self) -> None:
         """Leave the fleet. With a body still running the claims stay until this process is gone."""
@@ -154,6 +167,7 @@ class Worker:
                 self.membership.leave()
         except (StoreError, RoleSchedulerError) as error:
             log.warning("leaving failed, the claims lapse by themselves: %s", error)
+        self.connectors.close()
         self.executor.stop()
         self.publish_states()
 
@@ -162,12 +176,17 @@ class Worker:
         up = self._core.accepting
         states: dict[tuple[str, str], ProcessState] = {}
         for lane in self._core.all_lanes:
+            if lane.kind is RowKind.EVENT and self._core.publisher is None:
+                continue
             state = ProcessState.RUNNING if lane.slots else ProcessState.IDLE
             states[lane.workflow.name, lane.name] = state if up else ProcessState.SHUTDOWN
         for name, holds in self._housekeeping.items():
             state = ProcessState.RUNNING if holds() else ProcessState.IDLE
             states["", name] = state if up else ProcessState.SHUTDOWN
-        return states
+        for workflow, held in self.scheduler.roles.items():
+            state = ProcessState.RUNNING if self.roles.holds(held) else ProcessState.IDLE
+            states[workflow, SCHEDULER] = state if up else ProcessState.SHUTDOWN
+        return {**states, **self.connectors.states()}
 
     def publish_states(self) -> None:
         """Set the process-state metric."""

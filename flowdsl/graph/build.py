@@ -62,6 +62,11 @@ class FlowGraph:
         left = {edge.source for edge in self._living}
         return tuple(dict.fromkeys(edge.target for edge in self.edges if edge.target not in left))
 
+    def leads(self, source: str, goal: str) -> bool:
+        """Whether a run that is in `source` may still enter `goal`."""
+        network = self.networkx
+        return source in network and (goal in nx.descendants(network, source) or network.has_edge(source, goal))
+
     def diagram(self) -> Diagram:
         """What every renderer reads."""
         return extract(self.name, self.nodes, self.edges, self.labels, frozenset(self.starts), frozenset(self.terminal))

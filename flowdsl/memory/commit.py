@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Sequence
 from datetime import datetime
 from types import MappingProxyType
 
 from msgspec.structs import replace
 
+from flowdsl.memory.clashes import clashes
 from flowdsl.memory.rows import UNDER_WAY, Rows
 from flowdsl.memory.tables import Row, Tables
 from flowdsl.model.change import (
@@ -69,10 +71,30 @@ class Commit:
             case PutItems():
                 return self.put(change)
 
+    def together(self, changes: Sequence[Change]) -> list[CommitResult]:
+        """All of these or none."""
+        answers = [self._answer(change) for change in changes]
+        for place, clash in clashes(changes).items():
+            answers[place] = answers[place] or clash
+        if all(answer is None for answer in answers):
+            return [self.apply(change) for change in changes]
+        if all(answer is not None and answer.outcome is CommitOutcome.ALREADY_APPLIED for answer in answers):
+            return [answer for answer in answers if answer is not None]
+        return [LOST if answer is None else answer for answer in answers]
+
+    def _answer(self, change: Change) -> CommitResult | None:
+        """Why the change cannot be applied; None: it can."""
+        problem = unfit(change)
+        if problem is not None:
+            return CommitResult(CommitOutcome.REFUSED, Refusal.BAD_DATA, detail=problem)
+        if isinstance(change, StartRun):
+            return self._no_start(change)
+        return self._no_move(change) if isinstance(change, MoveRun) else None
+
     # -- runs -----------------------------------------------------------------------------------------------------------------
 
-    def start(self, change: StartRun) -> CommitResult:
-        t, now = self._t, self._now
+    def _no_start(self, change: StartRun) -> CommitResult | None:
+        t = self._t
         mine = t.runs.get(change.run_id)
         if mine is not None:
             if t.history[change.run_id][0].change_id == change.change_id:
@@ -84,6 +106,14 @@ class Commit:
         key = (change.namespace, change.workflow, change.foreign_id)
         if key in t.active:
             return CommitResult(CommitOutcome.REFUSED, Refusal.IN_PROGRESS, run_id=t.active[key])
+        return None
+
+    def start(self, change: StartRun) -> CommitResult:
+        refusal = self._no_start(change)
+        if refusal is not None:
+            return refusal
+        t, now = self._t, self._now
+        key = (change.namespace, change.workflow, change.foreign_id)
         record = RunRecord(
             namespace=change.namespace,
             workflow=change.workflow,
@@ -110,14 +140,14 @@ class Commit:
             listing.append(entry)
         t.history[change.run_id] = []
         self._log(change, record, None, RunState.UNKNOWN, record.reason)
-        self._put_items(change.namespace, change.items)
+        self._put_items(change)
         self._rows.set_step_row(record, change.row)
         for row in change.side_rows:
             self._rows.add_beside(record, row)
         return CommitResult(CommitOutcome.APPLIED, state=RunState.INITIATED, at=now)
 
-    def move(self, change: MoveRun) -> CommitResult:
-        t, now = self._t, self._now
+    def _no_move(self, change: MoveRun) -> CommitResult | None:
+        t = self._t
         record = t.runs.get(change.run_id)
         if record is None:
             return CommitResult(CommitOutcome.REFUSED, Refusal.NOT_FOUND)
@@ -128,9 +158,14 @@ class Commit:
         step_row = t.rows.get(change.run_id)
         if change.unless_claimed and step_row is not None and step_row.owner is not None:
             return CommitResult(CommitOutcome.REFUSED, Refusal.CLAIMED)
-        taken = self._taken(change.namespace, change.items)
-        if taken is not None:
-            return taken
+        return self._taken(change.namespace, change.items)
+
+    def move(self, change: MoveRun) -> CommitResult:
+        refusal = self._no_move(change)
+        if refusal is not None:
+            return refusal
+        t, now = self._t, self._now
+        record = t.runs[change.run_id]
         state, reason, actor = change.to_state, change.origin.reason, change.origin.actor
         request = record.requested
         if request is not None and change.honour_request and state in (RunState.RUNNING, RunState.PAUSED):
@@ -158,12 +193,12 @@ class Commit:
         if state.finished and not record.state.finished:
             del t.active[record.namespace, record.workflow, record.foreign_id]
             t.ended[record.namespace, record.workflow][record.run_id] = now
+        self._log(change, after, record.status, record.state, reason, actor)
         if change.erase:
             after = self._erase(change, after)
-        self._log(change, after, record.status, record.state, reason, actor)
         for key in change.drop_items:
-            t.items[change.namespace, key.kind].pop(key.key, None)
-        self._put_items(change.namespace, change.items)
+            t.drop_item(change.namespace, key.kind, key.key)
+        self._put_items(change)
         if change.settle is not None and change.settle in t.rows:
             t.remove(t.rows[change.settle])
         self._rows.turn(change.new_visit, record, after)
@@ -210,7 +245,7 @@ class Commit:
         taken = self._taken(change.namespace, change.items)
         if taken is not None:
             return taken
-        self._put_items(change.namespace, change.items)
+        self._put_items(change)
         self._rows.add_beside(record, change.row)
         return APPLIED
 
@@ -266,17 +301,27 @@ class Commit:
             return None
         return row
 
-    def _given_back(self, row: Row) -> CommitResult:
+    def _lost(self, change: FailRow | ReleaseRow | ParkRow | DropRow) -> CommitResult:
+        """The claim does not stand any more: was that us?"""
+        row = self._t.rows.get(change.row_id)
+        if row is None or row.mark != change.change_id:
+            return LOST
+        return self._given_back(row, CommitOutcome.ALREADY_APPLIED)
+
+    def _given_back(self, row: Row, outcome: CommitOutcome = CommitOutcome.APPLIED) -> CommitResult:
         record = self._t.runs.get(row.run_id)
-        request = record.requested if record is not None else None
-        return APPLIED if request is None else CommitResult(CommitOutcome.APPLIED, requested=request)
+        return CommitResult(outcome, requested=record.requested if record is not None else None)
+
+    def _give_up(self, row: Row, change: FailRow | ReleaseRow | ParkRow) -> None:
+        self._t.disown(row)
+        row.mark = change.change_id
 
     def fail(self, change: FailRow) -> CommitResult:
         row = self._claimed(change)
         if row is None:
-            return LOST
+            return self._lost(change)
         result = self._given_back(row)
-        self._t.disown(row)
+        self._give_up(row, change)
         row.attempts += 1
         row.last_error = change.error
         hastened = result.requested is not None and row.kind is RowKind.STEP
@@ -291,8 +336,8 @@ class Commit:
     def release(self, change: ReleaseRow) -> CommitResult:
         row = self._claimed(change)
         if row is None:
-            return LOST
-        self._t.disown(row)
+            return self._lost(change)
+        self._give_up(row, change)
         row.delivery = max(0, row.delivery - 1)
         if change.delay is not None:
             row.due_at = self._now + change.delay
@@ -302,8 +347,8 @@ class Commit:
     def park(self, change: ParkRow) -> CommitResult:
         row = self._claimed(change)
         if row is None:
-            return LOST
-        self._t.disown(row)
+            return self._lost(change)
+        self._give_up(row, change)
         row.due_at = None
         row.ticket = -1
         return self._given_back(row)
@@ -321,24 +366,27 @@ class Commit:
     # -- items ----------------------------------------------------------------------------------------------------------------
 
     def put(self, change: PutItems) -> CommitResult:
-        taken = self._taken(change.namespace, change.items, change.drop)
+        taken = self._taken(change.namespace, change.items, change.drop, change.change_id)
         if taken is not None:
             return taken
         for key in change.drop:
-            self._t.items[change.namespace, key.kind].pop(key.key, None)
-        self._put_items(change.namespace, change.items)
+            self._t.drop_item(change.namespace, key.kind, key.key)
+        self._put_items(change)
         return APPLIED
 
-    def _taken(self, namespace: str, items: tuple[NewItem, ...], dropped: tuple[ItemKey, ...] = ()) -> CommitResult | None:
+    def _taken(
+        self, namespace: str, items: tuple[NewItem, ...], dropped: tuple[ItemKey, ...] = (), change_id: str = ""
+    ) -> CommitResult | None:
         for item in items:
             existing = self._t.items[namespace, item.kind].get(item.key)
             if existing is not None and not item.replace and ItemKey(item.kind, item.key) not in dropped:
+                if self._t.item_changes[namespace, item.kind].get(item.key) == change_id:
+                    return CommitResult(CommitOutcome.ALREADY_APPLIED)
                 return CommitResult(CommitOutcome.REFUSED, Refusal.KEY_TAKEN, detail=item.key, item=existing.body)
         return None
 
-    def _put_items(self, namespace: str, items: tuple[NewItem, ...]) -> None:
-        for item in items:
-            due = None if item.delay is None else self._now + item.delay
-            self._t.put_item(
-                Item(namespace=namespace, kind=str(item.kind), key=item.key, body=item.body, due_at=due, created_at=self._now)
-            )
+    def _put_items(self, change: StartRun | MoveRun | AddRow | PutItems) -> None:
+        for item in change.items:
+            due, kind = None if item.delay is None else self._now + item.delay, str(item.kind)
+            put = Item(namespace=change.namespace, kind=kind, key=item.key, body=item.body, due_at=due, created_at=self._now)
+            self._t.put_item(put, change.change_id)

@@ -7,20 +7,23 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from flowdsl.clock import Clock, SystemClock
-from flowdsl.errors import StoreError
+from flowdsl.errors import StoreError, no_sessions
 from flowdsl.memory.commit import Commit
 from flowdsl.memory.tables import Row, Tables
 from flowdsl.model.change import Change, CommitResult
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.instance import Instance
 from flowdsl.model.item import Item
+from flowdsl.model.lapse import rest
 from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind, TopicDepth, TopicQuota
 from flowdsl.model.query import Cursor, Order, Page, RunQuery
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl.ports.record_store import RecordStore
+from flowdsl.ports.unit_of_work import UnitOfWork, Write
 
 Wake = Callable[[Sequence[str]], None]
 
@@ -50,6 +53,22 @@ class MemoryRecordStore(RecordStore):
         if woken:
             self._wake(woken)
         return results
+
+    def commit_together(self, changes: Sequence[Change], writes: Sequence[Write] = ()) -> Sequence[CommitResult]:
+        if writes:
+            raise no_sessions("the memory store")
+        woken: set[tuple[str, str]] = set()
+        with self._lock:
+            results = Commit(self._open(), self._clock.now(), woken).together(changes)
+        if woken:
+            self._wake(woken)
+        return results
+
+    def open_work(self) -> UnitOfWork:
+        raise no_sessions("the memory store")
+
+    def join(self, session: Any, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        raise no_sessions("the memory store")
 
     def _wake(self, woken: set[tuple[str, str]]) -> None:
         for namespace, wake in list(self._listeners.values()):
@@ -159,7 +178,7 @@ class MemoryRecordStore(RecordStore):
                 t.disown(row)
                 if lapse:
                     row.lapses += 1
-                    row.due_at = now
+                    row.due_at = now + rest(row.row_id, row.lapses)
                 t.enqueue(row)
                 woken.add((namespace, row.topic))
                 count += 1

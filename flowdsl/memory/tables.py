@@ -29,6 +29,7 @@ class Row:
         "kind",
         "lapses",
         "last_error",
+        "mark",
         "namespace",
         "owner",
         "payload",
@@ -65,6 +66,8 @@ class Row:
         self.payload: bytes | None = None
         self.suspended: timedelta | None = None
         self.ticket = -1
+        self.mark: str | None = None
+        """The change that gave it back last, while nobody has claimed it since."""
 
     def frozen(self) -> PendingRow:
         """A copy for the caller."""
@@ -91,12 +94,15 @@ class Row:
 
 
 class Queue:
-    """The unclaimed rows of one topic: those that wait for their time by due time, those that are due by priority and age."""
+    """The unclaimed rows of one topic: those that wait for their time by due time, those that are due by priority and age.
 
-    def __init__(self) -> None:
+    In: the tickets of all queues: a row that went on to another topic leaves void entries behind, and no ticket makes them valid.
+    """
+
+    def __init__(self, tickets: Iterator[int]) -> None:
         self._later: list[tuple[datetime, int, Row]] = []
         self._ready: list[tuple[int, datetime, int, Row]] = []
-        self._tickets = itertools.count()
+        self._tickets = tickets
 
     def put(self, row: Row) -> None:
         """Queue a row, or queue it anew: an earlier entry of it is void from now on."""
@@ -161,9 +167,12 @@ class Tables:
         self.rows: dict[str, Row] = {}
         self.side: dict[str, set[str]] = {}
         """Row ids of a run's side rows."""
-        self.queues: dict[Key, Queue] = defaultdict(Queue)
+        tickets = itertools.count()
+        self.queues: dict[Key, Queue] = defaultdict(lambda: Queue(tickets))
         self.owned: dict[Key, dict[str, Row]] = defaultdict(dict)
         self.items: dict[Key, dict[str, Item]] = defaultdict(dict)
+        self.item_changes: dict[Key, dict[str, str]] = defaultdict(dict)
+        """Which change put an item there."""
         self.item_heaps: dict[Key, list[tuple[datetime, str]]] = defaultdict(list)
         self.instances: dict[Key, tuple[Instance, float]] = {}
         self.departed: dict[Key, None] = {}
@@ -179,6 +188,7 @@ class Tables:
         row.owner = owner
         row.delivery += 1
         row.ticket = -1
+        row.mark = None
         self.owned[row.namespace, owner][row.row_id] = row
 
     def disown(self, row: Row) -> None:
@@ -230,10 +240,15 @@ class Tables:
 
     # -- items ----------------------------------------------------------------------------------------------------------------
 
-    def put_item(self, item: Item) -> None:
+    def put_item(self, item: Item, change_id: str) -> None:
         self.items[item.namespace, item.kind][item.key] = item
+        self.item_changes[item.namespace, item.kind][item.key] = change_id
         if item.due_at is not None:
             heapq.heappush(self.item_heaps[item.namespace, item.kind], (item.due_at, item.key))
+
+    def drop_item(self, namespace: str, kind: str, key: str) -> None:
+        self.items[namespace, kind].pop(key, None)
+        self.item_changes[namespace, kind].pop(key, None)
 
     def due_items(self, namespace: str, kind: str, now: datetime, limit: int) -> list[Item]:
         """Due items, oldest first; they stay where they are."""

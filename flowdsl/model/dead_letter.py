@@ -51,6 +51,8 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     """When what it tells of happened."""
     identity: str = ""
     """What tells it apart; the same thing, given up again, is not buried twice. Empty: it always makes a letter of its own."""
+    replayable: bool = True
+    """False: what is kept is not enough to try it again."""
     body: bytes = b""
     """Empty in a list where it is longer than INLINE."""
     size: int = 0
@@ -65,7 +67,11 @@ def bury(letter: DeadLetter) -> tuple[NewItem, ...]:
     beside = len(letter.body) > INLINE
     head = msgspec.structs.replace(
         letter,
-        error=_storable(letter.error),
+        error=_storable(letter.error)[:MAX_NOTE],
+        foreign_id=_storable(letter.foreign_id),
+        event_id=_storable(letter.event_id),
+        type=_storable(letter.type),
+        headers={_storable(name): _storable(value) for name, value in letter.headers.items()},
         body=b"" if beside else letter.body,
         size=len(letter.body),
         parts=len(chunks) if beside else 0,
@@ -113,5 +119,5 @@ def _digest(identity: str) -> str:
 
 
 def _storable(text: str) -> str:
-    """Errors hold whatever their authors put into them."""
-    return text[:MAX_NOTE].encode("utf-8", "replace").decode()
+    """Other people's texts hold whatever they put into them; a lone surrogate is none."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

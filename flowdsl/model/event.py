@@ -30,7 +30,12 @@ class ConnectorEvent(Struct, frozen=True, kw_only=True):
     event_id: str
     """Unique within the stream: the idempotency key of what it triggers."""
     foreign_id: str
+    """What it is about. Events about one thing are handled in the order in which they are received."""
     type: str = ""
     headers: Mapping[str, str] = {}
     body: bytes = b""
     created_at: datetime
+    redelivered: bool = False
+    """It may have been given out before."""
+    problem: str = ""
+    """Why the source could not read it as it was told to; such an event is not handled but put aside."""

@@ -34,8 +34,17 @@ class ItemKind(StrEnum):
     """What a live instance consumes; the key is its owner, the body its topics. See flowdsl.engine.presence."""
     BULK = "bulk"
     """An operation on many runs; the key is its id and a number that grows as it goes on, the body its order and progress."""
+    CONNECTOR_ATTEMPT = "connector_attempt"
+    """How often an event of a connector was tried; the key is a digest of connector and event. Due when it is tried again."""
     AUDIT = "audit"
     """The audit entry of an operation; keys of newer entries come first."""
+
+    SCHEDULED_WORKFLOW = "scheduled_workflow"
+    """There are schedules of a workflow; the key is its name."""
+    SCHEDULE = "schedule"
+    """A schedule; its kind ends with the workflow's name. See flowdsl.model.schedule."""
+    SLOT = "slot"
+    """What became of a slot of a schedule, or who changed it; the same."""
 
 
 class NewItem(Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from flowdsl.model.change import Change, CommitResult
 from flowdsl.model.history import HistoryRow
@@ -15,6 +15,7 @@ from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind, TopicDepth, T
 from flowdsl.model.query import Page, RunQuery
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
+from flowdsl.ports.unit_of_work import UnitOfWork, Write
 
 
 class RecordStore(Protocol):
@@ -35,6 +36,21 @@ class RecordStore(Protocol):
         re-reading (ALREADY_APPLIED). Deadlocks and serialization failures are retried here. Two changes of one run in
         one call apply in order. Committed rows without an owner wake the listeners.
         """
+
+    @abstractmethod
+    def commit_together(self, changes: Sequence[Change], writes: Sequence[Write] = ()) -> Sequence[CommitResult]:
+        """Apply all of these StartRun and MoveRun or none, in a transaction of their own. When one does not hold, its result says
+        why and those of the others are LOST. `writes` are the user's, called first and again with each repetition of the
+        transaction. Raises ConfigurationError for writes when the store has no sessions, and what they raise."""
+
+    @abstractmethod
+    def open_work(self) -> UnitOfWork:
+        """Begin a transaction of the user's own. Raises ConfigurationError when the store has no sessions, or only one writer."""
+
+    @abstractmethod
+    def join(self, session: Any, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        """Apply StartRun changes within the transaction of the user's own session on the store's database: they are stored when
+        that commits. Answers as `commit`; raises ConfigurationError when the store has no sessions or this is none of its."""
 
     @abstractmethod
     def claim(self, namespace: str, owner: str, quotas: Sequence[TopicQuota]) -> Sequence[ClaimedRow]:
@@ -65,7 +81,8 @@ class RecordStore(Protocol):
     @abstractmethod
     def free_lapsed(self, namespace: str, dead: Sequence[str] = ()) -> int:
         """Remove heartbeats that have lapsed, and those of owners known to be `dead`, and free every claim of an owner that
-        has none: due at once, one lapse counted. Returns how many rows were freed."""
+        has none: one lapse counted, due at once or, when lapses follow each other, after `flowdsl.model.lapse.rest`. Returns
+        how many rows were freed."""
 
     @abstractmethod
     def lookup(self, run_ids: Sequence[str]) -> Mapping[str, RunRecord]:

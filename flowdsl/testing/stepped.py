@@ -8,19 +8,23 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from flowdsl.clock import seeded_ids
+from flowdsl.clock import Clock, seeded_ids
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.core import Core
 from flowdsl.engine.engine import Engine
+from flowdsl.engine.event_calls import InlineCalls
 from flowdsl.engine.executor import InlineExecutor
+from flowdsl.engine.steps import Steps
 from flowdsl.engine.worker import Worker
 from flowdsl.errors import FlowError
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.memory.role_scheduler import MemoryRoleScheduler
 from flowdsl.model.item import ItemKind
+from flowdsl.model.schedule import schedule_kind
 from flowdsl.ports.record_store import RecordStore
 from flowdsl.ports.role_scheduler import RoleScheduler
+from flowdsl.testing import coverage
 from flowdsl.testing.clock import ManualClock
 
 
@@ -70,8 +74,9 @@ class SteppedEngine(Engine):
         self._stepped = Worker(
             core,
             self.roles,
-            lambda steps: InlineExecutor(steps, core.clock),
+            lambda steps: self._executor(steps, core.clock),
             streamer=self._streamer,
+            connectors=lambda executor: self._connectors(core, InlineCalls(executor.event_loop)),
             auto_resume=self._resume_policy,
             beat=self._beat,
             lapse=self._lapse,
@@ -80,7 +85,13 @@ class SteppedEngine(Engine):
         self._worker = self._stepped
         self._stepped.open()
 
+    def _executor(self, steps: Steps, clock: Clock) -> InlineExecutor:
+        """What runs the bodies."""
+        return InlineExecutor(steps, clock)
+
     def _stop(self, drain: timedelta | None) -> bool:
+        if coverage.current is not None:
+            coverage.current.observe(self._the_core().store, self.workflows, self.namespace)
         if self._stepped is not None:
             self._stepped.stop_taking()
             if self._stepped.reader is not None:
@@ -98,6 +109,7 @@ class SteppedEngine(Engine):
         """Lose the process: nothing is given back, nothing more happens. Make another SteppedEngine on the same store."""
         worker, self._stepped = self._stepped, None
         if worker is not None:
+            worker.connectors.lose()
             worker.executor.stop()
             self._the_core().accepting = False
 
@@ -124,6 +136,8 @@ class SteppedEngine(Engine):
         did = worker.dispatcher.step() or did
         if worker.reader is not None:
             did = worker.reader.step() or did
+        for consumer in worker.connectors.consumers:
+            did = consumer.step() or did
         executor = worker.executor
         ready: Callable[[], bool] = executor.step if isinstance(executor, InlineExecutor) else bool
         while ready():
@@ -165,13 +179,13 @@ class SteppedEngine(Engine):
         now = self.store.now()
         for due in (
             self.store.next_due(core.namespace, list(core.topics)),
-            self.store.next_due_item(core.namespace, [ItemKind.AUTO_RESUME]),
+            self.store.next_due_item(core.namespace, [ItemKind.AUTO_RESUME, *map(schedule_kind, core.workflows)]),
         ):
             if due is not None and due > now:
                 waits.append(due - now)
-        call = core.delayed.next_due()
-        if call is not None and call > self.clock.monotonic():
-            waits.append(timedelta(seconds=call - self.clock.monotonic()) + timedelta(microseconds=1))
+        for call in (core.delayed.next_due(), *(consumer.next_due() for consumer in self.worker.connectors.consumers)):
+            if call is not None and call > self.clock.monotonic():
+                waits.append(timedelta(seconds=call - self.clock.monotonic()) + timedelta(microseconds=1))
         return min(waits, default=None)
 
 

@@ -93,6 +93,7 @@ def test_a_worker_that_is_killed_is_replaced_and_one_port_speaks_for_all(workers
     pair.process.terminate()
     assert pair.ends() == 0, pair.said
     assert "All 2 workers have ended." in pair.said
+    assert pair.said.count("Draining") == 1, "the parent speaks for all"
 
 
 def test_a_worker_says_how_it_is_and_that_it_drains(workers: Workers) -> None:

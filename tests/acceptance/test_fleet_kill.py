@@ -34,9 +34,9 @@ ROOT = Path(__file__).parent.parent.parent
 RUNS = int(os.environ.get("FLOWDSL_KILL_RUNS", "120"))
 KILLS = int(os.environ.get("FLOWDSL_KILLS", "3"))
 SEED = int(os.environ.get("FLOWDSL_KILL_SEED", "1"))
-WORKERS = 3
-STEP_MS = KILLS * 75_000 / (RUNS * 3)
-"""So long that three workers with ten places a step are busy for a second a kill: most of them die with claims."""
+WORKERS, CONCURRENCY, STEPS = 3, 3, 3
+STEP_MS = KILLS * 1000 * WORKERS * CONCURRENCY * STEPS / (RUNS * STEPS)
+"""So long that they are busy for a second a kill: most of them die with claims."""
 PATIENCE = timedelta(seconds=60 + RUNS / 20)
 PAIRS = [
     ("sqlite", ""),
@@ -121,7 +121,7 @@ class Fleet:
             self.await_ready(number)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, app.STEP_MS: str(STEP_MS)}
+        environment = {**os.environ, app.STEP_MS: str(STEP_MS), app.CONCURRENCY: str(CONCURRENCY)}
         return subprocess.Popen(self._command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def await_ready(self, number: int) -> int:
@@ -188,7 +188,9 @@ def claims(url: str, store: RecordStore, pid: int) -> int:
     """Rows that the process holds."""
     owner = next((instance.owner for instance in store.instances("default") if instance.pid == pid), None)
     if isinstance(store, RedisRecordStore):
-        return len(store._read("counting", lambda client: client.smembers(store._key("owned", "default", owner or ""))))
+        return len(
+            store._server.read("counting", lambda client: client.smembers(store._server.key("owned", "default", owner or "")))
+        )
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
     try:
         with engine.connect() as connection:

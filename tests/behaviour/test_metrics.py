@@ -59,6 +59,7 @@ def test_every_metric_has_its_name_and_labels_from_code_alone(memory_world: Worl
         "workflow_process_lag_seconds": process,
         "workflow_process_lag_alert": process,
         "workflow_process_states": process,
+        "workflow_dead_letters_count": set(),  # a series for each connector
         "workflow_process_latency_seconds": process,
         ERRORS: process,
         RETRIES: process,
@@ -335,6 +336,7 @@ def test_the_state_of_a_process_is_published_running_waiting_for_its_role_or_shu
         assert engine.states() == {
             "jobs/new-consumer-1-of-1": 2,
             "jobs/delete-consumer": 2,
+            "jobs/scheduler": 2,
             "sweeper": 2,
             "auto-resumer": 2,
             "purger": 2,

@@ -31,7 +31,7 @@ AT_ONCE: StepOptions = {"err_backoff": timedelta(0), "pause_after_err_count": 2}
 Body = Callable[[Run[Thing, Status]], Any]
 
 
-PROCESSES = ("jobs/new-consumer-1-of-1", "jobs/delete-consumer", "sweeper", "auto-resumer", "purger")
+PROCESSES = ("jobs/new-consumer-1-of-1", "jobs/delete-consumer", "jobs/scheduler", "sweeper", "auto-resumer", "purger")
 
 
 def workflow_of(body: Body, **options: Any) -> Workflow[Thing, Status]:

@@ -1,13 +1,23 @@
-"""The streamer and the roles on Redis keep their contracts."""
+"""The store, the streamer, the roles and somebody else's streams on Redis keep their contracts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
+import redis
 
+from flowdsl.model.event import ConnectorEvent
+from flowdsl.model.reading import header
+from flowdsl.ports.connector_source import ConnectorSource
 from flowdsl.testing.clock import ManualClock
-from flowdsl.testing.contracts import EventStreamerContract, RecordStoreContract, RoleSchedulerContract
+from flowdsl.testing.contracts import (
+    ConnectorSourceContract,
+    EventStreamerContract,
+    RecordStoreContract,
+    RoleSchedulerContract,
+)
+from flowdsl_redis.connector_source import RedisStreamSource
 from flowdsl_redis.event_streamer import RedisEventStreamer, open_streamer
 from flowdsl_redis.record_store import RedisRecordStore, open_store
 from flowdsl_redis.role_scheduler import RedisRoleScheduler, open_roles
@@ -63,3 +73,23 @@ class TestRedisRoleScheduler(RoleSchedulerContract):
         yield make
         for roles in opened:
             roles.close()
+
+
+class TestRedisStreamSource(ConnectorSourceContract):
+    @pytest.fixture
+    def seeded(self, url: str) -> Callable[[Sequence[ConnectorEvent]], ConnectorSource]:
+        prefix = url.rpartition("=")[2]
+        server = url.partition("?")[0]
+
+        def make(events: Sequence[ConnectorEvent]) -> ConnectorSource:
+            stream = f"{{{prefix}}}:somebodys"
+            with redis.Redis.from_url(server) as client:
+                for number, event in enumerate(events):
+                    fields = {**event.headers, "foreign_id": event.foreign_id, "event_id": event.event_id, "type": event.type}
+                    moment = int(event.created_at.timestamp() * 1000)
+                    client.xadd(stream, {**fields, "body": event.body}, id=f"{moment}-{number + 1}")
+            return RedisStreamSource(
+                server, stream, foreign_id=header("foreign_id"), event_id=header("event_id"), body_field="body"
+            )
+
+        return make

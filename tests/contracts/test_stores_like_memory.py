@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from flowdsl.engine.discovery import open_store
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.model.change import (
+    AddRow,
     Change,
     CommitResult,
     DropRow,
@@ -43,6 +44,14 @@ STATUSES = ("a", "b", "c")
 OWNERS = ("one", "two")
 TOPICS = tuple(f"w/{status}" for status in STATUSES)
 ENDS = [RunState.COMPLETED, RunState.CANCELLED, RunState.DATA_DELETED]
+AFTER_THE_END = {
+    RunState.COMPLETED: RunState.REQUESTED_DATA_DELETED,
+    RunState.CANCELLED: RunState.REQUESTED_DATA_DELETED,
+    RunState.REQUESTED_DATA_DELETED: RunState.DATA_DELETED,
+    RunState.DATA_DELETED: RunState.REQUESTED_DATA_DELETED,
+}
+FOLLOWERS = (RowKind.TIMEOUT, RowKind.CALLBACK)
+"""Rows that follow their run; none is born claimed."""
 TTL = timedelta(seconds=30)
 
 
@@ -64,7 +73,7 @@ class Chaos:
         self.clock = clock
         self.namespace = f"n{uuid.uuid4().hex}"
         self.runs: list[str] = []
-        self.done: list[Change] = []
+        self.done: list[StartRun | MoveRun] = []
         self.count = 0
 
     def id(self) -> str:
@@ -82,15 +91,22 @@ class Chaos:
     def record(self, run_id: str) -> RunRecord | None:
         return self.stores[0].lookup([run_id]).get(run_id)
 
+    def some_run(self) -> str:
+        """Mostly one that is there, and often one that is unfinished."""
+        rng, known = self.rng, [*self.stores[0].lookup(self.runs).values()]
+        unfinished = [record for record in known if not record.finished]
+        among = rng.choice([known, unfinished, unfinished]) or known
+        return rng.choice(among).run_id if among and rng.random() < 0.95 else rng.choice(self.runs)
+
     def new_row(self, run_id: str, status: str, *, kind: RowKind = RowKind.STEP) -> NewRow:
         rng = self.rng
         return NewRow(
             row_id=run_id if kind is RowKind.STEP else f"{run_id}/{kind.name}/{rng.randrange(2)}",
             topic=f"w/{status}",
             kind=kind,
-            receiver="" if kind is RowKind.STEP else "r",
+            receiver={RowKind.STEP: "", RowKind.CALLBACK: rng.choice(STATUSES)}.get(kind, "r"),
             delay=rng.choice([timedelta(0), timedelta(0), timedelta(seconds=rng.randrange(1, 90)), None]),
-            owner=rng.choice([None, None, *OWNERS]) if kind is not RowKind.TIMEOUT else None,
+            owner=rng.choice([None, None, *OWNERS]) if kind not in FOLLOWERS else None,
             priority=rng.choice([0, 0, 0, 5, -1]),
             payload=rng.choice([None, b"\0payload"]),
         )
@@ -98,6 +114,10 @@ class Chaos:
     def sides(self, run_id: str, status: str) -> tuple[NewRow, ...]:
         kinds = [kind for kind in (RowKind.TIMEOUT, RowKind.HOOK, RowKind.EVENT) if self.rng.random() < 0.2]
         return tuple(self.new_row(run_id, status, kind=kind) for kind in kinds)
+
+    def sides_for_states(self, run_id: str, status: str) -> tuple[NewRow, ...]:
+        states = [None, None, RunState.RUNNING, RunState.PAUSED, RunState.CANCELLED]
+        return tuple(replace(row, only_in=self.rng.choice(states)) for row in self.sides(run_id, status))
 
     def items(self) -> tuple[NewItem, ...]:
         rng = self.rng
@@ -128,13 +148,15 @@ class Chaos:
         what = rng.random()
         if what < 0.25 and starting or not self.runs:
             return self.start()
-        if what < 0.65:
-            return self.move(rng.choice(self.runs), ending=not starting)
+        if what < 0.6:
+            return self.move(self.some_run(), ending=not starting)
+        if what < 0.66:
+            return self.add(self.some_run())
         if what < 0.72:
             state = rng.choice([RunState.PAUSED, RunState.CANCELLED])
-            return RequestControl(change_id=self.id(), run_id=rng.choice(self.runs), request=ControlRequest(state, "why", "who"))
+            return RequestControl(change_id=self.id(), run_id=self.some_run(), request=ControlRequest(state, "why", "who"))
         if what < 0.94:
-            return self.row_change(rng.choice(self.runs))
+            return self.row_change(self.some_run())
         return PutItems(change_id=self.id(), namespace=self.namespace, items=self.items(), drop=self.item_keys())
 
     def start(self) -> StartRun:
@@ -159,11 +181,26 @@ class Chaos:
             priority=rng.randrange(3),
         )
 
+    def add(self, run_id: str) -> AddRow:
+        rng, record = self.rng, self.record(run_id)
+        kind = rng.choice([RowKind.CALLBACK, RowKind.CALLBACK, RowKind.TIMEOUT, RowKind.HOOK])
+        return AddRow(
+            change_id=self.id(),
+            namespace=self.namespace,
+            workflow=WORKFLOW,
+            run_id=run_id,
+            version=(record.version if record else 1) + (rng.random() < 0.1),
+            row=self.new_row(run_id, rng.choice(STATUSES), kind=kind),
+            items=self.items(),
+        )
+
     def move(self, run_id: str, ending: bool) -> MoveRun:
         rng, record = self.rng, self.record(run_id)
         to_state = rng.choice([RunState.RUNNING] * 5 + [RunState.PAUSED] + ENDS * ending)
+        if record and record.finished and rng.random() < 0.6:
+            to_state = AFTER_THE_END[record.state]
         status = rng.choice(STATUSES)
-        sides = self.sides(run_id, status)
+        sides = self.sides_for_states(run_id, status)
         return MoveRun(
             change_id=self.id(),
             namespace=self.namespace,
@@ -178,7 +215,8 @@ class Chaos:
             payload=rng.choice([None, Payload(b"new", "text/plain", 2)]),
             row=self.new_row(run_id, status) if rng.random() < 0.7 else None,
             side_rows=sides,
-            settle=f"{run_id}/TIMEOUT/1" if rng.random() < 0.1 and not sides else None,
+            erase=to_state is RunState.DATA_DELETED and rng.random() < 0.7,
+            settle=f"{run_id}/{rng.choice(FOLLOWERS).name}/1" if rng.random() < 0.1 and not sides else None,
             items=self.items(),
             drop_items=self.item_keys(),
             new_visit=rng.random() < 0.5,
@@ -190,7 +228,8 @@ class Chaos:
     def row_change(self, run_id: str) -> Change:
         rng = self.rng
         rows = list(self.stores[0].rows([run_id]))
-        row = rng.choice(rows) if rows else None
+        claimed = [row for row in rows if row.owner is not None]
+        row = rng.choice(rng.choice([claimed, claimed, rows]) or rows) if rows else None
         claim: dict[str, Any] = {
             "change_id": self.id(),
             "row_id": row.row_id if row else run_id,
@@ -199,8 +238,37 @@ class Chaos:
         }
         kind = rng.randrange(4)
         if kind == 0:
-            return FailRow(**claim, error="it broke", delay=timedelta(seconds=rng.randrange(60)))
-        return (ReleaseRow, ParkRow, DropRow)[kind - 1](**claim)
+            news = [self.new_row(run_id, "a", kind=kind) for kind in (RowKind.HOOK, RowKind.EVENT) if rng.random() < 0.2]
+            sides = tuple(side for side in news if side.row_id != claim["row_id"])
+            return FailRow(**claim, error="it broke", delay=timedelta(seconds=rng.randrange(60)), side_rows=sides)
+        if kind == 1:
+            return ReleaseRow(**claim, delay=rng.choice([None, None, timedelta(0), timedelta(seconds=rng.randrange(60))]))
+        return (ParkRow, DropRow)[kind - 2](**claim)
+
+    def purge(self) -> None:
+        """Runs that ended at one moment may go in any order: the limit never comes between them."""
+        rng, memory = self.rng, self.stores[0]
+        states, age = rng.sample([*AFTER_THE_END], rng.randrange(1, 5)), timedelta(seconds=rng.randrange(90))
+        runs = [record.run_id for record in memory.lookup(self.runs).values() if record.state in states]
+        ends = sorted(_ended_at(memory, run_id) for run_id in runs)
+        limits = [number for number in range(1, len(ends)) if ends[number - 1] < ends[number]]
+        limit = rng.choice([*limits, 1000])
+        self.both(lambda store: store.purge(self.namespace, WORKFLOW, states, age, limit))
+        left = memory.lookup(self.runs)
+        self.done = [change for change in self.done if change.run_id in left]
+
+    def add_twice(self) -> None:
+        """As somebody does who had no answer."""
+        change = self.add(self.some_run())
+        for _ in range(2):
+            self.both(lambda store: [_plain(result) for result in store.commit([change])])
+
+    def together(self) -> None:
+        """All or none, and which: of several that do not hold any may be named."""
+        changes: list[StartRun | MoveRun] = [self.start() for _ in range(self.rng.randrange(3))]
+        changes.append(self.move(self.some_run(), ending=not changes))
+        if self.both(lambda store: all(result.applied for result in store.commit_together(changes))):
+            self.done.extend(changes)
 
     def step(self) -> None:
         rng = self.rng
@@ -208,9 +276,18 @@ class Chaos:
         if what < 0.6:
             starting = rng.random() < 0.4
             changes = [self.change(starting) for _ in range(rng.randrange(1, 12))]
-            self.done.extend(change for change in changes if isinstance(change, (StartRun, MoveRun)))
-            self.both(lambda store: [_plain(result) for result in store.commit(changes)])
-        elif what < 0.7:
+            changes = _in_any_order(changes)
+            results = self.both(lambda store: [_plain(result) for result in store.commit(changes)])
+            for change, result in zip(changes, results, strict=True):
+                if isinstance(change, MoveRun) or isinstance(change, StartRun) and result.applied:
+                    self.done.append(change)
+        elif what < 0.63 and self.runs:
+            self.add_twice()
+        elif what < 0.65:
+            self.purge()
+        elif what < 0.68 and self.runs:
+            self.together()
+        elif what < 0.73:
             self.clock.advance(timedelta(seconds=rng.randrange(1, 20)))
         elif what < 0.85:
             quotas = [TopicQuota(topic, rng.choice([0, 1000])) for topic in TOPICS]  # of rows due at once any may be first
@@ -238,7 +315,9 @@ class Chaos:
         self.both(lambda store: [_undecided(store.latest(namespace, WORKFLOW, f"f{number}")) for number in range(12)])
         self.both(lambda store: dict(store.depths(namespace, TOPICS)))
         self.both(lambda store: [i.owner for i in sorted(store.instances(namespace), key=lambda i: i.owner)])
-        self.both(lambda store: list(store.unattended(namespace, WORKFLOW, STATUSES[:2], "", 1000)))
+        place, limit = rng.choice(["", *self.runs]), rng.choice([3, 1000])
+        for kind in (RowKind.STEP, RowKind.TIMEOUT):
+            self.both(lambda store, kind=kind: list(store.unattended(namespace, WORKFLOW, STATUSES[:2], place, limit, kind)))
         self.both(lambda store: [list(store.items(namespace, kind)) for kind in ("k", "l")])
         self.both(lambda store: [sorted(item.key for item in store.due_items(namespace, kind, 100)) for kind in ("k", "l")])
         self.both(lambda store: store.next_due_item(namespace, ["k", "l"]))
@@ -246,6 +325,23 @@ class Chaos:
             states = tuple(rng.sample(list(RunState), 4))
             query = RunQuery(namespace=namespace, order=order, limit=7, statuses=("a", "b"), states=states)
             self.both(lambda store, query=query: _every_page(store, query))
+
+
+def _in_any_order(changes: Sequence[Change]) -> list[Change]:
+    """Without what is said of rows beside runs that the group changes, too: which is first is not promised."""
+    changed = {change.run_id for change in changes if isinstance(change, (MoveRun, AddRow, RequestControl))}
+
+    def beside(change: Change) -> bool:
+        if not isinstance(change, (FailRow, ReleaseRow, ParkRow, DropRow)):
+            return False
+        run_id, _, rest = change.row_id.partition("/")
+        return bool(rest) and run_id in changed
+
+    return [change for change in changes if not beside(change)]
+
+
+def _ended_at(store: RecordStore, run_id: str) -> datetime:
+    return next(row.at for row in store.history(run_id) if row.to_state.finished)
 
 
 def _every_page(store: RecordStore, query: RunQuery) -> list[RunRecord]:

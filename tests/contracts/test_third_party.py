@@ -18,6 +18,7 @@ from flowdsl.model.query import Page, RunQuery
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl.ports.record_store import RecordStore
+from flowdsl.ports.unit_of_work import UnitOfWork, Write
 from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.contracts import RecordStoreContract
 
@@ -36,6 +37,15 @@ class CountingStore(RecordStore):
     def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
         answer: Sequence[CommitResult] = self._count("commit")(changes)
         return answer
+
+    def commit_together(self, changes: Sequence[Change], writes: Sequence[Write] = ()) -> Sequence[CommitResult]:
+        return self.inner.commit_together(changes, writes)
+
+    def open_work(self) -> UnitOfWork:
+        return self.inner.open_work()
+
+    def join(self, session: Any, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        return self.inner.join(session, changes)
 
     def claim(self, namespace: str, owner: str, quotas: Sequence[TopicQuota]) -> Sequence[ClaimedRow]:
         answer: Sequence[ClaimedRow] = self._count("claim")(namespace, owner, quotas)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,14 @@ def test_commands_exist(page: Path) -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     for name in re.findall(r"`flowdsl ([a-z][a-z-]*)", page.read_text("utf-8")):
         assert name in commands, name
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_python_in_the_pages_runs(page: Path, tmp_path: Path) -> None:
+    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)):
+        (tmp_path / f"block_{number}.py").write_text(block)
+        done = subprocess.run([sys.executable, "-W", "error", f"block_{number}.py"], cwd=tmp_path, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, ""), block
 
 
 def test_the_readme_leads_to_every_page() -> None:

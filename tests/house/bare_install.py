@@ -11,13 +11,14 @@ import sys
 from importlib.metadata import distribution
 from pathlib import Path
 
-PACKAGES = ("flowdsl", "flowdsl_sql", "flowdsl_kombu", "flowdsl_redis", "flowdsl_kafka", "flowdsl_etcd")
+PACKAGES = ("flowdsl", "flowdsl_sql", "flowdsl_kombu", "flowdsl_redis", "flowdsl_kafka", "flowdsl_etcd", "flowdsl_docs")
 OF_EXTRAS = {
     "flowdsl.testing": {"pytest", "_pytest", "hypothesis"},
     "flowdsl_kombu": {"kombu"},
     "flowdsl_redis": {"redis"},
     "flowdsl_kafka": {"confluent_kafka"},
     "flowdsl_etcd": {"etcd3gw", "requests"},
+    "flowdsl_docs.sphinx_extension": {"sphinx", "docutils"},
 }
 """What may be missing in a bare install, and the package that needs it."""
 

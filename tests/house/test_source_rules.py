@@ -20,7 +20,7 @@ READS_THE_CLOCK: dict[str, tuple[set[str], str]] = {
         {"time.time_ns", "time.sleep"},
         "SQLite's clock is the machine's, and a transaction that met a conflict is tried again after a few milliseconds",
     ),
-    "adapters/flowdsl_redis/record_store.py": (
+    "adapters/flowdsl_redis/server.py": (
         {"time.sleep"},
         "what met a broken connection is tried again after a few milliseconds",
     ),

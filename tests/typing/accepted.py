@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Any, TypedDict, assert_type
 
 import msgspec
 
-from flowdsl import Engine, Outcome, Retry, Run, RunHandle, Workflow
+from flowdsl import Engine, Gap, IfRunning, Misfire, Outcome, OverlapHour, Retry, Run, RunHandle, Workflow
 
 
 class Status(StrEnum):
@@ -66,6 +66,19 @@ def weigh(run: Run[Parcel, Number]) -> Number:
     return Number.TWO
 
 
+@orders.schedule("0 9 * * 1-5", foreign_id="daily", timezone="Europe/London", gap=Gap.SKIP, overlap_hour=OverlapHour.ONCE)
+def morning(fire_time: datetime) -> Order | None:
+    return Order(1.0) if fire_time.hour == 9 else None
+
+
+@orders.schedule("@hourly", foreign_id="hourly", misfire=Misfire.ALL, max_catch_up=3, if_running=IfRunning.WAIT, name="h")
+async def hourly(fire_time: datetime) -> Order:
+    return Order(1.0)
+
+
+assert_type(morning(datetime(2030, 1, 7, tzinfo=UTC)), Order | None)
+
+
 def call_steps(run: Run[Order, Status]) -> Status | Outcome | None:
     return charge(run)
 
@@ -82,6 +95,8 @@ def use(engine: Engine) -> None:
     assert_type(run.object, Order)
     assert_type(engine.trigger_many(orders, [("a", Order(1.0))]), list[RunHandle[Order, Status]])
     assert_type(engine.latest(orders, "order-1"), RunHandle[Order, Status])
+    engine.schedules.create(orders, "acme", "@daily", Order(1.0), timezone="Europe/London", start_status=Status.PAID)
+    assert_type(engine.schedules.preview(orders, "acme", 3), list[datetime])
 
 
 async def use_async(engine: Engine) -> None:

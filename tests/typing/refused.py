@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from flowdsl import Engine, Run, Workflow
@@ -68,7 +68,30 @@ declare(wrong_async)  # refused
 declare(two_parameters)  # refused
 
 
+orders.schedule("@daily")  # refused
+orders.schedule("@daily", foreign_id=7)  # refused
+orders.schedule("@daily", foreign_id="d", misfire="sometimes")  # refused
+orders.schedule("@daily", foreign_id="d", misfire_grace=5)  # refused
+orders.schedule("@daily", foreign_id="d", start_status=Other.CREATED)  # refused
+orders.schedule("@daily", foreign_id="d", time_zone="UTC")  # refused
+
+
+def wrong_made(fire_time: datetime) -> str:
+    return ""
+
+
+def wrong_given(run: Run[Order, Status]) -> Order:
+    return Order(1.0)
+
+
+calendar = orders.schedule("@daily", foreign_id="d")
+calendar(wrong_made)  # refused
+calendar(wrong_given)  # refused
+
+
 def use(engine: Engine) -> None:
+    engine.schedules.create(orders, "acme", "@daily", "not an order")  # refused
+    engine.schedules.create(orders, "acme", "@daily", Order(1.0), start_status=Other.CREATED)  # refused
     engine.trigger(orders, "order-1", "not an order")  # refused
     engine.trigger(orders, 7, Order(1.0))  # refused
     engine.trigger(orders, "order-1", Order(1.0), start_status=Other.CREATED)  # refused

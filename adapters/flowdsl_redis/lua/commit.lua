@@ -1,128 +1,6 @@
--- ARGV[2]: the sender; ARGV[3]: the changes; ARGV[4..]: the bytes that they name by number (objects, bodies).
+-- ARGV[2]: the sender; ARGV[3]: the changes, and whether all of them commit or none; ARGV[4..]: the bytes that they name by number
+-- (objects, bodies).
 -- Answers: one {outcome, refusal, run id, state, time, detail, body, requested} per change, then whom to wake.
-local function blob(number) return number and ARGV[3 + number] or nil end
-local function answer(outcome, fields)
-  local f = fields or {}
-  return {outcome, f.refusal or '', f.run or '', f.state or -1, f.at or -1, f.detail or '', f.body or '', f.rs or -1, f.rr or '', f.ra or ''}
-end
-local LOST = answer('LOST')
-local function refused(refusal, fields)
-  local f = fields or {}
-  f.refusal = refusal
-  return answer('REFUSED', f)
-end
-
--- Items: meta and body by key, keys in order, due times.
-local function item_key(part, ns, kind) return key('item', part, ns, kind) end
-local function load_item(ns, kind, name)
-  local packed = call('HGET', item_key('m', ns, kind), name)
-  return packed and unpack_one(packed) or nil
-end
-local function drop_item(ns, kind, name)
-  call('HDEL', item_key('m', ns, kind), name)
-  call('HDEL', item_key('b', ns, kind), name)
-  call('ZREM', item_key('k', ns, kind), name)
-  call('ZREM', item_key('d', ns, kind), name)
-end
-local function put_item(ns, item, change_id)
-  local due = due_at(item.delay)
-  call('HSET', item_key('m', ns, item.kind), item.key, pack({due = due, created = NOW, change = change_id}))
-  call('HSET', item_key('b', ns, item.kind), item.key, blob(item.body))
-  call('ZADD', item_key('k', ns, item.kind), 0, item.key)
-  if due then
-    call('ZADD', item_key('d', ns, item.kind), string.format('%.0f', due), item.key)
-  else
-    call('ZREM', item_key('d', ns, item.kind), item.key)
-  end
-end
-local function taken(ns, items, dropped, change_id)
-  for _, item in ipairs(items or {}) do
-    local free = item.replace
-    for _, gone in ipairs(dropped or {}) do
-      if gone.kind == item.kind and gone.key == item.key then free = true end
-    end
-    if not free then
-      local found = load_item(ns, item.kind, item.key)
-      if found then
-        if found.change == change_id then return answer('ALREADY_APPLIED') end
-        return refused('KEY_TAKEN', {detail = item.key, body = call('HGET', item_key('b', ns, item.kind), item.key)})
-      end
-    end
-  end
-  return nil
-end
-local function put_items(ns, items, dropped, change_id)
-  for _, gone in ipairs(dropped or {}) do drop_item(ns, gone.kind, gone.key) end
-  for _, item in ipairs(items or {}) do put_item(ns, item, change_id) end
-end
-
--- Rows of runs.
-local function fill(row, run, new)
-  row.topic, row.ver, row.visit, row.due, row.cr, row.pr = new.topic, run.ver, run.visit, due_at(new.delay), NOW, new.pr
-  row.rcv, row.del, row.att, row.lap, row.err, row.rem, row.mark, row.claim = new.rcv, 0, 0, 0, nil, nil, nil, nil
-  if new.payload then
-    call('HSET', key('row', row.row), 'p', blob(new.payload))
-  else
-    call('HDEL', key('row', row.row), 'p')
-  end
-  if new.own then
-    row.own = nil
-    local due = row.due
-    row.due = nil -- it is in no queue yet
-    own(row, new.own)
-    row.due = due
-  else
-    release(row)
-  end
-end
-local function set_step_row(run, new)
-  local row = load_row(run.run)
-  if not new then
-    if row then remove_row(row) end
-    if under_way(run.state) then call('ZADD', bare(run), 0, run.run) end
-    return
-  end
-  if row then
-    dequeue(row)
-    disown(row)
-  end
-  row = {ns = run.ns, wf = run.wf, row = run.run, run = run.run, kind = new.kind}
-  fill(row, run, new)
-  save_row(row)
-end
-local function suspend(row)
-  dequeue(row)
-  row.rem = math.max(0, row.due - NOW)
-  disown(row)
-  row.due = nil
-end
-local function add_side_row(run, new)
-  local old = load_row(new.row)
-  if old then remove_row(old) end
-  local row = {ns = run.ns, wf = run.wf, row = new.row, run = run.run, kind = new.kind}
-  fill(row, run, new)
-  call('SADD', key('side', run.run), new.row)
-  if new.kind == TIMEOUT and run.state == PAUSED and row.due then suspend(row) end
-  save_row(row)
-end
-local function turn_timeouts(change, before, after)
-  for _, row_id in ipairs(call('SMEMBERS', key('side', after.run))) do
-    local row = load_row(row_id)
-    if row and row.kind == TIMEOUT then
-      if change.new_visit or FINISHED[after.state] then
-        remove_row(row)
-      elseif after.state == PAUSED and not row.rem and row.due then
-        suspend(row)
-        save_row(row)
-      elseif before.state == PAUSED and row.rem then
-        row.due = NOW + row.rem
-        row.rem = nil
-        release(row)
-        save_row(row)
-      end
-    end
-  end
-end
 local function log(change, run, from_status, from_state, reason, actor)
   local origin = change.origin
   call('RPUSH', key('history', run.run), pack({
@@ -131,7 +9,8 @@ local function log(change, run, from_status, from_state, reason, actor)
     attempt = origin.attempt, change_id = change.id, at = NOW}))
 end
 
-local function start(change)
+-- Why a run cannot be started, or moved; nothing when it can.
+local function no_start(change)
   local first = call('LINDEX', key('history', change.run), 0)
   if first then
     local was = unpack_one(first)
@@ -140,16 +19,20 @@ local function start(change)
   end
   local problem = taken(change.ns, change.items, nil, change.id)
   if problem then return problem end
-  local active = key('active', change.ns, change.wf)
-  local other = call('HGET', active, change.fid)
-  if other then return refused('IN_PROGRESS', {run = other}) end
+  local other = call('HGET', key('active', change.ns, change.wf), change.fid)
+  return other and refused('IN_PROGRESS', {run = other}) or nil
+end
+local function start(change)
+  local problem = no_start(change)
+  if problem then return problem end
   local run = {
     ns = change.ns, wf = change.wf, run = change.run, fid = change.fid, st = change.st, state = INITIATED, ver = 1, visit = 1,
     task = 1, ct = change.ct, sv = change.sv, cr = NOW, up = NOW, cid = change.id, ar = 0, md = change.md, tags = change.tags,
     par = change.par, pr = change.pr}
   save_run(run)
   if change.payload then call('HSET', key('run', run.run), 'p', blob(change.payload)) end
-  call('HSET', active, change.fid, run.run)
+  call('HSET', key('active', run.ns, run.wf), run.fid, run.run)
+  call('ZADD', key('unfinished', run.ns, run.wf), 0, run.run)
   call('HSET', key('last', change.ns, change.wf), change.fid, run.run)
   local created = string.format('%.0f', NOW)
   call('ZADD', key('runs', change.ns), created, run.run)
@@ -162,8 +45,7 @@ local function start(change)
   return answer('APPLIED', {state = INITIATED, at = NOW})
 end
 
-local function move(change)
-  local run = load_run(change.run)
+local function no_move(change, run)
   if not run then return refused('NOT_FOUND') end
   if run.ver ~= change.ver then
     local packed = call('LINDEX', key('history', change.run), change.ver)
@@ -176,7 +58,11 @@ local function move(change)
     local row = load_row(change.run)
     if row and row.own then return refused('CLAIMED') end
   end
-  local problem = taken(change.ns, change.items, nil, change.id)
+  return taken(change.ns, change.items, nil, change.id)
+end
+local function move(change)
+  local run = load_run(change.run)
+  local problem = no_move(change, run)
   if problem then return problem end
   local state, reason, actor = change.state, change.origin.reason, change.origin.actor
   if run.rqs and change.honour and (state == RUNNING or state == PAUSED) then
@@ -192,26 +78,53 @@ local function move(change)
   if change.payload then
     run.ct, run.sv = change.ct, change.sv
     call('HSET', key('run', run.run), 'p', blob(change.payload))
+  elseif change.erase then
+    run.ct, run.sv = nil, nil
+    call('HDEL', key('run', run.run), 'p')
   end
   run.rs, run.ac = stopping and reason or nil, stopping and actor or nil
   run.err, run.ar = change.origin.error, change.ar
   run.rqs, run.rqr, run.rqa = nil, nil, nil
-  save_run(run)
-  if FINISHED[state] and not FINISHED[before.state] then call('HDEL', key('active', run.ns, run.wf), run.fid) end
   log(change, run, before.st, before.state, reason, actor)
+  if change.erase then erase(run) end
+  save_run(run)
+  if FINISHED[before.state] then
+    file(run)
+  elseif FINISHED[state] then
+    call('HDEL', key('active', run.ns, run.wf), run.fid)
+    call('ZREM', key('unfinished', run.ns, run.wf), run.run)
+    call('ZADD', ended(run, state), string.format('%.0f', NOW), run.run)
+  end
   put_items(change.ns, change.items, change.drop, change.id)
   if change.settle then
     local row = load_row(change.settle)
     if row then remove_row(row) end
   end
-  turn_timeouts(change, before, run)
+  turn(change, before, run)
   local row = change.row
   if STOPPED[state] then row = nil end
   set_step_row(run, row)
   for _, side in ipairs(change.side or {}) do
-    if not (FINISHED[state] and side.kind == TIMEOUT) then add_side_row(run, side) end
+    local wanted = not side.only_in or side.only_in == state
+    if wanted and not (FINISHED[state] and side.kind == TIMEOUT) then add_side_row(run, side) end
   end
   return answer('APPLIED', {state = state, at = NOW})
+end
+
+-- A change is remembered for a while: its row may be gone when somebody who had no answer asks again.
+local function add(change)
+  local run = load_run(change.run)
+  if not run then return refused('NOT_FOUND') end
+  local mark = key('added', change.id)
+  if call('SISMEMBER', key('side', run.run), change.row.row) == 1 or call('EXISTS', mark) == 1 then return answer('ALREADY_APPLIED') end
+  if FINISHED[run.state] then return refused('FINISHED') end
+  if run.ver ~= change.ver then return LOST end
+  local problem = taken(change.ns, change.items, nil, change.id)
+  if problem then return problem end
+  put_items(change.ns, change.items, nil, change.id)
+  add_side_row(run, change.row)
+  call('SET', mark, '', 'PX', string.format('%.0f', KEPT_ADDED / 1000))
+  return answer('APPLIED')
 end
 
 local function request(change)
@@ -244,10 +157,11 @@ local function of_row(change)
   row.mark = change.id
   if change.k == 'fail' then
     row.att, row.err = row.att + 1, change.error
-    row.due = result[8] ~= -1 and NOW or due_at(change.delay)
+    row.due = result[8] ~= -1 and row.kind == STEP and NOW or due_at(change.delay) -- a request hastens the step alone
     release(row)
   elseif change.k == 'release' then
     row.del = math.max(0, row.del - 1)
+    if change.delay then row.due = due_at(change.delay) end
     release(row)
   elseif change.k == 'park' then
     row.due = nil
@@ -258,6 +172,10 @@ local function of_row(change)
     return answer('APPLIED')
   end
   save_row(row)
+  if change.side then
+    local run = load_run(row.run)
+    for _, side in ipairs(run and change.side or {}) do add_side_row(run, side) end
+  end
   return result
 end
 
@@ -268,7 +186,35 @@ local function put(change)
   return answer('APPLIED')
 end
 
-local HOW = {start = start, move = move, request = request, put = put, fail = of_row, release = of_row, park = of_row, drop = of_row}
-local results = {}
-for number, change in ipairs(unpack_one(ARGV[3])) do results[number] = HOW[change.k](change) end
-return {results, tell(ARGV[2])}
+local HOW = {
+  start = start, move = move, add = add, request = request, put = put,
+  fail = of_row, release = of_row, park = of_row, drop = of_row}
+local function apply(changes)
+  local results = {}
+  for number, change in ipairs(changes) do results[number] = HOW[change.k](change) end
+  return results
+end
+-- Starts and moves, all of them or none: nothing is applied before every one was looked at.
+local function together(changes)
+  local results, all, begun, put_before = {}, true, {}, {}
+  for number, change in ipairs(changes) do
+    local problem = change.k == 'start' and no_start(change) or change.k == 'move' and no_move(change, load_run(change.run)) or nil
+    if change.k == 'start' and not problem then
+      local name = table.concat({change.ns, change.wf, change.fid}, '\0')
+      if begun[name] then problem = refused('IN_PROGRESS', {run = begun[name]}) end
+      begun[name] = change.run
+    end
+    for _, item in ipairs(problem and {} or change.items or {}) do
+      local name = table.concat({change.ns, item.kind, item.key}, '\0')
+      if put_before[name] and not item.replace then
+        problem = refused('KEY_TAKEN', {detail = item.key, body = blob(put_before[name])})
+      end
+      put_before[name] = item.body
+    end
+    results[number] = problem or LOST
+    all = all and not problem
+  end
+  return all and apply(changes) or results
+end
+local asked = unpack_one(ARGV[3])
+return {asked.together and together(asked.changes) or apply(asked.changes), tell(ARGV[2])}

@@ -2,6 +2,13 @@
 -- Answers: how many rows were freed, then whom to wake.
 local ns, lapse = ARGV[3], ARGV[4] == 'lapse'
 local count = 0
+-- As flowdsl.model.lapse.rest has it.
+local function rest(row)
+  if row.lap < 2 then return 0 end
+  local longest = math.min(SECOND_LAPSE * 2 ^ math.min(row.lap - 2, 30), LONGEST_REST)
+  local share = tonumber(string.sub(redis.sha1hex(row.row .. '/' .. string.format('%.0f', row.lap)), 1, 8), 16)
+  return math.floor(longest * share / 4294967296)
+end
 local function free(owner)
   for _, row_id in ipairs(call('SMEMBERS', key('owned', ns, owner))) do
     local row = load_row(row_id)
@@ -9,7 +16,7 @@ local function free(owner)
       disown(row)
       if lapse then
         row.lap = row.lap + 1
-        row.due = NOW
+        row.due = NOW + rest(row)
       end
       release(row)
       save_row(row)

@@ -45,6 +45,11 @@ local function load_run(run_id)
   local packed = call('HGET', key('run', run_id), 'm')
   return packed and unpack_one(packed) or nil
 end
+-- Nothing for one that is no record: who looks through many passes over it.
+local function readable_run(run_id)
+  local sound, run = pcall(load_run, run_id)
+  return sound and type(run) == 'table' and run or nil
+end
 local function save_run(run) call('HSET', key('run', run.run), 'm', pack(run)) end
 
 -- Rows: the same. A queue is a sorted set by due time for each priority of a topic.
@@ -74,7 +79,7 @@ local function own(row, owner, mark)
   dequeue(row)
   row.own = owner
   row.del = row.del + 1
-  row.claim = mark
+  row.claim, row.mark = mark, nil
   call('SADD', key('owned', row.ns, owner), row.row)
   call('SADD', key('owners', row.ns), owner)
 end
@@ -101,6 +106,27 @@ end
 -- Unfinished runs that are under way and have no step row.
 local function bare(run) return key('bare', run.ns, run.wf, run.st) end
 local function under_way(state) return state == INITIATED or state == RUNNING end
+
+-- Finished runs, for each state by when they ended. Code that knew nothing of this ended runs without filing them: a purge does.
+local function ended(run, state) return key('ended', run.ns, run.wf, string.format('%.0f', state)) end
+local function ended_at(run)
+  for number = 1, run.ver do
+    local packed = call('LINDEX', key('history', run.run), -number)
+    local row = packed and unpack_one(packed)
+    if not row then break end
+    if not FINISHED[row.from_state] then return string.format('%.0f', row.at) end
+  end
+  return string.format('%.0f', run.up)
+end
+-- Under its state of now; when it ended stays.
+local function file(run)
+  local at
+  for state in pairs(FINISHED) do
+    at = call('ZSCORE', ended(run, state), run.run) or at
+    call('ZREM', ended(run, state), run.run)
+  end
+  call('ZADD', ended(run, run.state), at or ended_at(run), run.run)
+end
 
 -- Heartbeats.
 local function heartbeat(ns, owner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -22,30 +23,47 @@ from flowdsl.errors import DefinitionError, WorkflowDefinitionError
 from flowdsl.graph.finding import Finding
 
 
+class Level(StrEnum):
+    """What a finding means."""
+
+    ERROR = "error"
+    """The workflow cannot work."""
+    WARNING = "warning"
+    """It can, and may not do what was meant."""
+
+
 class FindingView(Struct, frozen=True, kw_only=True):
     """A finding as a line; the keys of the JSON are these names."""
 
     workflow: str | None
+    level: Level = Level.ERROR
     place: str
     code: str
     message: str
     remedy: str | None
 
     @classmethod
-    def of(cls, finding: Finding, workflow: str | None) -> FindingView:
+    def of(cls, finding: Finding, workflow: str | None, level: Level = Level.ERROR) -> FindingView:
         return cls(
-            workflow=workflow, place=finding.place, code=finding.code, message=finding.message, remedy=finding.remedy or None
+            workflow=workflow,
+            level=level,
+            place=finding.place,
+            code=finding.code,
+            message=finding.message,
+            remedy=finding.remedy or None,
         )
 
     @property
     def line(self) -> str:
-        return f"{self.place}: [{self.code}] {self.message} {self.remedy or ''}".rstrip()
+        level = "" if self.level is Level.ERROR else f"{self.level}: "
+        return f"{self.place}: {level}[{self.code}] {self.message} {self.remedy or ''}".rstrip()
 
 
 def check(
     target: Annotated[
         str, typer.Argument(metavar="MODULE[:NAME]", help="A module with workflows, or one of them, or an engine.")
     ],
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 for warnings as well.")] = False,
     against: Annotated[
         str | None, typer.Option("--against", metavar="URL", help="A store: compare the code with the runs in it as well.")
     ] = None,
@@ -55,13 +73,17 @@ def check(
     namespace: arguments.Namespace = None,
     json: arguments.Json = False,
 ) -> None:
-    """Check that workflows can work; every finding is a line. Exit code 1 when there are findings. With --against also whether
-    they fit the unfinished runs that are stored: before a deployment, in CI."""
+    """Check that workflows can work; every finding is a line. Exit code 1 when there are errors. With --against also whether
+    they fit the unfinished runs that are stored: before a deployment, in CI.
+
+    Warnings are about what may not have been meant; the README says how to silence one at its place.
+    """
     sound: Sequence[Workflow[Any, Any]] = ()
     space: str | None = None
     try:
         found, space = _targets(target)
         views = [FindingView.of(finding, flow.name) for flow in found for finding in flow.check()]
+        views += [FindingView.of(finding, flow.name, Level.WARNING) for flow in found for finding in flow.lint()]
         sound = [flow for flow in found if not flow.check()]
     except WorkflowDefinitionError as error:  # the module makes an engine of it
         views = [FindingView.of(finding, None) for finding in error.findings if isinstance(finding, Finding)]
@@ -79,7 +101,7 @@ def check(
         for flow in sound:
             definition = flow.definition()
             say(f"{flow.name}: sound, {len(definition.steps)} steps, {len(definition.statuses)} statuses")
-    if views:
+    if any(strict or view.level is Level.ERROR for view in views):
         raise typer.Exit(ExitCode.FINDINGS)
     if against is not None:
         _compare(sound, against, namespace or os.environ.get(NAMESPACE_VARIABLE) or space or "default", sample, json)

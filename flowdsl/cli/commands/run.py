@@ -27,6 +27,7 @@ from flowdsl.engine.metrics import ProcessState
 
 LOOK = 1.0
 """Seconds between two looks at the engine's health."""
+DRAINING = "Draining: running steps finish, the rest is given back. A second signal ends at once."
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 log = logging.getLogger("flowdsl.cli")
@@ -35,10 +36,11 @@ log = logging.getLogger("flowdsl.cli")
 class ConsoleHandler(logging.Handler):
     """Log lines above the status line."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, one_of_several: bool) -> None:
         super().__init__()
         self._console = console
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+        who = "[%(process)d] " if one_of_several else ""
+        self.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)-7s {who}%(name)s: %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -79,7 +81,8 @@ def run(
         _supervise(target, processes, drain, metrics_host, metrics_port, log_level)
         return
     engine = load_engine(target)
-    _log_to(console, log_level)
+    alone = leash is None  # else the parent speaks, and one status line beside another would garble both
+    _log_to(console, log_level, one_of_several=not alone)
     signals = Signals()
     draining = False
 
@@ -89,13 +92,15 @@ def run(
 
     with signals.handled(), serving(metrics_host, metrics_port, engine.metrics.registry, health):
         engine.start()
-        note(f"{target} works on {', '.join(flow.name for flow in engine.workflows)}. Ctrl-C or SIGTERM drains.")
+        if alone:
+            note(f"{target} works on {', '.join(flow.name for flow in engine.workflows)}. Ctrl-C or SIGTERM drains.")
         with leashed(leash, engine.metrics.registry, health, signals.raise_one):
-            unhealthy = _work(engine, signals, console)
+            unhealthy = _work(engine, signals, console if alone and console.is_terminal else None)
         draining = True
-        note("Draining: running steps finish, the rest is given back. A second signal ends at once.")
+        if alone:
+            note(DRAINING)
         clean_stop = engine.stop(None if drain is None else timedelta(seconds=drain))
-    note(f"Stopped: {_progress(engine)}.")
+    note(f"{'Stopped' if alone else f'Worker {os.getpid()} stopped'}: {_progress(engine)}.")
     code = ExitCode.OK
     if not clean_stop:
         fail("some steps were still running when the drain time was over; others take them over when their claims lapse.")
@@ -110,10 +115,10 @@ def run(
         raise typer.Exit(code)
 
 
-def _log_to(console: Console, level: str) -> None:
+def _log_to(console: Console, level: str, *, one_of_several: bool = False) -> None:
     root = logging.getLogger()
     if not root.handlers:
-        root.addHandler(ConsoleHandler(console))
+        root.addHandler(ConsoleHandler(console, one_of_several=one_of_several))
         root.setLevel(level.upper())
 
 
@@ -123,15 +128,15 @@ def _supervise(target: str, count: int, drain: float | None, host: str, port: in
     signals = Signals(supervisor.kill)
     with signals.handled(), serving(host, port, supervisor.registry, supervisor.health):
         note(f"{count} workers for {target}. Ctrl-C or SIGTERM drains them.")
-        code = supervisor.run(signals)
+        code = supervisor.run(signals, lambda: note(DRAINING))
     note(f"All {count} workers have ended.")
     if code:
         raise typer.Exit(code)
 
 
-def _work(engine: Engine, signals: Signals, console: Console) -> str | None:
+def _work(engine: Engine, signals: Signals, terminal: Console | None) -> str | None:
     """Until a signal comes or the engine is unhealthy; then why."""
-    with Status(Text(_line(engine)), console=console) if console.is_terminal else _Silent() as status:
+    with Status(Text(_line(engine)), console=terminal) if terminal is not None else _Silent() as status:
         while not signals.wait(LOOK):
             if engine.unhealthy is not None:
                 return engine.unhealthy

@@ -107,6 +107,20 @@ class BesideRules:
         release = ReleaseRow(change_id=world.new_id("change"), row_id=row.row_id, owner=owner, delivery=claimed.row.delivery)
         assert world.commit(release).outcome is CommitOutcome.LOST
 
+    def test_a_kept_callback_that_waits_again_forgets_its_failures(self, world: World) -> None:
+        record, owner = world.started(), world.owner()
+        world.commit(kept(world, record))
+        world.commit(world.move(record, "paid"))
+        row = world.claim_one(owner, CALLBACKS).row
+        claim: Any = {"row_id": row.row_id, "owner": owner, "delivery": row.delivery}
+        world.commit(FailRow(change_id=world.new_id("change"), **claim, error="no luck", delay=SECOND))
+
+        for status in ("shipped", "paid"):
+            world.commit(world.move(world.run(record.run_id), status))
+
+        again = world.claim_one(owner, CALLBACKS).row
+        assert (again.attempts, again.delivery) == (0, 2)
+
     def test_a_kept_callback_of_a_paused_run_waits_until_it_is_resumed(self, world: World) -> None:
         record, owner = world.started(), world.owner()
         world.commit(kept(world, record))
@@ -210,6 +224,47 @@ class BesideRules:
         again = world.claim_one(owner).row
         assert (again.delivery, again.attempts) == (1, 0)
 
+    def test_in_one_commit_too_the_claim_of_a_row_beside_is_void_once_its_run_has_moved(self, world: World) -> None:
+        record, owner = world.started(), world.owner()
+        timer = NewRow(row_id=world.new_id("timer"), topic="orders/t", kind=RowKind.TIMEOUT)
+        world.commit(world.move(record, "paid", side_rows=(timer,)))
+        claimed = world.claim_one(owner, "orders/t").row
+        pause = world.stop(world.run(record.run_id), RunState.PAUSED)
+
+        paused, late = world.store.commit([pause, self._failing(world, claimed)])
+
+        assert (paused.outcome, late.outcome) == (CommitOutcome.APPLIED, CommitOutcome.LOST)
+        assert world.claim(owner, "orders/t") == []
+        assert self._beside(world, record, RowKind.TIMEOUT)[0].due_at is None
+
+    def test_in_one_commit_too_a_row_beside_that_fails_and_then_is_suspended_keeps_its_wait(self, world: World) -> None:
+        record, owner = world.started(), world.owner()
+        timer = NewRow(row_id=world.new_id("timer"), topic="orders/t", kind=RowKind.TIMEOUT)
+        world.commit(world.move(record, "paid", side_rows=(timer,)))
+        claimed = world.claim_one(owner, "orders/t").row
+        pause = world.stop(world.run(record.run_id), RunState.PAUSED)
+
+        failed, paused = world.store.commit([self._failing(world, claimed), pause])
+
+        assert (failed.outcome, paused.outcome) == (CommitOutcome.APPLIED, CommitOutcome.APPLIED)
+        world.clock.advance(timedelta(hours=1))
+        owner = world.owner()
+        assert world.claim(owner, "orders/t") == []
+        world.commit(world.move(world.run(record.run_id)))
+        assert world.claim(owner, "orders/t") == []
+        world.clock.advance(SECOND)
+        assert len(world.claim(owner, "orders/t")) == 1
+
+    def _failing(self, world: World, row: PendingRow) -> FailRow:
+        return FailRow(
+            change_id=world.new_id("change"),
+            row_id=row.row_id,
+            owner=row.owner or "",
+            delivery=row.delivery,
+            error="no luck",
+            delay=SECOND,
+        )
+
     # -- timers that are missing ------------------------------------------------------------------------------------------------
 
     def test_runs_without_a_timeout_are_found(self, world: World) -> None:
@@ -239,7 +294,11 @@ class BesideRules:
         world.commit(world.move(world.run(record.run_id), to_state=RunState.REQUESTED_DATA_DELETED, row=None))
 
         erasing = world.move(
-            world.run(record.run_id), to_state=RunState.DATA_DELETED, row=None, erase=True, origin=Origin(Cause.DELETION)
+            world.run(record.run_id),
+            to_state=RunState.DATA_DELETED,
+            row=None,
+            erase=True,
+            origin=Origin(Cause.DELETION, reason="canary", error="canary"),
         )
         assert world.commit(erasing).applied
 
@@ -294,6 +353,17 @@ class BesideRules:
             young.run_id,
         }
 
+    def test_of_several_states_those_that_ended_first_are_purged_first(self, world: World) -> None:
+        workflow, states = world.new_id("flow"), (RunState.CANCELLED, RunState.COMPLETED)
+        ended = [world.started(workflow=workflow) for _ in range(4)]
+        for number, record in enumerate(ended):
+            world.commit(world.stop(record, states[number % 2]))
+            world.clock.advance(SECOND)
+
+        assert world.store.purge(NAMESPACE, workflow, states, timedelta(0), 2) == 2
+
+        assert set(world.store.lookup([record.run_id for record in ended])) == {ended[2].run_id, ended[3].run_id}
+
     def test_a_foreign_id_whose_old_run_was_purged_keeps_its_later_one(self, world: World) -> None:
         workflow, foreign_id = world.new_id("flow"), world.new_id("order")
         first = world.started(foreign_id, workflow=workflow)
@@ -307,3 +377,20 @@ class BesideRules:
         latest = world.store.latest(NAMESPACE, workflow, foreign_id)
         assert latest is not None
         assert latest.run_id == second.run_id
+
+    def test_a_foreign_id_whose_latest_run_was_purged_has_the_one_before(self, world: World) -> None:
+        workflow, foreign_id = world.new_id("flow"), world.new_id("order")
+        first = world.started(foreign_id, workflow=workflow)
+        world.commit(world.stop(first, RunState.CANCELLED))
+        world.clock.advance(SECOND)
+        second = world.started(foreign_id, workflow=workflow)
+        world.commit(world.stop(second, RunState.COMPLETED))
+        world.clock.advance(SECOND)
+        world.started(foreign_id, workflow=world.new_id("other"))
+        world.clock.advance(SECOND)
+
+        assert world.store.purge(NAMESPACE, workflow, [RunState.COMPLETED], timedelta(0), 10) == 1
+
+        latest = world.store.latest(NAMESPACE, workflow, foreign_id)
+        assert latest is not None
+        assert latest.run_id == first.run_id

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from flowdsl.model.change import Change, CommitOutcome, DropRow, FailRow, ParkRow, ReleaseRow
 from flowdsl.model.instance import Instance
+from flowdsl.model.lapse import rest
 from flowdsl.model.pending import NewRow, RowKind, TopicQuota
 from flowdsl.model.query import RunQuery
 from flowdsl.model.run_state import RunState
@@ -41,6 +42,15 @@ class ClaimRules:
         quotas = [TopicQuota(CREATED, 2), TopicQuota("orders/paid", 1), TopicQuota("orders/none", 5)]
         topics = [claimed.row.topic for claimed in world.store.claim(NAMESPACE, world.owner(), quotas)]
         assert sorted(topics) == [CREATED, CREATED, "orders/paid"]
+
+    def test_a_row_of_a_run_that_moved_on_is_in_its_new_topic_alone(self, world: World) -> None:
+        records = [world.started() for _ in range(2)]
+        owner = world.owner()
+        for record in records:
+            world.commit(world.move(record, "paid"))
+        assert world.claim(owner) == []
+        assert world.store.depths(NAMESPACE, [CREATED])[CREATED].due == 0
+        assert len(world.claim(owner, "orders/paid")) == 2
 
     def test_a_claim_of_nothing_gets_nothing(self, world: World) -> None:
         world.started()
@@ -168,6 +178,25 @@ class ClaimRules:
         world.commit(world.move(record, "paid"))
         assert len(world.claim(world.owner(), "orders/paid")) == 1
 
+    def test_giving_up_a_claim_twice_says_so_until_somebody_has_claimed_the_row_again(self, world: World) -> None:
+        owner, other = world.owner(), world.owner()
+        for number in range(3):
+            record = world.started()
+            row = world.claim_one(owner).row
+            change_id, delivery = world.new_id(), row.delivery
+            changes: list[Change] = [
+                FailRow(change_id=change_id, row_id=row.row_id, owner=owner, delivery=delivery, error="E", delay=SECOND),
+                ReleaseRow(change_id=change_id, row_id=row.row_id, owner=owner, delivery=delivery),
+                ParkRow(change_id=change_id, row_id=row.row_id, owner=owner, delivery=delivery),
+            ]
+            assert world.commit(changes[number]).outcome is CommitOutcome.APPLIED
+            after = world.store.rows([record.run_id])
+            assert world.commit(changes[number]).outcome is CommitOutcome.ALREADY_APPLIED
+            assert world.store.rows([record.run_id]) == after
+            world.clock.advance(SECOND)
+            if world.claim(other):
+                assert world.commit(changes[number]).outcome is CommitOutcome.LOST
+
     def test_a_dropped_row_is_gone_and_its_run_unattended(self, world: World) -> None:
         owner, record = world.owner(), world.started()
         claimed = world.claim_one(owner)
@@ -188,6 +217,21 @@ class ClaimRules:
         claimed = world.claim_one(other)
         assert (claimed.row.run_id, claimed.row.lapses, claimed.row.attempts, claimed.row.delivery) == (record.run_id, 1, 0, 2)
         assert world.store.free_lapsed(NAMESPACE) == 0
+
+    def test_a_row_that_is_lost_again_and_again_rests_longer_each_time(self, world: World) -> None:
+        record, rests = world.started(), []
+        for _ in range(12):
+            world.claim_one(world.owner())
+            world.clock.advance(TTL + SECOND)
+            assert world.store.free_lapsed(NAMESPACE) == 1
+            (row,) = world.store.rows([record.run_id])
+            assert row.due_at is not None
+            rests.append(row.due_at - world.clock.now())
+            if rests[-1]:
+                assert world.claim(world.owner()) == []
+            world.clock.advance(rests[-1])
+        assert rests == [rest(record.run_id, lapses) for lapses in range(1, 13)]
+        assert (rests[0], max(rests) > SECOND) == (timedelta(0), True)
 
     def test_a_heartbeat_that_lapsed_is_told_so(self, world: World) -> None:
         owner = world.owner()

@@ -73,6 +73,7 @@ class ItemRules:
     def test_items_stand_alone_too(self, world: World) -> None:
         put = PutItems(change_id=world.new_id(), namespace=NAMESPACE, items=(NewItem(kind="k", key="a", body=b"1"),))
         assert world.commit(put).applied
+        assert world.commit(put).outcome is CommitOutcome.ALREADY_APPLIED, "it is this very change's"
         again = PutItems(change_id=world.new_id(), namespace=NAMESPACE, items=put.items)
         assert world.commit(again).refusal is Refusal.KEY_TAKEN
         swap = PutItems(change_id=world.new_id(), namespace=NAMESPACE, items=put.items, drop=(ItemKey("k", "a"),))

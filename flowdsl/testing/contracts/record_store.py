@@ -22,9 +22,12 @@ from flowdsl.testing.contracts.items import ItemRules
 from flowdsl.testing.contracts.queries import QueryRules
 from flowdsl.testing.contracts.runs import RunRules
 from flowdsl.testing.contracts.samples import World
+from flowdsl.testing.contracts.together import TogetherRules
 
 
-class RecordStoreContract(RunRules, BesideRules, ClaimRules, ControlRules, ItemRules, QueryRules, ConcurrencyRules):
+class RecordStoreContract(
+    RunRules, BesideRules, TogetherRules, ClaimRules, ControlRules, ItemRules, QueryRules, ConcurrencyRules
+):
     """Every rule of `flowdsl.ports.record_store.RecordStore`."""
 
     @pytest.fixture

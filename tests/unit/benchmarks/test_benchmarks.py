@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from benchmarks import limit
 from benchmarks.__main__ import main
 from benchmarks.latency import percentile
 from benchmarks.scratch import scratch
+from tests.services import RABBITMQ, REDIS, broker
 
 ROOT = Path(__file__).parents[3]
 THROUGHPUT = {
@@ -87,6 +89,40 @@ def test_backlog_tells_the_cost_for_each_number_of_waiting_runs() -> None:
     found = figures("backlog", "--store", "memory", "--runs", "1000")
 
     assert set(found["waiting_1000"]) == {"us_per_run", "cpu_us_per_run", "rss_growth_mb", "peak_rss_mb"}
+
+
+@pytest.mark.slow
+def test_a_drain_works_everything_off_and_tells_memory_and_copies() -> None:
+    found = figures("drain", "--store", "sqlite", "--streamer", "kombu+memory://", "--runs", "60", "--left", "0.1")
+
+    assert (found["waiting"], found["left_s"]) == (60, 0.1)
+    assert list(found["rss_mb"]) == ["at the start", "after 25 %", "after 50 %", "after 75 %", "after 100 %"]
+    assert all(megabytes > 10 for megabytes in found["rss_mb"].values())
+    assert 0 < found["published_per_row"] <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("service", "scheme", "options"), [(REDIS, "", ""), (REDIS, "kombu+", ""), (RABBITMQ, "", "&expires=60")]
+)
+def test_a_transport_is_measured_beside_what_its_driver_does_by_hand(service: str, scheme: str, options: str) -> None:
+    url = f"{scheme}{broker(service)}?prefix=bench-{uuid.uuid4().hex[:8]}.{options}"
+    found = figures("transport", "--streamer", url, "--runs", "200")
+
+    rates = {"publishes_per_s", "receives_per_s", "by_hand_publishes_per_s", "by_hand_receives_per_s"}
+    assert set(found) == {"streamer", "events", *rates}
+    assert all(found[rate] > 0 for rate in rates)
+
+
+@pytest.mark.slow
+def test_throughput_with_a_streamer_tells_what_the_transport_does_by_hand() -> None:
+    broker(REDIS)
+    found = figures(
+        "throughput", "--store", "sqlite", "--runs", "50", "--streamer", f"{REDIS}?prefix=bench-{uuid.uuid4().hex[:8]}."
+    )
+
+    assert set(found) > THROUGHPUT
+    assert min(found["by_hand_publishes_per_s"], found["by_hand_receives_per_s"]) > 0
 
 
 @pytest.mark.slow

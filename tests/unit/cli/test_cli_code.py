@@ -32,6 +32,22 @@ def back(run):
 """
 
 
+DOUBTFUL = """
+from enum import StrEnum
+from flowdsl import Workflow
+
+class Status(StrEnum):
+    A = "a"
+    B = "b"
+
+doubtful = Workflow("doubtful", object_type=dict, status_type=Status)
+
+@doubtful.step(from_=Status.A, to=Status.B, pause_after_err_count=0)
+def go(run):
+    return Status.B
+"""
+
+
 def test_a_graph_is_printed_for_mermaid_or_graphviz(shop: Shop) -> None:
     assert "stateDiagram-v2\n    direction LR\n" in shop.run("graph", shop.module).stdout
     assert "direction TB\n" in shop.run("graph", f"{shop.module}:orders", "--direction", "tb").stdout
@@ -55,6 +71,29 @@ def test_a_graph_is_written_to_a_file_whose_name_says_what_it_is(shop: Shop) -> 
 
     folder = shop.folder / "made" / "here"
     assert {name: (folder / name).read_bytes().startswith(begin) for name, begin in begins.items()} == dict.fromkeys(begins, True)
+
+
+def test_a_graph_shows_what_became_of_the_newest_runs(shop: Shop) -> None:
+    for number in range(3):
+        shop.trigger(f"order-{number}")
+    shop.work("order-0", "order-1", "order-2")
+    shop.trigger("order-3")
+    done = shop.run("graph", shop.module, "-f", "json", "--runs", shop.url)
+    drawn = json.loads(done.stdout)
+    badges = {node["status"]: node["badge"] for node in drawn["nodes"]}
+
+    assert (done.exit_code, done.stderr, drawn["title"]) == (0, "", "orders: 4 runs")
+    assert badges["new"][0] == "1 here"
+    assert badges["sent"] == ["3 ended"]
+    assert [arrow["branches"][0]["badge"] for arrow in drawn["arrows"]] == [["3 runs"], ["3 runs"]]
+    few = shop.run("graph", shop.module, "-f", "text", "--runs", shop.url, "--limit", "2")
+    assert few.stdout.startswith("orders: 2 runs\n")
+    assert "Count more: --limit" in few.stderr
+
+
+def test_a_graph_of_runs_that_are_nowhere_is_explained(shop: Shop) -> None:
+    assert shop.run("graph", shop.module, "--runs", "sqlite:///nowhere.db").exit_code == 3
+    assert "--namespace is for --runs" in shop.run("graph", shop.module, "--namespace", "x").stderr
 
 
 @pytest.mark.parametrize(
@@ -92,6 +131,17 @@ def test_every_finding_is_a_line_with_its_place_and_the_code_is_1(shop: Shop) ->
     assert all(f"{module}.py:" in line for line in text.stdout.splitlines())
     assert {finding["workflow"] for finding in findings} == {"loops"}
     assert all(finding["code"] and finding["message"] and finding["remedy"] for finding in findings)
+
+
+def test_warnings_are_lines_and_only_strict_ends_with_1(shop: Shop) -> None:
+    module = shop.write("doubtful", DOUBTFUL)
+    text, strict = shop.run("check", module), shop.run("check", module, "--strict")
+    (finding,) = [json.loads(line) for line in shop.run("check", module, "--json").stdout.splitlines()]
+
+    assert (text.exit_code, strict.exit_code, text.stdout) == (0, 1, strict.stdout)
+    assert f"{module}.py:11: warning: [unbounded-retry] step go is tried again without end" in text.stdout
+    assert "doubtful: sound, 1 steps, 2 statuses" in text.stdout
+    assert (finding["level"], finding["code"], finding["workflow"]) == ("warning", "unbounded-retry", "doubtful")
 
 
 def test_an_unsound_workflow_is_drawn_all_the_same(shop: Shop) -> None:

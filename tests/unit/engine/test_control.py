@@ -14,6 +14,8 @@ from flowdsl.errors import (
 )
 from flowdsl.model.history import Cause
 from flowdsl.model.run_state import RunState
+from flowdsl.testing.clock import ManualClock
+from flowdsl.testing.stepped import SteppedEngine
 from tests.unit.engine.script import Order, Script, Status, order_of
 
 
@@ -136,3 +138,24 @@ def test_moves_that_the_state_does_not_allow_are_refused_with_what_to_do() -> No
                 verb(*arguments)
         with pytest.raises(RunNotFoundError):
             engine.handle("no-such-run")
+
+
+def test_a_cancel_that_takes_the_place_of_a_pause_is_kept_although_the_pause_is_just_being_applied() -> None:
+    script, clock = Script(), ManualClock()
+    with SteppedEngine(script.workflow, clock=clock, handoff=False) as engine:
+        handle = engine.trigger(script.workflow, "o", Order(1))
+        engine.worker.dispatcher.step()  # claimed
+        handle.pause("a moment", "bob")
+        engine.crash()
+        with SteppedEngine(script.workflow, clock=clock, store=engine.store, roles=engine.roles, seed=1, handoff=False) as other:
+            clock.advance(timedelta(seconds=45))
+            other.worker.membership.step()
+            other.worker.dispatcher.step()  # claimed, and the pause that waited is on its way to the store
+
+            client = SteppedEngine(script.workflow, clock=clock, store=engine.store, roles=engine.roles, seed=2)
+            client.handle(handle.run_id).cancel("no longer wanted", "ada")
+            other.run_until_idle()
+
+            after = other.handle(handle.run_id).record()
+            assert (after.state, after.reason, after.requested) == (RunState.CANCELLED, "no longer wanted", None)
+            assert script.attempts == []

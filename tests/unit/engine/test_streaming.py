@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 
+from flowdsl.engine.lane import OVERLOOK
 from flowdsl.errors import StreamerError
 from flowdsl.memory.event_streamer import MemoryEventStreamer
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.memory.role_scheduler import MemoryRoleScheduler
 from flowdsl.model.event import Event
+from flowdsl.model.instance import Lease
+from flowdsl.model.pending import ClaimedRow, TopicQuota
 from flowdsl.model.run_state import RunState
+from flowdsl.ports.role_scheduler import RoleScheduler
 from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.stepped import SteppedEngine
 from tests.unit.engine.script import Order, Script
@@ -43,7 +48,7 @@ class Fleet:
         self.script = script
         self.clock = ManualClock()
         self.store = MemoryRecordStore(self.clock)
-        self.roles = MemoryRoleScheduler(self.clock)
+        self.roles: RoleScheduler = MemoryRoleScheduler(self.clock)
         self.streamer = Recording()
 
     def instance(self, **settings: object) -> SteppedEngine:
@@ -163,6 +168,71 @@ def test_an_instance_without_the_role_fetches_nothing_ahead() -> None:
             first.step()
             second.step()
         assert {handle.record().state for handle in handles} == {RunState.COMPLETED}
+
+
+def test_the_store_is_left_alone_while_the_stream_has_more_than_can_be_taken(fleet: Fleet) -> None:
+    with fleet.instance(handoff=False) as engine:
+        engine.run_until_idle()
+        client = fleet.instance(works=False)
+        client.trigger_many(fleet.script.workflow, [(f"o-{number}", Order(number)) for number in range(25)])
+        looks: list[float] = []
+        claim = fleet.store.claim
+        dispatcher, reader = engine.worker.dispatcher, engine.worker.reader
+        assert reader is not None
+
+        def counted(namespace: str, owner: str, quotas: Sequence[TopicQuota]) -> Sequence[ClaimedRow]:
+            if "orders/created" in [quota.topic for quota in quotas]:
+                looks.append(fleet.clock.monotonic())
+            return claim(namespace, owner, quotas)
+
+        fleet.store.claim = counted  # type: ignore[method-assign]
+
+        def work_a_while(duration: timedelta) -> bool:
+            """Bodies and commits, and the dispatcher; whether it looked into the store."""
+            engine.worker.membership.cover(duration)
+            fleet.clock.advance(duration)
+            while engine.worker.executor.step() or engine._the_core().committer.step():  # type: ignore[attr-defined]
+                pass
+            before = len(looks)
+            dispatcher.step()
+            return len(looks) > before
+
+        assert reader.step()
+        assert not work_a_while(SECOND), "ten came, and ten are a place's worth: there are more where they came from"
+        assert work_a_while(timedelta(seconds=OVERLOOK)), "an event may have been lost"
+        while reader.step():
+            work_a_while(timedelta(0))
+        assert work_a_while(SECOND), "the stream is empty"
+
+
+class Nobody(RoleScheduler):
+    """Lets nobody hold a role."""
+
+    def campaign(self, member: str, roles: Sequence[str], ttl: timedelta) -> Sequence[Lease]:
+        return []
+
+    def resign(self, member: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("handoff", [True, False])
+def test_a_backlog_that_is_left_for_hours_is_announced_once_and_no_more(handoff: bool) -> None:
+    fleet, backlog = Fleet(Script(parallel_count=1)), 300
+    client = fleet.instance(works=False)
+    handles = client.trigger_many(fleet.script.workflow, [(f"o-{number}", Order(number)) for number in range(backlog)])
+    able, fleet.roles = fleet.roles, Nobody()
+    with fleet.instance() as first, fleet.instance() as second:
+        for _ in range(3 * 60):  # they beat, sweep and poll, and may not work
+            for engine in (first, second):
+                engine.advance(SECOND * 30)
+    assert len(fleet.streamer.published) == backlog
+    fleet.roles = able
+    with fleet.instance(handoff=handoff) as engine:
+        engine.run_until_idle()
+        assert {handle.record().state for handle in handles} == {RunState.COMPLETED}
+    copies = Counter((event.row_id, event.version) for event in fleet.streamer.published)
+    assert copies.total() <= 1.1 * len(copies)
 
 
 def test_rows_given_back_by_a_drain_are_announced_to_the_others(fleet: Fleet) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -88,6 +89,14 @@ def test_notes_are_the_docstrings_and_only_there_when_asked_for() -> None:
     ]
 
 
+@pytest.mark.parametrize("doc", ["end note", "The END  Note", "weekend notes", "end\nnote"])
+def test_a_docstring_does_not_end_its_note(doc: str, mermaid_parser: Mermaid) -> None:
+    text = FlowGraph("g", [Edge("a", "b", STEP, "go", doc)], {}).mermaid(notes=True)
+
+    assert mermaid_parser.type_of(text) == STATE
+    assert len(re.findall(r"end\s+note", text, re.IGNORECASE)) == 1
+
+
 def test_a_theme_is_in_the_front_matter() -> None:
     assert PICKUP.mermaid(theme="dark").splitlines()[2:4] == ["config:", "  theme: dark"]
 
@@ -125,15 +134,17 @@ def test_mermaid_reads_any_names(graph: FlowGraph, notes: bool, mermaid_parser: 
 
 @pytest.mark.slow
 @settings(max_examples=25)
-@given(graph=graphs, badge=names, mark=st.sampled_from(Mark))
-def test_mermaid_reads_what_is_known_of_runs(graph: FlowGraph, badge: str, mark: Mark, mermaid_parser: Mermaid) -> None:
+@given(graph=graphs, badge=st.lists(names, max_size=2).map(tuple), mark=st.sampled_from(Mark))
+def test_mermaid_reads_what_is_known_of_runs(
+    graph: FlowGraph, badge: tuple[str, ...], mark: Mark, mermaid_parser: Mermaid
+) -> None:
     marked = known(graph.diagram(), badge, mark)
 
     assert mermaid_parser.type_of(mermaid(marked)) == STATE
     assert mermaid_parser.type_of(flowchart(marked)) == FLOWCHART
 
 
-def known(diagram: Diagram, badge: str, mark: Mark) -> Diagram:
+def known(diagram: Diagram, badge: tuple[str, ...], mark: Mark) -> Diagram:
     """With a badge and a mark everywhere."""
     nodes = tuple(replace(node, badge=badge, mark=mark) for node in diagram.nodes)
     arrows = tuple(

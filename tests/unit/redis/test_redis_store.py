@@ -16,7 +16,7 @@ from flowdsl.model.change import CommitOutcome, FailRow
 from flowdsl.model.item import NewItem
 from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.contracts.samples import NAMESPACE, World
-from flowdsl_redis import record_store as record_store_module
+from flowdsl_redis import server as server_module
 from flowdsl_redis.record_store import RedisRecordStore, open_store
 from tests.proxy import Proxy
 from tests.services import REDIS, OwnRedis, broker, own_redis, redis_keys
@@ -60,7 +60,7 @@ class Losing:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, store: RedisRecordStore, proxy: Proxy) -> None:
         self.left = 0
-        run = store._scripts.run
+        run = store._server.scripts.run
 
         def losing(name: str, *arguments: bytes | str | int) -> object:
             if not self.left:
@@ -74,7 +74,7 @@ class Losing:
                 proxy.speak()
                 proxy.cut()
 
-        monkeypatch.setattr(store._scripts, "run", losing)
+        monkeypatch.setattr(store._server.scripts, "run", losing)
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_rows_of_a_claim_whose_answer_was_lost_are_not_forgotten(through: RedisR
 def test_rows_of_a_claim_that_never_got_an_answer_come_with_the_next(
     through: RedisRecordStore, losing: Losing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record_store_module, "TRIES", 1)
+    monkeypatch.setattr(server_module, "TRIES", 1)
     world = world_of(through)
     runs = {world.started().run_id for _ in range(2)}
     owner = world.owner()
@@ -130,7 +130,7 @@ def test_rows_of_a_claim_that_never_got_an_answer_come_with_the_next(
 
 
 def test_a_server_that_does_not_answer_is_an_error_with_a_remedy(through: RedisRecordStore, losing: Losing) -> None:
-    losing.left = record_store_module.TRIES
+    losing.left = server_module.TRIES
     with pytest.raises(
         StoreUnavailableError, match=r"committing at redis://127\.0\.0\.1.* failed: .*\. Check that the server runs"
     ):

@@ -1,0 +1,93 @@
+"""What becomes of rows in hand when the role under which they were taken goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from flowdsl.dsl.run import Run
+from flowdsl.dsl.workflow import Workflow
+from flowdsl.memory.role_scheduler import MemoryRoleScheduler
+from flowdsl.model.instance import Lease
+from flowdsl.model.pending import ClaimedRow, TopicQuota
+from flowdsl.model.run_state import RunState
+from flowdsl.testing.clock import ManualClock
+from flowdsl.testing.stepped import SteppedEngine
+from tests.unit.engine.script import Order, Status
+
+LEASE = timedelta(seconds=15)
+
+
+class Favourites(MemoryRoleScheduler):
+    """Grants roles to one member only."""
+
+    favourite: str | None = None
+
+    def campaign(self, member: str, roles: Sequence[str], ttl: timedelta) -> Sequence[Lease]:
+        wanted = roles if self.favourite in (None, member) else ()
+        return super().campaign(member, wanted, ttl)
+
+
+def narrow() -> Workflow[Order, Status]:
+    """One consumer in the fleet, one body at a time."""
+    workflow = Workflow("orders", object_type=Order, status_type=Status, retired=[Status.SHIPPED])
+
+    @workflow.step(from_=Status.CREATED, to=Status.PAID, parallel_count=1, concurrency=1)
+    def charge(run: Run[Order, Status]) -> Status:
+        return Status.PAID
+
+    return workflow
+
+
+def test_rows_that_wait_in_a_lane_are_given_back_when_its_role_is_lost() -> None:
+    workflow, clock = narrow(), ManualClock()
+    roles = Favourites(clock)
+    with SteppedEngine(workflow, clock=clock, roles=roles, handoff=False) as loser:
+        lane = loser.worker.dispatcher._lanes[0]
+        lane._pace = 0.001  # bodies were quick: rows are claimed ahead of them
+        handles = [loser.trigger(workflow, f"o-{number}", Order(1)) for number in range(4)]
+        loser.worker.dispatcher.step()
+        assert lane.open == 4
+        with SteppedEngine(workflow, clock=clock, store=loser.store, roles=roles, seed=1, handoff=False) as winner:
+            roles.favourite = winner.worker.membership._instance.owner  # type: ignore[union-attr]
+            clock.advance(LEASE)
+            loser.worker.roles.step()
+            assert lane.open == 1, "the one that is about to run"
+            winner.advance(timedelta(minutes=2))
+            loser.run_until_idle()
+            winner.run_until_idle()
+        assert [handle.record().state for handle in handles] == [RunState.COMPLETED] * 4
+        assert lane.open == 0
+
+
+class Interrupted(SteppedEngine):
+    """Loses its roles while the store answers its claim."""
+
+    def lose_roles_during_the_next_claim(self) -> None:
+        claim = self.store.claim
+
+        def slow(namespace: str, owner: str, quotas: Sequence[TopicQuota]) -> Sequence[ClaimedRow]:
+            found = claim(namespace, owner, quotas)
+            self.store.claim = claim  # type: ignore[method-assign]
+            self.roles.favourite = "nobody"  # type: ignore[attr-defined]
+            self.worker.membership.cover(LEASE)
+            self.clock.advance(LEASE)
+            self.worker.roles.step()
+            return found
+
+        self.store.claim = slow  # type: ignore[method-assign]
+
+
+def test_rows_claimed_while_the_role_went_are_given_back() -> None:
+    workflow, clock = narrow(), ManualClock()
+    with Interrupted(workflow, clock=clock, roles=Favourites(clock), handoff=False) as engine:
+        handle = engine.trigger(workflow, "o", Order(1))
+        engine.lose_roles_during_the_next_claim()
+
+        engine.worker.dispatcher.step()
+        clock.advance(LEASE / 3)
+        engine.run_until_idle()
+
+        (row,) = handle.pending()
+        assert (row.owner, row.delivery) == (None, 0)
+        assert handle.record().state is RunState.INITIATED

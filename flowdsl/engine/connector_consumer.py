@@ -179,8 +179,9 @@ class ConnectorConsumer:
         self._not_before = self._core.clock.monotonic() + AFTER_ERROR.total_seconds()
 
     def _until_due(self, now: float) -> timedelta:
-        due = self.next_due()
-        return LONG if due is None else timedelta(seconds=max(0.0, due - now))
+        """What may be tried by now waits for a place, and a place makes news."""
+        due = self._hand.next_due(after=now)
+        return LONG if due is None else timedelta(seconds=due - now)
 
     def _pause(self, longest: timedelta) -> None:
         if longest > ZERO:

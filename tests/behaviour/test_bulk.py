@@ -23,6 +23,7 @@ from flowdsl.model.bulk import BulkReport, BulkVerb, Refused
 from flowdsl.model.condition import WhereError
 from flowdsl.model.history import Cause
 from flowdsl.model.item import ItemKind
+from flowdsl.model.query import Order
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.stepped import SteppedEngine
 from tests.behaviour.world import (
@@ -55,6 +56,25 @@ def paused_by_errors(world: World, count: int) -> tuple[Job, SteppedEngine, list
 
 def states(handles: list[Any]) -> Counter[RunState]:
     return Counter(handle.record().state for handle in handles)
+
+
+def test_the_runs_that_are_meant_are_listed_page_by_page(world: World) -> None:
+    job, engine, handles = paused_by_errors(world, 7)
+    engine.trigger(job.workflow, "other", Thing())
+    ids = [handle.run_id for handle in handles]
+
+    seen: list[str] = []
+    page = engine.bulk.select(PAUSED_BY_ERRORS, limit=3)
+    while True:
+        seen += [record.run_id for record in page.runs]
+        if page.next is None:
+            break
+        assert len(page.runs) == 3
+        page = engine.bulk.select(PAUSED_BY_ERRORS, limit=3, after=page.next)
+
+    assert seen == ids[::-1]
+    assert [r.run_id for r in engine.bulk.select(PAUSED_BY_ERRORS, order=Order.OLDEST_FIRST).runs] == ids
+    assert engine.bulk.select("state=completed and state=paused").runs == []
 
 
 def test_every_run_that_is_meant_has_its_turn_and_no_other(world: World) -> None:

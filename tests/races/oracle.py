@@ -99,7 +99,7 @@ class Oracle:
         expired = {letter.body.decode().strip('"') for letter in self._letters if "no longer" in letter.error}
         skipped = {call.about for call in calls if call.kind == "callback" and call.answer == "skip"}
         for call_id, (_, key, result) in self._race.results.items():
-            fates = [applied[call_id], waiting[call_id], buried[call_id]]
+            fates: list[int] = [applied[call_id], waiting[call_id], buried[call_id]]
             # A pause may come between the burial of one that has expired and the removal of its row; a resume ends that.
             if sum(fates) > 1 and not (fates == [0, 1, 1] and call_id in expired):
                 yield f"{call_id}: applied, waiting, buried {fates} times"

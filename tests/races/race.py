@@ -95,7 +95,10 @@ class Race:
         self.clock.advance(self.script.choose(LEAPS))
 
     def _call_back(self) -> None:
-        foreign_id, (status, name) = self.script.choose(FOREIGN_IDS), self.script.choose([(At.WORK, "hurry"), (At.WAIT, "answer")])
+        foreign_id, (status, name) = (
+            self.script.choose(FOREIGN_IDS),
+            self.script.choose([(At.WORK, "hurry"), (At.WAIT, "answer")]),
+        )
         call_id = f"call-{len(self.results)}"
         key = self.script.choose([None, *KEYS])
         self.results[call_id] = (name, key, None)

@@ -120,6 +120,16 @@ def examples(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The committed pages and diagrams of the examples are those that would be made now. `-- build` makes them."""
+    session.install("-e", ".[graphviz]")
+    (verb,) = session.posargs or ["check"]
+    pages = ["--out", "docs/workflows", "--format", "markdown", "--title", "Workflows of the examples"]
+    filled = ["--inject", "README.md", "--inject", "examples/order_processor/README.md"]
+    session.run("flowdsl", "docs", verb, "examples.workflows", *pages, *filled)
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """Build the sdist and the wheel; each, installed alone and without extras, imports whole and runs the order example."""
     session.install("build")

@@ -6,7 +6,7 @@ was decided under the locks is what the writes find; they compare the version al
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowdsl.model.change import (
@@ -37,13 +37,16 @@ RowChange = FailRow | ReleaseRow | ParkRow | DropRow
 PAUSED, CANCELLED = RunState.PAUSED, RunState.CANCELLED
 
 
-def waves(changes: Sequence[Change]) -> list[list[Change]]:
-    """The changes in order, cut wherever one touches what an earlier one of the same wave touches."""
+def waves(changes: Sequence[Change], followers: Mapping[str, str] | None = None) -> list[list[Change]]:
+    """The changes in order, cut wherever one touches what an earlier one of the same wave touches. In: the runs that rows follow,
+    by row id, as far as they are known."""
     cut: list[list[Change]] = []
     seen: set[object] = set()
     wave: list[Change] = []
     for change in changes:
         keys = _touched(change)
+        if followers and isinstance(change, RowChange) and change.row_id in followers:
+            keys.append(followers[change.row_id])
         if not seen.isdisjoint(keys):
             cut.append(wave)
             wave, seen = [], set()
@@ -119,6 +122,11 @@ def apply_wave(writer: Writer, changes: Sequence[Change], wakes: set[tuple[str, 
     run_ids.sort()
     now, runs = writer.look(run_ids)
     rows = writer.look_rows(sorted(row_ids)) if row_ids else {}
+    if moves and row_changes:
+        moved = {move.run_id for _, move in moves}
+        followers = {row_id: row.run_id for row_id, row in rows.items() if row.run_id in moved and row.run_id != row_id}
+        if followers:  # what becomes of a row beside depends on its run's move: the one that came first is first
+            return [answer for part in waves(changes, followers) for answer in apply_wave(writer, part, wakes)]
     draft = Draft(writer, now, wakes)
     answers: list[CommitResult] = [results.LOST] * len(changes)
     if moves:

@@ -16,13 +16,16 @@ from flowdsl.cli.commands.dead_letters import dead_letters
 from flowdsl.cli.commands.demo import demo
 from flowdsl.cli.commands.explain import explain
 from flowdsl.cli.commands.graph import graph
+from flowdsl.cli.commands.migrate import migrate
 from flowdsl.cli.commands.repair import move, restart, retry
 from flowdsl.cli.commands.run import run
 from flowdsl.cli.commands.runs import runs
+from flowdsl.cli.commands.schedules import schedules
 from flowdsl.cli.commands.show import show
 from flowdsl.cli.commands.trigger import trigger
 from flowdsl.cli.exit_code import ExitCode, epilog
 from flowdsl.cli.guard import Guard
+from flowdsl.cli.plugins import plugins
 
 WORK, LOOK, CONTROL, CODE = "Work", "Look", "Control", "Code and tables"
 
@@ -71,10 +74,14 @@ app.command(rich_help_panel=CONTROL)(cancel)
 app.command(rich_help_panel=CONTROL)(retry)
 app.command(rich_help_panel=CONTROL)(move)
 app.command(rich_help_panel=CONTROL)(restart)
+app.add_typer(schedules, name="schedules", rich_help_panel=CONTROL)
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel=CONTROL)
 app.command(rich_help_panel=CODE)(graph)
 app.command(rich_help_panel=CODE)(check)
+app.command(rich_help_panel=CODE)(migrate)
 app.add_typer(db, name="db", rich_help_panel=CODE)
+for name, group in plugins():
+    app.add_typer(group, name=name, rich_help_panel=CODE)
 
 
 def main() -> None:

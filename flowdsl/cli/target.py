@@ -10,7 +10,7 @@ from enum import Enum
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowdsl.cli.problem import TargetProblem
 from flowdsl.dsl.workflow import Workflow
@@ -82,6 +82,22 @@ def load_workflow(target: str) -> AnyWorkflow:
     if not isinstance(found, Workflow):
         raise TargetProblem(f"{target} is a {type(found).__name__}, not a Workflow.")
     return found
+
+
+class Named(NamedTuple):
+    """Workflows, and the namespace of the engine that has them (None: no engine was named)."""
+
+    workflows: tuple[AnyWorkflow, ...]
+    namespace: str | None
+
+
+def load_workflows(target: str) -> Named:
+    """The workflow that MODULE:NAME names, or those of the engine that it names or that the function of that name returns."""
+    found = _load(target, Workflow, "workflow")
+    if isinstance(found, Workflow):
+        return Named((found,), None)
+    engine = load_engine(target)
+    return Named(engine.workflows, engine.namespace)
 
 
 def workflows_of(module: ModuleType) -> dict[str, AnyWorkflow]:

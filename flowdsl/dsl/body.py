@@ -107,9 +107,10 @@ class _Reader(Generic[StatusT]):
             case ast.Subscript(value=inner, slice=ast.Constant(value=str(name))):
                 return self._status_type.__members__.get(name) if self._resolved(inner) is self._status_type else None
             case ast.Call(func=inner, args=[ast.Constant(value=stored)], keywords=[]):
-                if self._resolved(inner) is self._status_type:
-                    return next((member for member in self._status_type if member.value == stored), None)
-        return None
+                found = (member for member in self._status_type if member.value == stored)
+                return next(found, None) if self._resolved(inner) is self._status_type else None
+            case _:
+                return None
 
 
 def _outside(fn: Any) -> Mapping[str, Any]:

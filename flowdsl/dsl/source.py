@@ -41,6 +41,15 @@ class SourceFile:
         return {_first_line(node): node for node in found}
 
     @cached_property
+    def classes(self) -> dict[str, list[ast.ClassDef]]:
+        """By name; several may share one."""
+        found: dict[str, list[ast.ClassDef]] = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(node)
+        return found
+
+    @cached_property
     def ignored(self) -> dict[int, set[str]]:
         """The codes that a comment names, by line."""
         found: dict[int, set[str]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 from enum import Enum
 from functools import partial
@@ -13,12 +13,13 @@ from typing import Any, Protocol, Self, TypedDict, TypeVar, Unpack
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.aio_bulk import AioBulk
 from flowdsl.engine.aio_schedules import AioSchedules
+from flowdsl.engine.awaiting import in_thread
 from flowdsl.engine.bulk import Bulk
+from flowdsl.engine.callbacks import CallbackOptions
 from flowdsl.engine.dead_letters import AioDeadLetters, DeadLetters
 from flowdsl.engine.handle import AioRunHandle, RunHandle
 from flowdsl.engine.schedules import Schedules
 from flowdsl.engine.starter import TriggerOptions
-from flowdsl.model.bulk import OperationEntry
 from flowdsl.model.callback_result import CallbackResult
 from flowdsl.model.query import Page
 
@@ -43,8 +44,6 @@ class BlockingEngine(Protocol):
     def latest(self) -> Any: ...
     @property
     def runs(self) -> Any: ...
-    @property
-    def audit(self) -> Any: ...
     @property
     def bulk(self) -> Bulk: ...
     @property
@@ -106,10 +105,16 @@ class AioEngine:
         return [handle.aio for handle in handles]
 
     async def callback(
-        self, workflow: Workflow[ObjectT, StatusT], foreign_id: str, status: StatusT, payload: object = b"", **options: Any
+        self,
+        workflow: Workflow[ObjectT, StatusT],
+        foreign_id: str,
+        status: StatusT,
+        payload: object = b"",
+        **options: Unpack[CallbackOptions],
     ) -> CallbackResult:
+        """As Engine.callback; where this engine runs no steps, an `async def` callback runs on the calling loop."""
         call = partial(self._engine.callback, workflow, foreign_id, status, payload, **options)
-        result: CallbackResult = await asyncio.to_thread(call)
+        result: CallbackResult = await in_thread(call)
         return result
 
     async def handle(self, run_id: str) -> AioRunHandle[Any, Any]:
@@ -123,10 +128,6 @@ class AioEngine:
     async def runs(self, workflow: Workflow[Any, Any] | str | None = None, **filters: Unpack[RunFilters]) -> Page:
         page: Page = await asyncio.to_thread(partial(self._engine.runs, workflow, **filters))
         return page
-
-    async def audit(self, **options: Any) -> Sequence[OperationEntry]:
-        found: Sequence[OperationEntry] = await asyncio.to_thread(partial(self._engine.audit, **options))
-        return found
 
 
 class RunFilters(TypedDict, total=False):

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
+from contextvars import ContextVar
 from inspect import isawaitable
 from typing import Any, TypeVar
+
+from flowdsl.errors import StepOutcomeError
 
 T = TypeVar("T")
 Plan = Generator[Awaitable[Any], Any, T]
@@ -51,10 +54,34 @@ async def carry_out_async(plan: Plan[T]) -> T:
         return result
 
 
+def refuse_awaitable(answer: object, what: str) -> None:
+    """Raise StepOutcomeError when a `def` answered an awaitable. In: what people call the function."""
+    if isawaitable(answer):
+        close = getattr(answer, "close", None)
+        if close is not None:
+            close()
+        raise StepOutcomeError(f"{what} is a `def` that returned an awaitable.", remedy="Declare it `async def`.")
+
+
+_callers_loop: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("flowdsl_callers_loop", default=None)
+
+
+async def in_thread(call: Callable[[], T]) -> T:
+    """Make a blocking call without blocking the loop; what `complete_here` has to wait for in it is awaited on the loop."""
+    token = _callers_loop.set(asyncio.get_running_loop())
+    try:
+        return await asyncio.to_thread(call)
+    finally:
+        _callers_loop.reset(token)
+
+
 def complete_here(waiting: Awaitable[Any]) -> Any:
-    """On a loop of its own, in the calling thread: for processes that run no steps."""
+    """For processes that run no steps: on the loop that waits for this call, or on one of its own in the calling thread."""
 
     async def wait() -> Any:
         return await waiting
 
-    return asyncio.run(wait())
+    loop = _callers_loop.get()
+    if loop is None or not loop.is_running():
+        return asyncio.run(wait())
+    return asyncio.run_coroutine_threadsafe(wait(), loop).result()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import msgspec
 
@@ -11,12 +11,13 @@ from flowdsl.dsl.payload_bytes import payload_bytes
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.spec import CallbackSpec, OnEarly
 from flowdsl.dsl.workflow import Workflow
-from flowdsl.engine.awaiting import carry_out
+from flowdsl.engine.awaiting import carry_out, refuse_awaitable
 from flowdsl.engine.control import TRIES, commit_one, default_actor
 from flowdsl.engine.core import Core
-from flowdsl.engine.kept_callback import KeptCallback
+from flowdsl.engine.kept_callback import KeptCallback, callback_task
 from flowdsl.engine.moving import judge, moved_record, moving
 from flowdsl.engine.transacting import Transactions
+from flowdsl.engine.unknown_option import refuse_unknown_options
 from flowdsl.errors import BadDataError, ConfigurationError, ConflictError, DefinitionError, PayloadError, StoreError
 from flowdsl.model.callback_result import CallbackOutcome, CallbackResult
 from flowdsl.model.change import AddRow, CommitOutcome, CommitResult, MoveRun, Refusal
@@ -27,6 +28,17 @@ from flowdsl.model.pending import NOW, NewRow, RowKind
 from flowdsl.model.record import Payload, RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl.naming import callback_topic
+
+
+class CallbackOptions(TypedDict, total=False):
+    """What a callback may be told beside foreign id, status and payload. All may be left out."""
+
+    name: str | None
+    """Where the status has several callbacks."""
+    idempotency_key: str | None
+    """A second callback of the workflow with this key does nothing and is answered DUPLICATE."""
+    actor: str | None
+    """Who calls, for the history; left out: the user of this process."""
 
 
 class Callbacks:
@@ -42,14 +54,29 @@ class Callbacks:
         status: Enum,
         payload: object,
         *,
-        name: str | None,
-        idempotency_key: str | None,
-        actor: str | None,
+        run_id: str | None = None,
+        **options: Unpack[CallbackOptions],
     ) -> CallbackResult:
-        """Raises what the function raises (nothing is stored then), DefinitionError for a status without such a callback,
-        StepOutcomeError, BadDataError, StoreError."""
-        spec = self._spec(workflow, workflow.key(status), name)
-        call = _Call(self._core, workflow, spec, foreign_id, payload, idempotency_key, actor or default_actor())
+        """In: `run_id`, where one run is meant and not the latest of the foreign id. Raises what the function raises (nothing is
+        stored then), DefinitionError for a status without such a callback, StepOutcomeError, BadDataError, StoreError."""
+        return self.apply(workflow, foreign_id, workflow.key(status), payload, run_id=run_id, options=options)
+
+    def apply(
+        self,
+        workflow: Workflow[Any, Any],
+        foreign_id: str,
+        status: str,
+        payload: object,
+        *,
+        run_id: str | None = None,
+        task: str | None = None,
+        options: CallbackOptions,
+    ) -> CallbackResult:
+        """The same with the status as it is stored. In: `task`, under which the function knows this piece of work; None: as the
+        idempotency key says."""
+        refuse_unknown_options(options, CallbackOptions.__annotations__, "a callback")
+        spec = self._spec(workflow, status, options.get("name"))
+        call = _Call(self._core, workflow, spec, foreign_id, run_id, payload, task, options)
         for _ in range(TRIES):
             result = call.once()
             if result is not None:
@@ -97,13 +124,16 @@ class _Call:
         workflow: Workflow[Any, Any],
         spec: CallbackSpec,
         foreign_id: str,
+        run_id: str | None,
         payload: object,
-        key: str | None,
-        actor: str,
+        task: str | None,
+        options: CallbackOptions,
     ) -> None:
-        self._core, self._workflow, self._spec, self._foreign_id = core, workflow, spec, foreign_id
+        self._core, self._workflow, self._spec, self._foreign_id, self._run_id = core, workflow, spec, foreign_id, run_id
         self._data = payload_bytes(payload)
-        self._key, self._actor = key, actor
+        self._key = options.get("idempotency_key")
+        self._actor = options.get("actor") or default_actor()
+        self._task = task or callback_task(self._key, core.ids())
         self._busy = False
         self._transactions = Transactions(core)
         self._lane = core.topics[callback_topic(workflow.name, spec.from_key, spec.label)]
@@ -111,12 +141,14 @@ class _Call:
     def once(self) -> CallbackResult | None:
         """None: the run changed meanwhile."""
         core, spec = self._core, self._spec
-        record = core.store.latest(core.namespace, self._workflow.name, self._foreign_id)
+        record = self._find()
         if record is None:
-            detail = f"{self._workflow.name} has no run for {self._foreign_id!r}"
-            return CallbackResult(outcome=CallbackOutcome.UNKNOWN_RUN, detail=detail)
-        if self._key is not None and core.store.item(core.namespace, ItemKind.CALLBACK_KEY, self._item_key()) is not None:
-            return self._result(CallbackOutcome.DUPLICATE, record)
+            what = f"no run for {self._foreign_id!r}" if self._run_id is None else f"no run {self._run_id}"
+            return CallbackResult(outcome=CallbackOutcome.UNKNOWN_RUN, detail=f"{self._workflow.name} has {what}")
+        if self._key is not None:
+            item = core.store.item(core.namespace, ItemKind.CALLBACK_KEY, self._item_key())
+            if item is not None:
+                return self._duplicate(item.body)
         try:
             more = () if spec.reader is None else (spec.reader.read(self._data),)
         except PayloadError as error:
@@ -129,9 +161,22 @@ class _Call:
             if spec.on_early is OnEarly.REFUSE:
                 return self._result(CallbackOutcome.STOPPED, record, "the run is paused")
             return self._keep(record, arrived=True)
-        if self._busy:
+        if self._busy or self._step_is_running(record):
             return self._keep(record, arrived=True)
         return self._apply(record, more)
+
+    def _find(self) -> RunRecord | None:
+        store, run_id = self._core.store, self._run_id
+        if run_id is not None:
+            return store.lookup([run_id]).get(run_id)
+        return store.latest(self._core.namespace, self._workflow.name, self._foreign_id)
+
+    def _step_is_running(self, record: RunRecord) -> bool:
+        """Whether the call would come to nothing. The commit makes sure."""
+        if (record.workflow, record.status) not in self._core.lanes:
+            return False
+        rows = self._core.store.rows([record.run_id])
+        return any(row.row_id == record.run_id and row.owner is not None for row in rows)
 
     # -- now ------------------------------------------------------------------------------------------------------------------
 
@@ -141,7 +186,7 @@ class _Call:
             return self._keep(record, arrived=True)  # newer code applies it
         obj, leftover = self._workflow.codec.decode(record.payload)
         extras = self._transactions.extras(is_async=spec.is_async)
-        run: Run[Any, Any] = Run(record, obj, spec.from_, 1, self._key or spec.label, extras=extras)
+        run: Run[Any, Any] = Run(record, obj, spec.from_, 1, self._task, extras=extras)
         try:
             return self._answered(record, run, leftover, spec.fn(run, *more))
         finally:
@@ -151,6 +196,8 @@ class _Call:
         core, spec, lane = self._core, self._spec, self._lane
         if spec.is_async:
             answer = core.complete(answer)
+        else:
+            refuse_awaitable(answer, f"callback {spec.name}")
         status, outcome = judge(lane, run, answer)
         if outcome is not None and outcome.kind is OutcomeKind.SKIP:
             return self._result(CallbackOutcome.SKIPPED, record)
@@ -193,7 +240,7 @@ class _Call:
 
     def _refused(self, record: RunRecord, result: CommitResult) -> CallbackResult | None:
         if result.refusal is Refusal.KEY_TAKEN:
-            return self._result(CallbackOutcome.DUPLICATE, record)
+            return self._duplicate(result.item or record.run_id.encode())
         if result.refusal is Refusal.BAD_DATA:
             raise BadDataError(f"the store refused the callback: {result.detail}")
         return None
@@ -212,7 +259,7 @@ class _Call:
         core, spec = self._core, self._spec
         change_id = core.ids()
         expires = None if spec.keep_for is None else core.store_clock.now() + spec.keep_for
-        kept = KeptCallback(data=self._data, actor=self._actor, key=self._key, expires_at=expires)
+        kept = KeptCallback(data=self._data, actor=self._actor, task=self._task, expires_at=expires)
         row = NewRow(
             row_id=f"{record.run_id}:{change_id}",
             topic=self._lane.topic,
@@ -245,6 +292,10 @@ class _Call:
 
     def _item_key(self) -> str:
         return f"{self._workflow.name}/{self._key}"
+
+    def _duplicate(self, run_id: bytes) -> CallbackResult:
+        """In: the id of the run that the first one went to."""
+        return CallbackResult(outcome=CallbackOutcome.DUPLICATE, run_id=run_id.decode())
 
     def _result(self, outcome: CallbackOutcome, record: RunRecord, detail: str = "") -> CallbackResult:
         return CallbackResult(outcome=outcome, run_id=record.run_id, detail=detail)

@@ -40,8 +40,14 @@ class Committer:
 
     def submit(self, change: Change, done: Done, failed: Failed) -> None:
         """Queue a change. `done` gets its result, `failed` the error if the store could not answer for the whole group; both run
-        in the leader's thread and must be quick. Call `flush` or `step` afterwards."""
-        self._queue.append((self.prepare(change), done, failed))
+        in the leader's thread and must be quick. Call `flush` or `step` afterwards. A change that could not be prepared fails
+        at once."""
+        try:
+            prepared = self.prepare(change)
+        except StoreError as error:
+            failed(error)
+            return
+        self._queue.append((prepared, done, failed))
 
     @property
     def leading(self) -> bool:

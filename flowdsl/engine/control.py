@@ -170,10 +170,10 @@ class Control:
         if may_move(record.state, state) and record.state is not state and (not resuming or record.state is RunState.PAUSED):
             return
         remedy = None
-        if record.state is state and not resuming:
-            remedy = f"It is {state.label.lower()} already."
-        elif state is RunState.REQUESTED_DATA_DELETED:
+        if state is RunState.REQUESTED_DATA_DELETED:
             remedy = "Cancel it first." if not record.state.finished else "It is asked for already."
+        elif record.state is state and not resuming:
+            remedy = f"It is {state.label.lower()} already."
         elif record.state.finished:
             remedy = "A finished run stays as it is; trigger a new one."
         elif resuming:

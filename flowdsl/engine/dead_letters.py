@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from flowdsl.engine.control import commit_one, default_actor
 from flowdsl.engine.core import Core
 from flowdsl.engine.loop_guard import refuse_on_loop
-from flowdsl.engine.steps import describe
 from flowdsl.errors import ConfigurationError, DeadLetterNotFoundError, ReplayFailedError
 from flowdsl.model import audit, dead_letter
 from flowdsl.model.audit import AuditEntry
@@ -152,7 +151,8 @@ class DeadLetters:
         self._put(letter, action, actor, detail, dead_letter.unbury(letter))
 
     def _failed(self, letter: DeadLetter, actor: str | None, error: Exception) -> None:
-        self._put(letter, "replayed in vain", actor, describe(error), ())
+        # Its text may hold data, which nobody would find there who has to delete that of a run.
+        self._put(letter, "replayed in vain", actor, type(error).__name__, ())
         raise ReplayFailedError(letter.letter_id, error) from error
 
     def _put(self, letter: DeadLetter, action: str, actor: str | None, detail: str, drop: tuple[ItemKey, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import msgspec
@@ -12,14 +13,20 @@ from flowdsl.engine.awaiting import Plan
 from flowdsl.engine.burying import letters_of_run
 from flowdsl.engine.core import Core
 from flowdsl.engine.duty import Duty, Opened
+from flowdsl.engine.idle_intent import refuse_intents
 from flowdsl.engine.receipt import Receipt
-from flowdsl.engine.results import Results
+from flowdsl.engine.results import BUSY_RETRY, Results
 from flowdsl.engine.work import Work
-from flowdsl.errors import UnknownStatusError
+from flowdsl.errors import StoreError, UnknownStatusError
 from flowdsl.model.change import MoveRun
+from flowdsl.model.dead_letter import unbury
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import ItemKey, ItemKind, NewItem
+from flowdsl.model.pending import RowKind
+from flowdsl.model.record import Payload, RunRecord
 from flowdsl.model.run_state import RunState
+
+log = logging.getLogger("flowdsl.deletion")
 
 
 class DeletionDuty(Duty):
@@ -31,10 +38,33 @@ class DeletionDuty(Duty):
         self._core, self._results = core, results
 
     def admit(self, work: Work) -> bool:
-        if work.record.state is RunState.REQUESTED_DATA_DELETED:
+        if work.record.state is not RunState.REQUESTED_DATA_DELETED:
+            self._results.drop(work)  # done already
+            return False
+        if self._burials_to_come(work):
+            self._core.release(work, BUSY_RETRY)
+            return False
+        if work.record.payload is None and not work.lane.workflow.codec.allows_none:  # nothing that a function could scrub
+            self._erase_at_once(work)
+            return False
+        return True
+
+    def _erase_at_once(self, work: Work) -> None:
+        try:
+            self._erase(work, None)
+        except StoreError as error:
+            log.info("the dead letters of run %s could not be read: %s", work.record.run_id, error)
+            self._core.release(work, BUSY_RETRY)
+
+    def _burials_to_come(self, work: Work) -> bool:
+        """Whether callbacks that were kept for the run are still to become dead letters: one that is written after the letters of
+        the run were erased would outlive them. A callback that no code knows any more is erased as a row."""
+        try:
+            rows = self._core.store.rows([work.record.run_id])
+        except StoreError as error:
+            log.info("what waits for run %s could not be read: %s", work.record.run_id, error)
             return True
-        self._results.drop(work)  # done already
-        return False
+        return any(row.kind is RowKind.CALLBACK and row.topic in self._core.topics for row in rows)
 
     def open(self, work: Work) -> Opened:
         workflow, record = work.lane.workflow, work.record
@@ -44,18 +74,25 @@ class DeletionDuty(Duty):
         return Opened(Run(record, obj, workflow.member(record.status), work.failures + 1), leftover)
 
     def finish(self, work: Work, opened: Opened, answer: object) -> Plan[None]:
-        core, record, run = self._core, work.record, opened.run
-        custom = work.lane.workflow.definition().deletion
+        run, workflow = opened.run, work.lane.workflow
+        refuse_intents(run, f"on_delete {work.lane.spec.name}")
         payload = None
-        if custom is not None and run.object is not None:
-            payload = work.lane.workflow.codec.encode(run.object)  # not what was stored beside it: nobody scrubbed that
+        if workflow.definition().deletion is not None and run.object is not None:
+            payload = workflow.codec.encode(run.object)  # not what was stored beside it: nobody scrubbed that
+        self._erase(work, payload)
+        return
+        yield  # a plan that waits for nothing
+
+    def _erase(self, work: Work, payload: Payload | None) -> None:
+        """In: what is left of the object."""
+        core, record = self._core, work.record
         letters = letters_of_run(core.store, core.namespace, record.run_id)
         receipt = Receipt(
             run_id=record.run_id,
             workflow=record.workflow,
             requested_by=(work.payload or b"").decode(),
             erased_at=core.store_clock.now(),
-            object="erased" if payload is None else f"scrubbed by {work.lane.spec.name}",
+            object=_fate(record, payload, work.lane.spec.name),
             dead_letters=len(letters),
         )
         change = MoveRun(
@@ -73,14 +110,18 @@ class DeletionDuty(Duty):
             erase=True,
             settle=work.row_id,
             items=(NewItem(kind=ItemKind.RECEIPT, key=record.run_id, body=msgspec.json.encode(receipt), replace=True),),
-            drop_items=(ItemKey(ItemKind.AUTO_RESUME, record.run_id), *letters),
+            drop_items=(ItemKey(ItemKind.AUTO_RESUME, record.run_id), *(key for letter in letters for key in unbury(letter))),
         )
         self._results.submit_move(work, change, payload)
-        return
-        yield  # a plan that waits for nothing
 
     def give_up(self, work: Work, failures: int, error: str) -> MoveRun | None:
         return None
+
+
+def _fate(record: RunRecord, left: Payload | None, name: str) -> str:
+    if left is not None:
+        return f"scrubbed by {name}"
+    return "there was none" if record.payload is None else "erased"
 
 
 def _any(workflow: Workflow[Any, Any], status: str) -> Any:

@@ -12,7 +12,8 @@ from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.aio import AioEngine
 from flowdsl.engine.audit import entries
 from flowdsl.engine.bulk import Bulk
-from flowdsl.engine.callbacks import Callbacks
+from flowdsl.engine.callback_replayer import CallbackReplayer
+from flowdsl.engine.callbacks import CallbackOptions, Callbacks
 from flowdsl.engine.connector_processes import ConnectorProcesses, ConnectorReplayer
 from flowdsl.engine.core import Core
 from flowdsl.engine.dead_letters import DeadLetters
@@ -57,7 +58,8 @@ class Engine(EngineLife):
     @cached_property
     def dead_letters(self) -> DeadLetters:
         """What was given up: list, get, replay, drop."""
-        return DeadLetters(self._the_core, {LetterOrigin.CONNECTOR: ConnectorReplayer(self)})
+        callbacks = CallbackReplayer(self._the_core)
+        return DeadLetters(self._the_core, {LetterOrigin.CONNECTOR: ConnectorReplayer(self), LetterOrigin.CALLBACK: callbacks})
 
     @cached_property
     def bulk(self) -> Bulk:
@@ -123,21 +125,18 @@ class Engine(EngineLife):
         foreign_id: str,
         status: StatusT,
         payload: object = b"",
-        *,
-        name: str | None = None,
-        idempotency_key: str | None = None,
-        actor: str | None = None,
+        **options: Unpack[CallbackOptions],
     ) -> CallbackResult:
         """Move the run of `foreign_id` out of `status` by the workflow's callback, or keep it until the run is there.
 
-        In: the payload, bytes as they came or anything that JSON has a form for; `name` where the status has several callbacks;
-        `idempotency_key`, by which a second one of the workflow is recognised; `actor` for the history (default: the user of
-        this process). Returns what became of it: look at `outcome`, or whether it was `accepted`. Raises what the function
-        raises, and nothing is stored then; DefinitionError for a status without such a callback, PayloadError, StoreError.
+        In: the payload, bytes as they came or anything that JSON has a form for. Options: `name` where the status has several
+        callbacks; `idempotency_key`, by which a second one of the workflow is recognised; `actor` for the history (default: the
+        user of this process). Returns what became of it: look at `outcome`, or whether it was `accepted`. Raises what the
+        function raises, and nothing is stored then; DefinitionError for a status without such a callback, PayloadError,
+        StoreError.
         """
         refuse_on_loop("engine.callback", "engine.aio.callback")
-        callbacks = Callbacks(self._the_core())
-        return callbacks.call(workflow, foreign_id, status, payload, name=name, idempotency_key=idempotency_key, actor=actor)
+        return Callbacks(self._the_core()).call(workflow, foreign_id, status, payload, **options)
 
     def handle(self, run_id: str) -> RunHandle[Any, Any]:
         """A handle on any run. Raises RunNotFoundError."""

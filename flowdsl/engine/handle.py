@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import timedelta
 from enum import Enum
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Generic, TypeVar, Unpack
 
 import msgspec
 
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.awaiting import in_thread
+from flowdsl.engine.callbacks import CallbackOptions, Callbacks
 from flowdsl.engine.core import Core
 from flowdsl.engine.explain import explain
 from flowdsl.engine.loop_guard import refuse_on_loop
@@ -21,6 +24,7 @@ from flowdsl.engine.repair import Repair
 from flowdsl.engine.restart import restart
 from flowdsl.engine.waiter import Wait
 from flowdsl.errors import ConfigurationError, RunNotFoundError, WaitTimeoutError
+from flowdsl.model.callback_result import CallbackResult
 from flowdsl.model.explanation import Explanation
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.item import ItemKind
@@ -117,6 +121,12 @@ class RunHandle(Generic[ObjectT, StatusT]):
         `force=True` does not wait and discards the step's result. Raises IllegalMoveError, RunNotFoundError."""
         refuse_on_loop("handle.cancel", "handle.aio.cancel")
         return self._control.cancel(self.run_id, reason, actor, force=force)
+
+    def callback(self, status: StatusT, payload: object = b"", **options: Unpack[CallbackOptions]) -> CallbackResult:
+        """As engine.callback, for this run and no later one of its foreign id."""
+        refuse_on_loop("handle.callback", "handle.aio.callback")
+        callbacks, workflow = Callbacks(self._core), self._known_workflow()
+        return callbacks.call(workflow, self.foreign_id, status, payload, run_id=self.run_id, **options)
 
     def retry(self, reason: str | None = None, actor: str | None = None) -> RunRecord:
         """Run the step of its status again, now: of a run that errors paused, one whose failed step waits for its next attempt,
@@ -253,6 +263,9 @@ class AioRunHandle(Generic[ObjectT, StatusT]):
 
     async def cancel(self, reason: str, actor: str | None = None, *, force: bool = False) -> RunRecord:
         return await asyncio.to_thread(lambda: self._handle.cancel(reason, actor, force=force))
+
+    async def callback(self, status: StatusT, payload: object = b"", **options: Unpack[CallbackOptions]) -> CallbackResult:
+        return await in_thread(partial(self._handle.callback, status, payload, **options))
 
     async def retry(self, reason: str | None = None, actor: str | None = None) -> RunRecord:
         return await asyncio.to_thread(self._handle.retry, reason, actor)

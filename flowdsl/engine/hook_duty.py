@@ -10,6 +10,7 @@ from flowdsl.dsl.spec import HookEvent, HookSpec
 from flowdsl.engine.awaiting import Plan
 from flowdsl.engine.core import Core
 from flowdsl.engine.duty import Duty, Opened
+from flowdsl.engine.idle_intent import refuse_intents
 from flowdsl.engine.results import Results
 from flowdsl.engine.work import Work
 from flowdsl.model.change import DropRow, MoveRun
@@ -34,10 +35,11 @@ class HookDuty(Duty):
         workflow, record = work.lane.workflow, self._as_it_was(work)
         obj, leftover = workflow.codec.decode(record.payload)
         spec, failure = work.lane.spec, None
+        task = f"{work.version}:{spec.event}:{spec.label}" if isinstance(spec, HookSpec) else ""
         if isinstance(spec, HookSpec) and spec.event is HookEvent.ERROR:
             failure = Failure("", "", 0) if work.payload is None else msgspec.json.decode(work.payload, type=Failure)
-        task = f"{spec.event}:{spec.label}" if isinstance(spec, HookSpec) else ""
-        run = Run(record, obj, workflow.member(record.status), work.failures + 1, f"{work.version}:{task}", failure)
+            task += f":{work.row_id.partition(':')[0]}"  # a version may have failed several times
+        run = Run(record, obj, workflow.member(record.status), work.failures + 1, task, failure)
         return Opened(run, leftover)
 
     def _as_it_was(self, work: Work) -> RunRecord:
@@ -59,6 +61,7 @@ class HookDuty(Duty):
         return record
 
     def finish(self, work: Work, opened: Opened, answer: object) -> Plan[None]:
+        refuse_intents(opened.run, f"hook {work.lane.spec.name}")
         change = DropRow(change_id=self._core.ids(), row_id=work.row_id, owner=work.owner, delivery=work.delivery)
         self._results.submit(work, change, lambda result: self._results.told(work, result))
         return

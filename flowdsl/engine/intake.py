@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from flowdsl.engine.core import Core
 from flowdsl.engine.metrics import SkipReason
 from flowdsl.engine.steps import Steps
 from flowdsl.engine.work import Work
-from flowdsl.model.pending import ClaimedRow
+from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind
 
 
 class Intake:
@@ -29,7 +29,7 @@ class Intake:
         for entry in claimed:
             lane, row = core.topics[entry.row.topic], entry.row
             lane.take(1)
-            age = max(0.0, (moment - row.created_at).total_seconds())
+            age = max(0.0, (moment - asked_at(row)).total_seconds())
             lane.metrics.received(age, seconds(lane.options.lag_alert))
             if entry.run is None:
                 lane.metrics.skipped(SkipReason.NOT_FOUND)
@@ -57,6 +57,13 @@ class Intake:
         core.offer(works)
         if core.committer.waiting:
             core.commit_soon()
+
+
+def asked_at(row: PendingRow) -> datetime:
+    """Since when somebody could have worked on it: a timeout and a kept callback wait for their time first."""
+    if row.kind in (RowKind.TIMEOUT, RowKind.CALLBACK) and row.due_at is not None:
+        return row.due_at
+    return row.created_at
 
 
 def seconds(duration: timedelta | None) -> float | None:

@@ -17,6 +17,9 @@ LOOK_AHEAD = 0.05
 """Seconds of work to hold beyond what runs: enough that a quick step never waits for the next claim, too little for a slow one
 to keep rows from other instances."""
 MAX_AHEAD = 240
+OVERLOOK = 10.0
+"""Seconds for which a lane whose stream has more than it can take is not looked for in the store: what waits there is announced
+on the stream as well, except for the few rows whose event was lost."""
 
 
 class Lane:
@@ -148,7 +151,7 @@ class Lane:
         with self._lock:
             moments = [self._expected[0]] if self._expected else []
         if self.options.polling_frequency is not None:
-            moments.append(self.next_poll)
+            moments.append(self.next_poll + OVERLOOK if self.more else self.next_poll)
         if self.next_due is not None:
             moments.append(self.next_due)
         return min(moments, default=None)
@@ -164,7 +167,7 @@ class Lane:
         frequency = self.options.polling_frequency
         if frequency is None:
             return self.kind in (RowKind.DELETION, RowKind.EVENT)  # any look of another's will do
-        return self.next_poll - now <= frequency.total_seconds() / 2
+        return not self.more and self.next_poll - now <= frequency.total_seconds() / 2
 
     def looked(self, now: float, asked: int, got: int) -> None:
         """The store gave `got` of `asked` rows."""

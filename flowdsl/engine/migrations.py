@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from flowdsl.engine.audit import audit_item, audit_key
+from flowdsl.engine.compatibility import DEFAULT_SAMPLE, Comparison
 from flowdsl.engine.control import commit_one, default_actor
 from flowdsl.engine.core import Core
 from flowdsl.engine.loop_guard import refuse_on_loop
 from flowdsl.engine.migration_pass import MigrationPass, MigrationReport
 from flowdsl.model.bulk import OperationEntry
 from flowdsl.model.change import PutItems
+from flowdsl.model.misfit import Fit
 
 
 class Migrations:
-    """`engine.migrations`: workers carry them out by themselves; this does it now, or tells what it would come to."""
+    """`engine.migrations`: workers carry them out by themselves; this does it now, tells what it would come to, and whether more
+    of them are needed."""
 
     def __init__(self, core: Callable[[], Core]) -> None:
         self._core = core
@@ -29,6 +32,13 @@ class Migrations:
             for workflow in core.workflows.values()
             for spec in workflow.definition().migrations.values()
         ]
+
+    def fits(self, sample: int = DEFAULT_SAMPLE) -> Sequence[Fit]:
+        """How this code fits the unfinished runs that are stored, for each workflow: statuses that are no more, objects that
+        cannot be read, ... In: how many runs of each status to look at closely. Raises StoreError."""
+        refuse_on_loop("engine.migrations.fits", "asyncio.to_thread")
+        core = self._core()
+        return [Comparison(core, workflow, sample).fit() for workflow in core.workflows.values()]
 
     def _walk(self, core: Core, walk: MigrationPass, actor: str, dry_run: bool) -> MigrationReport:
         began = core.store.now()

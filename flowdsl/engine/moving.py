@@ -8,15 +8,17 @@ from typing import Any
 from msgspec.structs import replace
 
 from flowdsl.dsl.run import Run
-from flowdsl.dsl.spec import StepSpec
+from flowdsl.dsl.spec import StepSpec, TimeoutSpec
 from flowdsl.engine.awaiting import Plan
 from flowdsl.engine.core import Core
 from flowdsl.engine.lane import Lane
+from flowdsl.engine.timers import arriving
 from flowdsl.errors import ConfigurationError, StepOutcomeError, UndeclaredDestinationError, UnusedOutcomeError
 from flowdsl.model.change import CommitResult, MoveRun
 from flowdsl.model.history import Origin
 from flowdsl.model.item import NewItem
 from flowdsl.model.outcome import Outcome, OutcomeKind
+from flowdsl.model.pending import NewRow
 from flowdsl.model.record import Payload, RunRecord
 from flowdsl.model.run_state import RunState
 
@@ -24,30 +26,31 @@ from flowdsl.model.run_state import RunState
 def judge(lane: Lane, run: Run[Any, Any], answer: object) -> tuple[str, Outcome | None]:
     """The status to go to and the outcome to apply. Raises StepOutcomeError when the declaration does not allow the answer."""
     spec, made = step_spec(lane), run.made
+    what = f"{lane.kind.name.lower()} {spec.name}"
     if isinstance(answer, Outcome):
         if made != answer:
             raise UnusedOutcomeError(
-                f"step {spec.name} returned an outcome that this attempt did not make last.",
+                f"{what} returned an outcome that this attempt did not make last.",
                 remedy="Return what run.pause(...) and the like answered.",
             )
         return run.record.status, answer
     if made is not None:
         raise UnusedOutcomeError(
-            f"step {spec.name} called run.{made.kind.value}() and returned something else.",
+            f"{what} called run.{made.kind.value}() and returned something else.",
             remedy=f"Write `return run.{made.kind.value}(...)`.",
         )
     if answer is None:
         if len(spec.to_keys) == 1:
             return spec.to_keys[0], None
         raise StepOutcomeError(
-            f"step {spec.name} returned None but has {len(spec.to_keys)} destinations.",
+            f"{what} returned None but has {len(spec.to_keys)} destinations.",
             remedy=f"Return one of {', '.join(map(str, spec.to))}.",
         )
     try:
         return lane.destinations[answer], None
     except (KeyError, TypeError):
         raise UndeclaredDestinationError(
-            f"step {spec.name} returned {_shown(answer)}, which is not among its destinations.",
+            f"{what} returned {_shown(answer)}, which is not among its destinations.",
             remedy=f"Return one of {', '.join(map(str, spec.to))}, or add it to `to=`.",
         ) from None
 
@@ -69,7 +72,12 @@ def moving(
     """The change that an answer means; of a skip there is none. In: the run as it was read, its object and the same as it is to
     be stored (None: as it is), what `judge` said, and the side row that asked. Raises what an `at=` of the new status raises."""
     kind = outcome.kind if outcome is not None else None
-    timers = () if kind is not None else (yield from core.timers.rows(lane.workflow, record, obj, key))
+    timers: tuple[NewRow, ...] = ()
+    if kind is None:
+        timers = yield from core.timers.rows(lane.workflow, arriving(record, key), obj)
+    elif kind is OutcomeKind.REPEAT and isinstance(lane.spec, TimeoutSpec):  # its time begins anew
+        repeated = replace(record, version=record.version + 1)
+        timers = yield from core.timers.rows(lane.workflow, repeated, obj, lane.spec)
     state, row = RunState.RUNNING, None
     if kind is OutcomeKind.PAUSE:
         state = RunState.PAUSED

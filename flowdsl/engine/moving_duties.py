@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from flowdsl.dsl.run import Run
@@ -20,15 +20,18 @@ from flowdsl.engine.error_pause import error_pause_reason
 from flowdsl.engine.kept_callback import KeptCallback
 from flowdsl.engine.metrics import SkipReason
 from flowdsl.engine.moving import judge, moving, step_spec
-from flowdsl.engine.results import Results
+from flowdsl.engine.results import BUSY_RETRY, Results
 from flowdsl.engine.transacting import Transactions
 from flowdsl.engine.work import Work
-from flowdsl.errors import PayloadError
+from flowdsl.errors import PayloadError, StoreError
 from flowdsl.model.change import MoveRun, ParkRow, PutItems
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import ItemKind, NewItem
 from flowdsl.model.outcome import OutcomeKind
 from flowdsl.model.run_state import RunState
+
+log = logging.getLogger("flowdsl.steps")
+DATA_GOES = (RunState.REQUESTED_DATA_DELETED, RunState.DATA_DELETED)
 
 
 class StepDuty(Duty):
@@ -36,8 +39,8 @@ class StepDuty(Duty):
 
     what = "step"
     cause = Cause.STEP
-    settles = False
-    """Whether the row stands beside the step row, and is settled by the move."""
+    beside = False
+    """Whether the row stands beside the run's step row, and waits while that is in somebody's hands."""
 
     def __init__(self, core: Core, results: Results, auto_resume: AutoResume) -> None:
         self._core, self._results, self._auto_resume = core, results, auto_resume
@@ -69,22 +72,22 @@ class StepDuty(Duty):
         return Run(shown, obj, step_spec(lane).from_, work.failures + 1, self._task(work), extras=extras)
 
     def _task(self, work: Work) -> str:
-        """What tells its idempotency key from that of the run's step."""
+        """The part of its idempotency key that comes after the run's id; empty: the version that brought the work."""
         return ""
 
     def finish(self, work: Work, opened: Opened, answer: object) -> Plan[None]:
         lane, run, record = work.lane, opened.run, work.record
         key, outcome = judge(lane, run, answer)
-        if outcome is not None and outcome.kind is OutcomeKind.SKIP:
+        kind = outcome.kind if outcome is not None else None
+        if kind is OutcomeKind.SKIP:
             lane.metrics.skipped(SkipReason.SKIPPED)
-            park = ParkRow(change_id=self._core.ids(), row_id=work.row_id, owner=work.owner, delivery=work.delivery)
-            self._results.submit(work, park, lambda result: self._results.given_back(work, result))
+            self._skip(work)
             return
         payload = None
         if run.object is not None or record.payload is not None:
             payload = lane.workflow.codec.encode(run.object, opened.leftover)
         origin = Origin(
-            cause=Cause.REPEAT if outcome is not None and outcome.kind is OutcomeKind.REPEAT else self.cause,
+            cause=Cause.REPEAT if kind is OutcomeKind.REPEAT else self.cause,
             name=lane.spec.name,
             actor=self._actor(work),
             reason=outcome.reason or None if outcome is not None else None,
@@ -99,8 +102,8 @@ class StepDuty(Duty):
             key,
             outcome,
             origin,
-            settle=work.row_id if self.settles else None,
-            unless_claimed=self.settles,
+            settle=work.row_id if self._settled_by(kind) else None,
+            unless_claimed=self.beside,
         )
         change = self._transactions.with_events(change, run.extras)
         if not run.extras.alone:
@@ -108,6 +111,28 @@ class StepDuty(Duty):
             return
         result = yield from self._transactions.commit(change, run.extras, is_async=lane.spec.is_async)
         self._results.moved(work, change, payload, result)
+
+    def _skip(self, work: Work) -> None:
+        """The row stays, so that everybody sees why nothing happens, and is never due."""
+        park = ParkRow(change_id=self._core.ids(), row_id=work.row_id, owner=work.owner, delivery=work.delivery)
+        self._results.submit(work, park, lambda result: self._results.given_back(work, result))
+
+    def _settled_by(self, kind: OutcomeKind | None) -> bool:
+        """Whether the move removes the row."""
+        return False  # a step's row is replaced, by every move
+
+    def _step_is_running(self, work: Work) -> bool:
+        """Whether a step of the run is being executed, for rows beside it: they wait for it. The commit makes sure; this look
+        only saves calls that would come to nothing."""
+        core, record = self._core, work.record
+        if (record.workflow, record.status) not in core.lanes:
+            return False
+        try:
+            rows = core.store.rows([record.run_id])
+        except StoreError as error:
+            log.info("what waits for run %s could not be read: %s", record.run_id, error)
+            return False
+        return any(row.row_id == record.run_id and row.owner is not None for row in rows)
 
     def _actor(self, work: Work) -> str:
         return work.owner
@@ -139,7 +164,7 @@ class StepDuty(Duty):
             ),
             items=items,
             auto_resumes=record.auto_resumes,
-            unless_claimed=self.settles,
+            unless_claimed=self.beside,
         )
 
 
@@ -148,7 +173,7 @@ class TimeoutDuty(StepDuty):
 
     what = "timeout"
     cause = Cause.TIMEOUT
-    settles = True
+    beside = True
 
     def admit(self, work: Work) -> bool:
         record = work.record
@@ -157,11 +182,18 @@ class TimeoutDuty(StepDuty):
         if record.state is RunState.PAUSED:  # paused since the claim, which is void
             self._core.release(work)
             return False
+        if self._step_is_running(work):
+            self._core.release(work, BUSY_RETRY)
+            return False
         return True
+
+    def _settled_by(self, kind: OutcomeKind | None) -> bool:
+        return kind is not OutcomeKind.PAUSE  # after a resume it is asked again, as a step is
 
     def _task(self, work: Work) -> str:
         spec = work.lane.spec
-        return spec.label if isinstance(spec, TimeoutSpec) else ""
+        label = spec.label if isinstance(spec, TimeoutSpec) else ""
+        return f"{work.version}:timeout:{label}"
 
 
 class CallbackDuty(StepDuty):
@@ -169,12 +201,18 @@ class CallbackDuty(StepDuty):
 
     what = "callback"
     cause = Cause.CALLBACK
-    settles = True
+    beside = True
 
     def admit(self, work: Work) -> bool:
-        record, kept = work.record, _kept(work)
-        if kept is None:  # its data was erased
+        record = work.record
+        if work.payload is None or record.state in DATA_GOES:  # it goes with the run's data, and leaves no letter
             return self._stale(work)
+        try:
+            kept = KeptCallback.of(work.payload)
+        except PayloadError:
+            if not record.state.finished:
+                return True  # the attempt will fail with that
+            kept = KeptCallback(data=work.payload, actor="", task="")
         if record.state.finished:
             return self._bury(work, kept, f"the run was {record.state.label.lower()} before it entered the status")
         if kept.expires_at is not None and self._core.store_clock.now() >= kept.expires_at:
@@ -182,6 +220,15 @@ class CallbackDuty(StepDuty):
         if record.state is RunState.PAUSED or record.status != work.lane.status:
             self._core.release(work)  # void: the run has gone on since the claim
             return False
+        if self._step_is_running(work):
+            self._core.release(work, BUSY_RETRY)
+            return False
+        return True
+
+    def _skip(self, work: Work) -> None:
+        self._results.drop(work)  # what the function does not want is not offered again
+
+    def _settled_by(self, kind: OutcomeKind | None) -> bool:
         return True
 
     def _bury(self, work: Work, kept: KeptCallback, why: str) -> bool:
@@ -189,7 +236,7 @@ class CallbackDuty(StepDuty):
         core, spec = self._core, work.lane.spec
         if not isinstance(spec, CallbackSpec):
             return self._stale(work)
-        items = bury_callback(core.ids(), spec, work.record, work.row_id, kept.data, work.failures, why, core.store_clock.now())
+        items = bury_callback(core.ids(), spec, work.record, work.row_id, kept, work.failures, why, core.store_clock.now())
         put = PutItems(change_id=core.ids(), namespace=core.namespace, items=items)
         work.lane.metrics.skipped(SkipReason.STOPPED)
         # First the letter, then the row: whatever happens in between, it is in one of the two.
@@ -201,23 +248,14 @@ class CallbackDuty(StepDuty):
         self._core.commit_soon()
 
     def open(self, work: Work) -> Opened:
-        opened, spec, kept = super().open(work), work.lane.spec, _kept(work)
-        if kept is None or not isinstance(spec, CallbackSpec):
-            raise PayloadError("the payload of a kept callback is gone.")
-        if spec.reader is not None:
+        kept, spec = KeptCallback.of(work.payload), work.lane.spec
+        opened = super().open(work)
+        if isinstance(spec, CallbackSpec) and spec.reader is not None:
             opened.more = (spec.reader.read(kept.data),)
         return opened
 
     def _task(self, work: Work) -> str:
-        kept, spec = _kept(work), work.lane.spec
-        if kept is not None and kept.key is not None:
-            return kept.key
-        return spec.label if isinstance(spec, CallbackSpec) else ""
+        return KeptCallback.of(work.payload).task
 
     def _actor(self, work: Work) -> str:
-        kept = _kept(work)
-        return kept.actor if kept is not None else work.owner
-
-
-def _kept(work: Work) -> KeptCallback | None:
-    return None if work.payload is None else msgspec.json.decode(work.payload, type=KeptCallback)
+        return KeptCallback.of(work.payload).actor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flowdsl.engine.awaiting import carry_out
 from flowdsl.engine.core import Core
+from flowdsl.engine.timers import arriving
 from flowdsl.model.change import MoveRun
 from flowdsl.model.history import Origin
 from flowdsl.model.item import ItemKey, NewItem
@@ -35,7 +36,7 @@ def placed(
     workflow = core.workflows.get(record.workflow)
     if workflow is not None and not state.finished and workflow.definition().timeouts.get(status):
         obj = workflow.codec.decode(payload if payload is not None else record.payload).object
-        timers = carry_out(core.timers.rows(workflow, record, obj, status), core.complete)
+        timers = carry_out(core.timers.rows(workflow, arriving(record, status), obj), core.complete)
     row = None if stops else core.step_row(record.workflow, record.run_id, status, priority=record.priority, handoff=handoff)
     return MoveRun(
         change_id=core.ids(),

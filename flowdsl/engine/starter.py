@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
@@ -15,6 +14,7 @@ from flowdsl.engine.awaiting import carry_out
 from flowdsl.engine.committer import MAX_GROUP
 from flowdsl.engine.control import default_actor
 from flowdsl.engine.core import Core
+from flowdsl.engine.unknown_option import refuse_unknown_options
 from flowdsl.errors import BadDataError, ConfigurationError, DefinitionError, PayloadError, WorkflowInProgressError
 from flowdsl.model.change import CommitResult, Refusal, StartRun
 from flowdsl.model.history import Cause, Origin
@@ -50,11 +50,7 @@ OPTIONS = tuple(TriggerOptions.__annotations__)
 
 def check_options(options: Mapping[str, object]) -> None:
     """Raises ConfigurationError for an option that there is not, or tags that are one text."""
-    for name in options:
-        if name not in OPTIONS:
-            near = difflib.get_close_matches(name, OPTIONS, 1)
-            hint = f"Did you mean {near[0]!r}? " if near else ""
-            raise ConfigurationError(f"a trigger has no option {name!r}.", remedy=f"{hint}Known: {', '.join(OPTIONS)}.")
+    refuse_unknown_options(options, OPTIONS, "a trigger")
     if isinstance(options.get("tags"), str):
         raise ConfigurationError("tags= is one text.", remedy="Give a list, e.g. tags=['urgent'].")
 
@@ -236,15 +232,14 @@ class Starter:
     ) -> tuple[NewRow, ...]:
         """The timeouts of the first status."""
         core = self._core
-        unborn = RunRecord(
+        born = RunRecord(
             namespace=core.namespace,
             workflow=workflow.name,
             run_id=run_id,
             foreign_id=foreign_id,
             status=status,
             state=RunState.INITIATED,
-            version=0,
-            visit=0,
+            version=1,
             payload=None,
             created_at=now,
             updated_at=now,
@@ -253,7 +248,7 @@ class Starter:
             tags=tuple(options.get("tags", ())),
             priority=options.get("priority", 0),
         )
-        return carry_out(core.timers.rows(workflow, unborn, obj, status), core.complete)
+        return carry_out(core.timers.rows(workflow, born, obj), core.complete)
 
     def _user(self) -> str:
         if self._actor is None:

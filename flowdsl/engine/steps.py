@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
-from inspect import isawaitable
 from typing import Any
 
 from flowdsl.engine.auto_resume import AutoResume
-from flowdsl.engine.awaiting import carry_out, carry_out_async
+from flowdsl.engine.awaiting import carry_out, carry_out_async, refuse_awaitable
 from flowdsl.engine.core import Core
 from flowdsl.engine.deletion_duty import DeletionDuty
 from flowdsl.engine.duty import Duty, Opened
@@ -20,7 +19,7 @@ from flowdsl.engine.lane import Lane
 from flowdsl.engine.moving_duties import CallbackDuty, StepDuty, TimeoutDuty
 from flowdsl.engine.results import Results, fields
 from flowdsl.engine.work import Work
-from flowdsl.errors import FlowError, StepOutcomeError, TimeLimitExceededError
+from flowdsl.errors import FlowError, TimeLimitExceededError
 from flowdsl.model.change import DropRow, FailRow
 from flowdsl.model.failure import Failure
 from flowdsl.model.pending import PendingRow, RowKind
@@ -76,11 +75,7 @@ class Steps:
         try:
             opened = duty.open(work)
             answer = work.lane.spec.fn(opened.run, *opened.more)
-            if isawaitable(answer):
-                _discard(answer)
-                raise StepOutcomeError(
-                    f"{duty.what} {work.lane.spec.name} is a `def` that returned an awaitable.", remedy="Declare it `async def`."
-                )
+            refuse_awaitable(answer, f"{duty.what} {work.lane.spec.name}")
             self._check_time(work, duty)
             carry_out(duty.finish(work, opened, answer), self._core.complete)
             _undo(opened)  # a skip stores nothing
@@ -184,9 +179,3 @@ def _undo(opened: Opened | None) -> None:
         opened.run.extras.close()
     except Exception:
         log.exception("undoing what a failed step had written failed: the database does it when the connection ends")
-
-
-def _discard(answer: Awaitable[Any]) -> None:
-    close = getattr(answer, "close", None)
-    if close is not None:
-        close()

@@ -15,13 +15,13 @@ MEASURE_EVERY = 10.0
 
 
 class StoreClock:
-    """Ours, plus what the store's was ahead at the last look. It is behind the store's by at most the time that the look took, so
-    that what is reckoned from it is late rather than early."""
+    """What the store's clock said at the last look, plus the time since then by our monotonic clock, which nobody sets. It is
+    behind the store's by at most the time that the look took, so that what is reckoned from it is late rather than early."""
 
     def __init__(self, store: RecordStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._ahead = timedelta(0)
+        self._seen: tuple[datetime, float] | None = None
         self._measure_at = 0.0
 
     def now(self) -> datetime:
@@ -31,7 +31,11 @@ class StoreClock:
             self._measure_at = now + MEASURE_EVERY
             try:
                 seen = self._store.now()
-                self._ahead = seen - clock.now()
+                now = clock.monotonic()
+                self._seen = (seen, now)
             except StoreError as error:
                 log.info("the store's clock could not be read, ages are told by the last look at it: %s", error)
-        return clock.now() + self._ahead
+        if self._seen is None:  # it has not answered yet
+            return clock.now()
+        seen, at = self._seen
+        return seen + timedelta(seconds=now - at)

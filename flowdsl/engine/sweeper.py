@@ -86,7 +86,7 @@ class Sweeper:
         core, workflow = self._core, self._core.workflows[record.workflow]
         try:
             obj = workflow.codec.decode(record.payload).object
-            rows = carry_out(core.timers.rows(workflow, record, obj, record.status), core.complete)
+            rows = carry_out(core.timers.rows(workflow, record, obj), core.complete)
         except Exception as error:  # a user's at= may raise anything; the next sweep tries again
             log.warning("the timeouts of run %s could not be made: %s", record.run_id, type(error).__name__)
             return

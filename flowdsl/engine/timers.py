@@ -12,11 +12,19 @@ from flowdsl.dsl.run import Run
 from flowdsl.dsl.spec import TimeoutSpec
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.awaiting import Plan, settled
+from flowdsl.engine.idle_intent import refuse_intents
 from flowdsl.errors import StepOutcomeError
 from flowdsl.model.pending import NewRow, RowKind
 from flowdsl.model.record import RunRecord
+from flowdsl.model.run_state import RunState
 from flowdsl.naming import timeout_topic
 from flowdsl.options import ZERO
+
+
+def arriving(record: RunRecord, status: str) -> RunRecord:
+    """A run as it will be when it has entered a status. In: the run as it is before."""
+    state = RunState.RUNNING if record.state is RunState.INITIATED else record.state
+    return replace(record, status=status, state=state, version=record.version + 1, visit=record.visit + 1)
 
 
 class Timers:
@@ -26,37 +34,35 @@ class Timers:
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
 
-    def rows(self, workflow: Workflow[Any, Any], record: RunRecord, obj: object, status: str) -> Plan[tuple[NewRow, ...]]:
-        """In: the run as it is before it enters `status` (version 0: it is not there yet), and its object as it will be. Raises
-        what an `at=` raises, and StepOutcomeError for an answer that is no time."""
-        specs = workflow.definition().timeouts.get(status, ())
-        if not specs:
-            return ()
-        version = record.version + 1
+    def rows(
+        self, workflow: Workflow[Any, Any], there: RunRecord, obj: object, only: TimeoutSpec | None = None
+    ) -> Plan[tuple[NewRow, ...]]:
+        """In: the run as it is once it is in the status, its object, and the one timeout that is wanted (None: all of them).
+        Raises what an `at=` raises, and StepOutcomeError for an answer that is no time."""
         made: list[NewRow] = []
-        for number, spec in enumerate(specs):
-            delay = spec.after if spec.at is None else (yield from self._delay(spec, workflow, record, obj, status))
+        for number, spec in enumerate(workflow.definition().timeouts.get(there.status, ())):
+            if only is not None and spec is not only:
+                continue
             made.append(
                 NewRow(
-                    row_id=f"{record.run_id}:{version}:{number}",
-                    topic=timeout_topic(workflow.name, status, spec.label),
+                    row_id=f"{there.run_id}:{there.version}:{number}",
+                    topic=timeout_topic(workflow.name, there.status, spec.label),
                     kind=RowKind.TIMEOUT,
                     receiver=spec.label,
-                    delay=delay,  # None: parked, so that everybody sees that it was asked
-                    priority=record.priority,
+                    delay=(yield from self._delay(spec, workflow, there, obj)),
+                    priority=there.priority,
                 )
             )
         return tuple(made)
 
-    def _delay(
-        self, spec: TimeoutSpec, workflow: Workflow[Any, Any], record: RunRecord, obj: object, status: str
-    ) -> Plan[timedelta | None]:
-        now = self._now()
-        arrived = replace(record, status=status, version=record.version + 1, visit=record.visit + 1)
-        run: Run[Any, Any] = Run(arrived, obj, workflow.member(status))
+    def _delay(self, spec: TimeoutSpec, workflow: Workflow[Any, Any], there: RunRecord, obj: object) -> Plan[timedelta | None]:
+        """How long until it is due. None: it is parked, so that everybody sees that it was asked."""
         if spec.at is None:
             return spec.after
+        now = self._now()
+        run: Run[Any, Any] = Run(there, obj, workflow.member(there.status))
         due = yield from settled(spec.at(run, now))
+        refuse_intents(run, f"at= of timeout {spec.label}")
         if due is None:
             return None
         if not isinstance(due, datetime) or due.tzinfo is None:

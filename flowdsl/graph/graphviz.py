@@ -14,10 +14,13 @@ from flowdsl.graph.diagram import Arrow, Branch, Diagram, Mark, Node, NodeKind
 from flowdsl.graph.direction import Direction
 from flowdsl.graph.edge import EdgeCause
 from flowdsl.graph.palette import TEXT, line, look
+from flowdsl.graph.spelling import printable
 
 _FONT = "Helvetica"
 _WRAP = 24
 """Characters of a label after which it is broken at a space."""
+_FITTING = 'style="max-width: 100%; height: auto"'
+"""An attribute that keeps a picture inside the page that it stands in."""
 _STRAIGHT = "8"
 """Graphviz's weight of an edge that is to be short and straight; others have 1."""
 _STYLES = {EdgeCause.STEP: "solid", EdgeCause.CALLBACK: "solid", EdgeCause.TIMEOUT: "dashed", EdgeCause.MIGRATION: "dotted"}
@@ -67,7 +70,7 @@ def svg_texts(dots: Sequence[str]) -> list[str]:
     pictures = re.findall(r"<svg\b.*?</svg>", found, re.DOTALL)
     if len(pictures) != len(dots):
         raise ConfigurationError(f"Graphviz made {len(pictures)} pictures of {len(dots)} diagrams.")
-    return pictures
+    return [picture.replace("<svg ", f"<svg {_FITTING} ", 1) for picture in pictures]
 
 
 def picture(diagram: Diagram, kind: Picture, direction: Direction = Direction.LR) -> bytes:
@@ -95,7 +98,7 @@ def _draw(pydot: Any, graph: Any, arrow: Arrow, main: str | None) -> None:
     """In: the target that lies on the longest way; the arrow to it is kept straight."""
     if arrow.choice is None:
         (branch,) = arrow.branches
-        way = _line(arrow, branch, main, arrow.label, arrow.aside, branch.badge)
+        way = _line(arrow, branch, main, arrow.label, arrow.aside, *branch.badge)
         graph.add_edge(pydot.Edge(arrow.source, branch.target, **way))
         return
     graph.add_node(
@@ -114,14 +117,14 @@ def _draw(pydot: Any, graph: Any, arrow: Arrow, main: str | None) -> None:
     way = _line(arrow, Branch(arrow.choice, mark=arrow.mark), straight, arrow.label, arrow.aside)
     graph.add_edge(pydot.Edge(arrow.source, arrow.choice, **way, arrowhead="none"))
     for branch in arrow.branches:
-        graph.add_edge(pydot.Edge(arrow.choice, branch.target, **_line(arrow, branch, main, branch.badge)))
+        graph.add_edge(pydot.Edge(arrow.choice, branch.target, **_line(arrow, branch, main, *branch.badge)))
 
 
 def _look(node: Node) -> dict[str, str]:
     found = look(node)
     bold = ",bold" if NodeKind.START in node.kinds or node.mark is not Mark.NONE else ""
     attributes = {
-        "label": _label(node.label, node.badge),
+        "label": _label(node.label, *node.badge),
         "style": _quoted(f"rounded,filled{bold}"),
         "fillcolor": _quoted(found.fill),
         "color": _quoted(found.line),
@@ -165,8 +168,7 @@ def _quoted(text: str) -> str:
 
 def _body(text: str) -> str:
     """Inside a quoted DOT string: no escape sequence and no entity is left to be read."""
-    body = text.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
-    return "".join(char if char.isprintable() else " " for char in body)
+    return printable(text).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _pydot() -> Any:

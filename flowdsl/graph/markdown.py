@@ -6,21 +6,21 @@ import re
 from collections.abc import Sequence
 
 from flowdsl.graph.diagram import Diagram, NodeKind
+from flowdsl.graph.spelling import printable
 
-_SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|~&$!]")
+_ESCAPES = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>#|~&$!"})
 _INSIDE_WORD = re.compile(r"(?<=\w)\\_(?=\w)")
 
 
 def table(diagram: Diagram) -> str:
     """One row per arrow, ending with a newline. Starts and ends are marked as such."""
     names = {node.id: _named(node.label, node.kinds) for node in diagram.nodes}
+    badges = {node.id: _badge(node.badge) for node in diagram.nodes}
     rows = [("From", "By", "To", "What it does")]
     for arrow in diagram.arrows:
         by = code(arrow.label) + escaped(arrow.caption.removeprefix(arrow.label))
-        targets = ", ".join(
-            names[branch.target] + (f" ({escaped(branch.badge)})" if branch.badge else "") for branch in arrow.branches
-        )
-        rows.append((names[arrow.source], by, targets, escaped(arrow.doc)))
+        targets = ", ".join(names[branch.target] + _badge(branch.badge) for branch in arrow.branches)
+        rows.append((names[arrow.source] + badges[arrow.source], by, targets, escaped(arrow.doc)))
     return grid(rows)
 
 
@@ -32,13 +32,12 @@ def grid(rows: Sequence[Sequence[str]]) -> str:
 
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is, on one line."""
-    line = "".join(char if char.isprintable() else " " for char in text)
-    return _INSIDE_WORD.sub("_", _SPECIAL.sub(lambda match: f"\\{match[0]}", line))
+    return _INSIDE_WORD.sub("_", printable(text).translate(_ESCAPES))
 
 
 def code(text: str) -> str:
     """A code span, fit for a table's cell."""
-    line = "".join(char if char.isprintable() else " " for char in text).replace("|", "\\|")
+    line = printable(text).replace("|", "\\|")
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
     pad = " " if line.startswith("`") or line.endswith("`") or not line.strip() else ""
     return f"{fence}{pad}{line}{pad}{fence}"
@@ -47,3 +46,7 @@ def code(text: str) -> str:
 def _named(label: str, kinds: tuple[NodeKind, ...]) -> str:
     asides = [kind.value for kind in kinds if kind in (NodeKind.START, NodeKind.TERMINAL)]
     return escaped(label) + "".join(f" *({'end' if aside == 'terminal' else aside})*" for aside in asides)
+
+
+def _badge(badge: tuple[str, ...]) -> str:
+    return f" ({escaped(', '.join(badge))})" if badge else ""

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from enum import Enum
 
 from flowdsl.graph.palette import TEXT, Look
+from flowdsl.graph.spelling import printable
 
-_SPECIAL = frozenset('"#;:<>{}[]|\\`&%@^')
+_ENTITIES = str.maketrans({char: f"#{ord(char)};" for char in '"#;:<>{}[]|\\`&%@^'})
 
 
 class Theme(Enum):
@@ -22,7 +23,7 @@ class Theme(Enum):
 
 def escaped(text: str) -> str:
     """Mermaid's entity codes for what its grammars would read; line breaks become spaces."""
-    return "".join(f"#{ord(char)};" if char in _SPECIAL else char if char.isprintable() else " " for char in text)
+    return printable(text).translate(_ENTITIES)
 
 
 def lines_of(*texts: str) -> str:
@@ -46,5 +47,5 @@ def class_lines(styled: Iterable[tuple[Look, str]]) -> list[str]:
 
 def _quoted(text: str) -> str:
     """A YAML double-quoted scalar."""
-    body = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(char if char.isprintable() else " " for char in body) + '"'
+    body = printable(text).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{body}"'

@@ -1,10 +1,16 @@
-"""Durations in the words of a diagram's reader."""
+"""Texts for a diagram's reader: names on one line, durations in words."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
+_DAY, _HOUR, _MINUTE, _SECOND = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
 _UNITS = ((86400, "day", "days"), (3600, "h", "h"), (60, "min", "min"), (1, "s", "s"))
+
+
+def printable(text: str) -> str:
+    """On one line: what cannot be seen, or would turn the text around, becomes a space."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
 
 
 def duration_text(span: timedelta) -> str:
@@ -23,3 +29,11 @@ def duration_text(span: timedelta) -> str:
         if text != "0":
             parts.append(f"{text} {one if text == '1' else many}")
     return " ".join(parts)
+
+
+def rough_text(span: timedelta) -> str:
+    """As duration_text, of two units at most: what is smaller is cut off."""
+    for large, small in ((_DAY, _HOUR), (_HOUR, _MINUTE), (_MINUTE, _SECOND), (_SECOND, _SECOND / 10)):
+        if span >= large:
+            return duration_text(span - span % small)
+    return duration_text(span - span % timedelta(milliseconds=1))

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from flowdsl.graph.diagram import Arrow, Branch, Diagram, Mark, Node, NodeKind
+from flowdsl.graph.spelling import printable
 
 _DEEPEST = 60
 """Columns beyond which what hangs on a branch is indented by three alone."""
@@ -48,7 +49,7 @@ class _Way:
 
     @property
     def caption(self) -> str:
-        return f"{_line(self.arrow.caption)}{_badge(self.branch.badge)}"
+        return f"{printable(self.arrow.caption)}{_badge(self.branch.badge)}"
 
 
 @dataclass(slots=True)
@@ -113,7 +114,7 @@ class _Drawing:
 
     def _text(self, id_: str) -> str:
         node = self.nodes[id_]
-        return f"{_line(node.label)}{_badge(node.badge)}"
+        return f"{printable(node.label)}{_badge(node.badge)}"
 
 
 def terminal(diagram: Diagram, characters: Characters = UNICODE) -> str:
@@ -123,16 +124,12 @@ def terminal(diagram: Diagram, characters: Characters = UNICODE) -> str:
         ways[arrow.source] += (_Way(arrow, branch) for branch in arrow.branches)
     starts = [node.id for node in diagram.nodes if NodeKind.START in node.kinds]
     drawing = _Drawing(characters, {node.id: node for node in diagram.nodes}, ways)
-    lines = [_line(diagram.title)]
+    lines = [printable(diagram.title)]
     for id_ in [*starts, *ways]:  # what no start leads to comes last
         if id_ not in drawing.claimed:
             lines += ["", drawing.head(id_), *drawing.column(id_, "")]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def _line(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text)
-
-
-def _badge(badge: str) -> str:
-    return f"  [{_line(badge)}]" if badge else ""
+def _badge(badge: tuple[str, ...]) -> str:
+    return f"  [{printable(', '.join(badge))}]" if badge else ""

@@ -15,6 +15,10 @@ MAX_NOTE = 4000
 """Characters of a reason, an error, an actor or a metadata value."""
 MAX_PAYLOAD = 1024 * 1024
 """Bytes of an object or of an item's body."""
+MAX_EVENT = 512 * 1024
+"""Bytes of the body of a user's own event: as text, with its headers, it has to fit into the message of any broker."""
+MAX_ROW = MAX_PAYLOAD * 3 // 2
+"""Bytes that a row carries: a payload of somebody else's as text, and what is to be known of it."""
 
 
 def unfit(change: Change) -> str | None:
@@ -111,8 +115,8 @@ def _rows(row: NewRow | None, side_rows: tuple[NewRow, ...]) -> str | None:
         problem = _texts(row_id=one.row_id, receiver=one.receiver, owner=one.owner or "") or _unstorable(one.topic)
         if problem:
             return problem
-        if one.payload is not None and len(one.payload) > MAX_PAYLOAD:
-            return f"row {one.row_id!r} carries {len(one.payload)} bytes, at most {MAX_PAYLOAD} can be stored"
+        if one.payload is not None and len(one.payload) > MAX_ROW:
+            return f"row {one.row_id!r} carries {len(one.payload)} bytes, at most {MAX_ROW} can be stored"
     return None
 
 

@@ -69,10 +69,11 @@ class Where:
         now: datetime,
         *,
         states: Sequence[RunState] = (),
+        order: Order = Order.OLDEST_FIRST,
         limit: int = MAX_PAGE,
         after: Cursor | None = None,
     ) -> RunQuery | None:
-        """What the store can be asked so that every run that is meant is among the answers, oldest first; `holds` decides.
+        """What the store can be asked so that every run that is meant is among the answers; `holds` decides.
         In: `states` narrows it further. None: no run can be meant."""
         found = {name: self._wanted(name) for name in ("workflow", "status", "foreign_id", "state")}
         if states:
@@ -89,7 +90,7 @@ class Where:
             states=found["state"] or (),
             created_after=after_moment,
             created_before=before,
-            order=Order.OLDEST_FIRST,
+            order=order,
             limit=limit,
             after=after,
         )

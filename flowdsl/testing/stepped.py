@@ -24,6 +24,7 @@ from flowdsl.model.item import ItemKind
 from flowdsl.model.schedule import schedule_kind
 from flowdsl.ports.record_store import RecordStore
 from flowdsl.ports.role_scheduler import RoleScheduler
+from flowdsl.testing import coverage
 from flowdsl.testing.clock import ManualClock
 
 
@@ -89,6 +90,8 @@ class SteppedEngine(Engine):
         return InlineExecutor(steps, clock)
 
     def _stop(self, drain: timedelta | None) -> bool:
+        if coverage.current is not None:
+            coverage.current.observe(self._the_core().store, self.workflows, self.namespace)
         if self._stepped is not None:
             self._stepped.stop_taking()
             if self._stepped.reader is not None:

@@ -12,24 +12,22 @@ import pytest
 
 from flowdsl.dsl.run import Run
 from flowdsl.engine.auto_resume import AutoResume
-from flowdsl.engine.bulk_operation import PAGE, BulkOperation, Turn
+from flowdsl.engine.bulk_operation import Turn
 from flowdsl.errors import (
     BadDataError,
     BlockingCallError,
     ConfigurationError,
     IllegalMoveError,
-    OperationError,
-    OperationStoppedError,
 )
 from flowdsl.model.bulk import BulkReport, BulkVerb, Refused
 from flowdsl.model.condition import WhereError
 from flowdsl.model.history import Cause
 from flowdsl.model.item import ItemKind
+from flowdsl.model.query import Order
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.stepped import SteppedEngine
 from tests.behaviour.world import (
     HOUR,
-    MINUTE,
     SECOND,
     Answer,
     Body,
@@ -38,7 +36,6 @@ from tests.behaviour.world import (
     Thing,
     World,
     failing,
-    failing_commits,
     trigger,
 )
 
@@ -59,6 +56,25 @@ def paused_by_errors(world: World, count: int) -> tuple[Job, SteppedEngine, list
 
 def states(handles: list[Any]) -> Counter[RunState]:
     return Counter(handle.record().state for handle in handles)
+
+
+def test_the_runs_that_are_meant_are_listed_page_by_page(world: World) -> None:
+    job, engine, handles = paused_by_errors(world, 7)
+    engine.trigger(job.workflow, "other", Thing())
+    ids = [handle.run_id for handle in handles]
+
+    seen: list[str] = []
+    page = engine.bulk.select(PAUSED_BY_ERRORS, limit=3)
+    while True:
+        seen += [record.run_id for record in page.runs]
+        if page.next is None:
+            break
+        assert len(page.runs) == 3
+        page = engine.bulk.select(PAUSED_BY_ERRORS, limit=3, after=page.next)
+
+    assert seen == ids[::-1]
+    assert [r.run_id for r in engine.bulk.select(PAUSED_BY_ERRORS, order=Order.OLDEST_FIRST).runs] == ids
+    assert engine.bulk.select("state=completed and state=paused").runs == []
 
 
 def test_every_run_that_is_meant_has_its_turn_and_no_other(world: World) -> None:
@@ -156,7 +172,7 @@ def test_a_dry_run_tells_what_would_happen_and_stores_nothing(world: World) -> N
     assert (report.done, report.refused, report.finished, report.dry_run) == (2, 1, True, True)
     assert [turn.what for turn in seen] == ["done", "refused", "done"]
     assert [handle.record() for handle in handles] == before
-    assert engine.audit() == []
+    assert engine.bulk.audit() == []
     assert world.store.items("default", ItemKind.BULK) == []
 
 
@@ -264,131 +280,6 @@ def test_no_more_runs_than_the_limit_are_changed(world: World) -> None:
     assert [handle.record().state for handle in handles[:3]] == [RunState.RUNNING, RunState.RUNNING, RunState.PAUSED]
 
 
-# -- interrupted --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("turns", [0, 1, PAGE - 1, PAGE, PAGE + 7])
-def test_an_operation_whose_process_is_gone_is_gone_on_with_and_no_run_has_two_turns(world: World, turns: int) -> None:
-    job = Job(world.clock)
-    engine = world.outsider(job.workflow)
-    handles = engine.trigger_many(job.workflow, [(f"thing-{n}", Thing()) for n in range(PAGE + 20)])
-    operation = engine.bulk.begin(BulkVerb.PAUSE, "workflow=jobs", reason="maintenance", rate=None)
-    while operation.report.turns < turns:
-        operation.step()
-
-    report = world.outsider(job.workflow).bulk.go_on(operation.order.operation, rate=None)
-
-    assert (report.done, report.finished) == (PAGE + 20, True)
-    assert states(handles) == {RunState.PAUSED: PAGE + 20}
-    assert {handle.record().version for handle in handles} == {2}
-
-
-def test_a_turn_that_leaves_the_run_among_those_meant_is_not_given_twice(world: World) -> None:
-    """A retry leaves status and workflow as they were: only the history tells."""
-    _, engine, handles = paused_by_errors(world, 3)
-    operation = engine.bulk.begin(BulkVerb.RETRY, "status=new", reason="again", rate=None)
-    operation.step()
-    operation.step()
-
-    report = engine.bulk.go_on(operation.order.operation, rate=None)
-
-    assert (report.done, report.refused) == (3, 0)
-    assert [handle.record().version for handle in handles] == [3, 3, 3]
-
-
-def test_a_store_that_does_not_answer_stops_it_and_it_can_be_gone_on_with(memory_world: World) -> None:
-    job, engine, handles = paused_by_errors(memory_world, 4)
-    flaky = memory_world.engine(job.workflow, store=failing_commits(memory_world.store, 0))
-    operation = flaky.bulk.begin(BulkVerb.RETRY, PAUSED_BY_ERRORS, reason="again", rate=None)
-    operation.step()
-    flaky.store.methods.update(failing_commits(memory_world.store, 1).methods)  # type: ignore[attr-defined]
-
-    with pytest.raises(OperationStoppedError, match="the database is away") as caught:
-        operation.run()
-
-    report = engine.bulk.go_on(caught.value.operation, rate=None)
-    assert report.done == 4
-    assert [handle.record().version for handle in handles] == [3, 3, 3, 3]
-
-
-def test_of_two_processes_that_go_on_with_it_one_stops(world: World) -> None:
-    job, engine, handles = paused_by_errors(world, 4)
-    operation = engine.bulk.begin(BulkVerb.RETRY, PAUSED_BY_ERRORS, reason="again", rate=None)
-    operation.step()
-    other = world.outsider(job.workflow).bulk.begin_again(operation.order.operation, rate=None)
-    other.step()
-    operation.run()
-
-    with pytest.raises(OperationError, match="by another process"):
-        other.run()
-
-    assert [handle.record().version for handle in handles] == [3, 3, 3, 3]
-
-
-def test_a_stop_from_another_thread_leaves_the_rest_for_later(memory_world: World) -> None:
-    _, engine, handles = paused_by_errors(memory_world, 4)
-    operation: BulkOperation = engine.bulk.begin(
-        BulkVerb.RETRY, PAUSED_BY_ERRORS, reason="again", rate=None, seen=lambda _: operation.stop()
-    )
-
-    report = operation.run()
-
-    assert (report.done, report.finished) == (1, False)
-    assert engine.bulk.go_on(report.operation, rate=None).done == 4
-    assert states(handles) == {RunState.RUNNING: 4}
-
-
-def test_an_operation_that_is_not_there_or_finished_is_not_gone_on_with(world: World) -> None:
-    _, engine, _ = paused_by_errors(world, 1)
-    report = engine.bulk.retry(PAUSED_BY_ERRORS, reason="again", rate=None)
-
-    with pytest.raises(OperationError, match="is finished"):
-        engine.bulk.go_on(report.operation)
-    with pytest.raises(OperationError, match=r"no operation 'nope'.*flowdsl audit"):
-        engine.bulk.go_on("nope")
-
-
-# -- the audit trail ----------------------------------------------------------------------------------------------------------
-
-
-def test_every_operation_leaves_an_entry_that_says_who_did_what_to_whom_and_why(world: World) -> None:
-    _, engine, _ = paused_by_errors(world, 3)
-    began = world.clock.now()
-    engine.bulk.retry(PAUSED_BY_ERRORS, reason="luck is back", actor="Ada", rate=None, limit=2)
-    world.clock.advance(MINUTE)
-    engine.bulk.move("workflow=jobs and state=paused", to="done", reason="enough", actor="Bob", rate=None, force=True)
-
-    move, retry = engine.audit()
-
-    assert (retry.verb, retry.actor, retry.reason, retry.where) == ("retry", "Ada", "luck is back", PAUSED_BY_ERRORS)
-    assert (retry.at, retry.finished_at, retry.done, retry.details) == (began, began, 2, {"limit": "2"})
-    assert (move.verb, move.done, move.details) == ("move", 1, {"to": "done", "force": "yes"})
-
-
-def test_the_audit_trail_is_read_page_by_page_newest_first(world: World) -> None:
-    _, engine, _ = paused_by_errors(world, 1)
-    for number in range(5):
-        world.clock.advance(SECOND)
-        engine.bulk.pause("state=running", reason=str(number), rate=None)
-
-    first = engine.audit(limit=3)
-    rest = engine.audit(after=first[-1].key)
-
-    assert [entry.reason for entry in (*first, *rest)] == ["4", "3", "2", "1", "0"]
-
-
-def test_an_operation_under_way_is_in_the_audit_trail_without_an_end(world: World) -> None:
-    _, engine, _ = paused_by_errors(world, 3)
-    operation = engine.bulk.begin(BulkVerb.RETRY, PAUSED_BY_ERRORS, reason="again", rate=None)
-    (entry,) = engine.audit()
-    assert (entry.operation, entry.finished_at) == (operation.order.operation, None)
-
-    operation.run()
-
-    (entry,) = engine.audit()
-    assert (entry.done, entry.finished_at) == (3, world.clock.now())
-
-
 # -- refused ------------------------------------------------------------------------------------------------------------------
 
 
@@ -415,7 +306,7 @@ def test_an_order_that_cannot_be_carried_out_is_refused_before_anything_is_store
         call(engine.bulk)
 
     assert handles[0].record().version == 2
-    assert engine.audit() == []
+    assert engine.bulk.audit() == []
 
 
 def test_coroutines_have_the_same_verbs_and_a_blocking_one_is_refused(memory_world: World) -> None:
@@ -425,7 +316,7 @@ def test_coroutines_have_the_same_verbs_and_a_blocking_one_is_refused(memory_wor
         with pytest.raises(BlockingCallError, match=r"engine\.aio\.bulk\.retry"):
             engine.bulk.retry(PAUSED_BY_ERRORS, reason="again")
         report = await engine.aio.bulk.retry(PAUSED_BY_ERRORS, reason="again", rate=None)
-        assert [entry.operation for entry in await engine.aio.audit()] == [report.operation]
+        assert [entry.operation for entry in await engine.aio.bulk.audit()] == [report.operation]
         return report
 
     assert asyncio.run(use()).done == 3
@@ -447,7 +338,7 @@ def test_a_coroutine_that_is_cancelled_stops_the_operation(memory_world: World) 
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(use())
-    (entry,) = engine.audit()
+    (entry,) = engine.bulk.audit()
 
     assert entry.finished_at is None
     assert engine.bulk.go_on(entry.operation, rate=None).done == 3

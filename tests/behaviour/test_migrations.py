@@ -271,16 +271,16 @@ def test_a_dry_run_stores_nothing_and_an_apply_leaves_an_audit_entry(world: Worl
     (report,) = engine.migrations.apply(dry_run=True)
     assert (report.from_status, report.to_status, report.migrated) == ("checking", "review", 3)
     assert [handle.record() for handle in handles] == before
-    assert engine.audit() == []
+    assert engine.bulk.audit() == []
 
     engine.migrations.apply(actor="Ada")
     assert {handle.record().status for handle in handles} == {"review"}
-    (entry,) = engine.audit()
+    (entry,) = engine.bulk.audit()
     assert (entry.verb, entry.actor, entry.done, entry.details) == ("migrate", "Ada", 3, {"to": "review"})
     assert entry.where == 'workflow = "post" and status = "checking"'
     (again,) = engine.migrations.apply()
     assert again.migrated == 0
-    assert len(engine.audit()) == 1
+    assert len(engine.bulk.audit()) == 1
 
 
 def test_older_code_that_is_still_there_does_not_keep_migrations_from_newer_code(world: World) -> None:

@@ -31,7 +31,7 @@ def section(heading: str) -> str:
     return README.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
 
 
-FIRST, CLIENT, BROKER, CONNECTOR, TESTS = blocks("python")
+FIRST, CALENDAR, CLIENT, BROKER, CONNECTOR, TESTS = blocks("python")
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("flowdsl ")]
 
 
@@ -103,6 +103,23 @@ def test_the_commands_after_the_first_workflow_do_what_they_say(shop: Path) -> N
     assert "orders" in check
 
 
+def test_schedules_are_declared_made_and_previewed(shop: Path) -> None:
+    use = """
+from datetime import timedelta
+from flowdsl.testing.stepped import SteppedEngine
+
+engine.stop()
+with SteppedEngine(orders) as stepped:
+    stepped.advance(timedelta(days=1))
+    print(stepped.schedules.get(orders, "morning").started)
+"""
+    (shop / "calendar_of_orders.py").write_text(CALENDAR + use)
+    *previewed, shipping, started = call(shop, "calendar_of_orders.py").splitlines()
+
+    assert len(previewed) == 3
+    assert (shipping, started) == ("shipping morning", "1")
+
+
 def test_a_client_triggers_and_asks(shop: Path) -> None:
     (shop / "web.py").write_text(CLIENT)
 
@@ -134,6 +151,8 @@ def parse(line: str) -> None:
     command: Any = get_command(app)
     words, parent = shlex.split(line)[1:], None
     while hasattr(command, "commands"):
+        if command.invoke_without_command and words[:1] and words[0].startswith("-"):
+            break  # `flowdsl runs --state paused`: the group is a command itself
         parent = command.make_context(command.name, words[:1], parent=parent)
         _, command, words = command.resolve_command(parent, words)
     command.make_context(command.name, words, parent=parent)

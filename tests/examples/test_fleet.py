@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from examples.fleet import __main__ as program
 from examples.fleet import app
 from flowdsl.cli.main import app as command_line
+from tests.services import RABBITMQ, broker, postgresql_schema
 
 FOLDER = Path(program.__file__).parent
 
@@ -29,6 +31,29 @@ def test_every_parcel_arrives_although_a_worker_is_killed(
     assert program.main(["--json", "--parcels", "60"]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert (found["delivered"], found["gapless"], found["killed"], found["clean_stop"]) == (60, 60, 1, True)
+
+
+@pytest.mark.slow
+def test_the_script_starts_three_workers_on_postgresql_and_rabbitmq(tmp_path: Path) -> None:
+    with postgresql_schema() as store:
+        environment = {
+            **os.environ,
+            app.STORE: store,
+            app.STREAMER: f"{broker(RABBITMQ)}?prefix={tmp_path.name}.&expires=120",
+            app.STEP_MS: "5",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+        done = subprocess.run(
+            ["bash", str(FOLDER / "local.sh"), "--parcels", "60", "--json"],
+            cwd=FOLDER.parents[1],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert (found["workers"], found["delivered"], found["gapless"], found["killed"]) == (3, 60, 60, 1)
 
 
 def test_the_compose_file_keeps_the_compose_schema() -> None:

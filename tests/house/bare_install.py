@@ -11,13 +11,14 @@ import sys
 from importlib.metadata import distribution
 from pathlib import Path
 
-PACKAGES = ("flowdsl", "flowdsl_sql", "flowdsl_kombu", "flowdsl_redis", "flowdsl_kafka", "flowdsl_etcd")
+PACKAGES = ("flowdsl", "flowdsl_sql", "flowdsl_kombu", "flowdsl_redis", "flowdsl_kafka", "flowdsl_etcd", "flowdsl_docs")
 OF_EXTRAS = {
     "flowdsl.testing": {"pytest", "_pytest", "hypothesis"},
     "flowdsl_kombu": {"kombu"},
     "flowdsl_redis": {"redis"},
     "flowdsl_kafka": {"confluent_kafka"},
     "flowdsl_etcd": {"etcd3gw", "requests"},
+    "flowdsl_docs": {"sphinx", "docutils"},
 }
 """What may be missing in a bare install, and the package that needs it."""
 
@@ -64,6 +65,8 @@ def main() -> int:
                 wrong.append(f"the entry point {point.group}:{point.name}: {error}")
     shipped = {str(file) for file in found.files or ()}
     wrong += [f"{package}/py.typed is not shipped" for package in PACKAGES if f"{package}/py.typed" not in shipped]
+    if "flowdsl_docs/style.css" not in shipped:
+        wrong.append("the style of HTML pages is not shipped")
     if not any(file.startswith("flowdsl_sql/migrations/versions/") and file.endswith(".py") for file in shipped):
         wrong.append("no migration is shipped")
     print(f"{imported} modules imported from {sys.prefix}", *wrong, sep="\n  ")

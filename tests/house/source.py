@@ -36,7 +36,7 @@ class Import:
 
 def read(folder: str) -> list[SourceFile]:
     """Every Python file under a folder of the project."""
-    return [_parsed(path) for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [_parsed(path) for path in sorted((ROOT / folder).rglob("*.py")) if "node_modules" not in path.parts]
 
 
 def library() -> list[SourceFile]:

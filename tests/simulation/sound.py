@@ -129,7 +129,7 @@ def call(story: Chronicle, call_id: str, outcome: CallbackOutcome | None, key: s
 
 
 def kept(story: Chronicle, call_id: str) -> None:
-    payload = msgspec.json.encode(KeptCallback(data=f"{call_id} data".encode(), actor="customer"))
+    payload = msgspec.json.encode(KeptCallback(data=f"{call_id} data".encode(), actor="customer", task=f"callback:{call_id}"))
     story.row(row_id=f"r1:{call_id}", kind=RowKind.CALLBACK, receiver="e", due_at=None, payload=payload)
 
 

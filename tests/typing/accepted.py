@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Any, TypedDict, assert_type
 
 import msgspec
 
-from flowdsl import ConnectorEngine, Engine, Incoming, Outcome, Retry, Run, RunHandle, Workflow
+from flowdsl import (
+    ConnectorEngine,
+    Engine,
+    Gap,
+    IfRunning,
+    Incoming,
+    Misfire,
+    Outcome,
+    OverlapHour,
+    Retry,
+    Run,
+    RunHandle,
+    Workflow,
+)
 
 
 class Status(StrEnum):
@@ -66,6 +79,19 @@ def weigh(run: Run[Parcel, Number]) -> Number:
     return Number.TWO
 
 
+@orders.schedule("0 9 * * 1-5", foreign_id="daily", timezone="Europe/London", gap=Gap.SKIP, overlap_hour=OverlapHour.ONCE)
+def morning(fire_time: datetime) -> Order | None:
+    return Order(1.0) if fire_time.hour == 9 else None
+
+
+@orders.schedule("@hourly", foreign_id="hourly", misfire=Misfire.ALL, max_catch_up=3, if_running=IfRunning.WAIT, name="h")
+async def hourly(fire_time: datetime) -> Order:
+    return Order(1.0)
+
+
+assert_type(morning(datetime(2030, 1, 7, tzinfo=UTC)), Order | None)
+
+
 def call_steps(run: Run[Order, Status]) -> Status | Outcome | None:
     return charge(run)
 
@@ -82,12 +108,43 @@ def use(engine: Engine) -> None:
     assert_type(run.object, Order)
     assert_type(engine.trigger_many(orders, [("a", Order(1.0))]), list[RunHandle[Order, Status]])
     assert_type(engine.latest(orders, "order-1"), RunHandle[Order, Status])
+    engine.schedules.create(orders, "acme", "@daily", Order(1.0), timezone="Europe/London", start_status=Status.PAID)
+    assert_type(engine.schedules.preview(orders, "acme", 3), list[datetime])
 
 
 async def use_async(engine: Engine) -> None:
     handle = await engine.aio.trigger(orders, "order-1", Order(1.0), priority=3)
     run = await handle.wait(Status.SHIPPED)
     assert_type(run, Run[Order, Status])
+
+
+@orders.migrate(from_="former", to=Status.PAID)
+def rename(order: dict[str, Any]) -> None:
+    order["total"] = 0.0
+
+
+@orders.migrate(from_=Status.SHIPPED, to=Status.PAID)
+def replace_whole(order: dict[str, Any]) -> dict[str, Any]:
+    return {**order, "total": 0.0}
+
+
+orders.migrate(from_="older", to=Status.PAID)
+
+
+@orders.upcast(from_version=1)
+def up(order: dict[str, Any]) -> dict[str, Any]:
+    return order
+
+
+def mend(engine: Engine) -> None:
+    handle = engine.latest(orders, "order-1")
+    handle.retry("now")
+    handle.move(Status.PAID, "by hand", force=True)
+    assert_type(handle.restart(Status.CREATED, Order(1.0)), RunHandle[Order, Status])
+    assert_type(str(handle.explain()), str)
+    report = engine.bulk.move("workflow=orders", to=Status.PAID, reason="by hand", force=True, rate=None, dry_run=True)
+    assert_type(report.done, int)
+    engine.bulk.retry("state=paused", reason="why not", limit=5, actor="Ada", progress=lambda so_far: print(so_far.turns))
 
 
 @orders.connector("web", parallel_count=2, dead_letter_after_err_count=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from flowdsl import ConnectorEngine, Engine, Incoming, Run, Workflow
@@ -68,6 +68,25 @@ declare(wrong_async)  # refused
 declare(two_parameters)  # refused
 
 
+orders.schedule("@daily")  # refused
+orders.schedule("@daily", foreign_id=7)  # refused
+orders.schedule("@daily", foreign_id="d", misfire="sometimes")  # refused
+orders.schedule("@daily", foreign_id="d", misfire_grace=5)  # refused
+orders.schedule("@daily", foreign_id="d", start_status=Other.CREATED)  # refused
+orders.schedule("@daily", foreign_id="d", time_zone="UTC")  # refused
+
+
+def wrong_made(fire_time: datetime) -> str:
+    return ""
+
+
+def wrong_given(run: Run[Order, Status]) -> Order:
+    return Order(1.0)
+
+
+calendar = orders.schedule("@daily", foreign_id="d")
+calendar(wrong_made)  # refused
+calendar(wrong_given)  # refused
 orders.connector("web", pause_after_err_count=3)  # refused
 orders.connector("web", consume_lag=5)  # refused
 orders.connector("web", source="amqp://host")  # refused
@@ -86,6 +105,8 @@ connect(one_parameter)  # refused
 
 
 def use(engine: Engine) -> None:
+    engine.schedules.create(orders, "acme", "@daily", "not an order")  # refused
+    engine.schedules.create(orders, "acme", "@daily", Order(1.0), start_status=Other.CREATED)  # refused
     engine.trigger(orders, "order-1", "not an order")  # refused
     engine.trigger(orders, 7, Order(1.0))  # refused
     engine.trigger(orders, "order-1", Order(1.0), start_status=Other.CREATED)  # refused
@@ -94,3 +115,18 @@ def use(engine: Engine) -> None:
     handle.wait(Other.CREATED)  # refused
     handle.wait(Status.PAID, timeout=5)  # refused
     handle.wait(Status.PAID, timeout=timedelta(seconds=5)).object.nothing  # refused
+    handle.move(Other.CREATED, "by hand")  # refused
+    handle.move(Status.PAID)  # refused
+    handle.restart(Other.CREATED)  # refused
+    handle.restart(Status.PAID, "not an order")  # refused
+    engine.bulk.retry("state=paused")  # refused
+    engine.bulk.retry("state=paused", reason="x", force=True)  # refused
+
+
+def wrong_upcast(order: str) -> str:
+    return order
+
+
+orders.upcast(from_version=1)(wrong_upcast)  # refused
+orders.migrate(from_="former", to=Other.CREATED)  # refused
+orders.migrate(from_="former", to=Status.PAID)(wrong_upcast)  # refused

@@ -22,7 +22,7 @@ def audit(
 ) -> None:
     """List operations on many runs, newest first: who did what to which, when, why, and what became of it."""
     with connected(store, app, namespace) as engine:
-        found = engine.audit(limit=limit, after=after)
+        found = engine.bulk.audit(limit=limit, after=after)
     if json:
         for entry in found:
             emit(entry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
@@ -10,11 +11,14 @@ import typer
 from msgspec import Struct
 
 from flowdsl.cli import arguments
+from flowdsl.cli.connection import NAMESPACE_VARIABLE, see
 from flowdsl.cli.console import emit, say
 from flowdsl.cli.exit_code import ExitCode
 from flowdsl.cli.problem import TargetProblem
-from flowdsl.cli.target import load_module, load_workflow, workflows_of
+from flowdsl.cli.target import load_module, load_workflows, workflows_of
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.compatibility import DEFAULT_SAMPLE
+from flowdsl.engine.engine import Engine
 from flowdsl.errors import DefinitionError, WorkflowDefinitionError
 from flowdsl.graph.finding import Finding
 
@@ -56,22 +60,28 @@ class FindingView(Struct, frozen=True, kw_only=True):
 
 
 def check(
-    target: Annotated[str, typer.Argument(metavar="MODULE[:WORKFLOW]", help="A module with workflows, or one of them.")],
+    target: Annotated[
+        str, typer.Argument(metavar="MODULE[:NAME]", help="A module with workflows, or one of them, or an engine.")
+    ],
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 for warnings as well.")] = False,
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="URL", help="A store: compare the code with the runs in it as well.")
+    ] = None,
+    sample: Annotated[
+        int, typer.Option("--sample", min=1, help="With --against: runs of each status whose objects are read.")
+    ] = DEFAULT_SAMPLE,
+    namespace: arguments.Namespace = None,
     json: arguments.Json = False,
 ) -> None:
-    """Check that workflows can work; every finding is a line. Exit code 1 when there are errors.
+    """Check that workflows can work; every finding is a line. Exit code 1 when there are errors. With --against also whether
+    they fit the unfinished runs that are stored: before a deployment, in CI.
 
     Warnings are about what may not have been meant; the README says how to silence one at its place.
     """
     sound: Sequence[Workflow[Any, Any]] = ()
+    space: str | None = None
     try:
-        if ":" in target:
-            found = [load_workflow(target)]
-        else:
-            found = list(workflows_of(load_module(target)).values())
-            if not found:
-                raise TargetProblem(f"{target} has no workflows.", remedy="Name the module in which they are made.")
+        found, space = _targets(target)
         views = [FindingView.of(finding, flow.name) for flow in found for finding in flow.check()]
         views += [FindingView.of(finding, flow.name, Level.WARNING) for flow in found for finding in flow.lint()]
         sound = [flow for flow in found if not flow.check()]
@@ -92,4 +102,39 @@ def check(
             definition = flow.definition()
             say(f"{flow.name}: sound, {len(definition.steps)} steps, {len(definition.statuses)} statuses")
     if any(strict or view.level is Level.ERROR for view in views):
+        raise typer.Exit(ExitCode.FINDINGS)
+    if against is not None:
+        _compare(sound, against, namespace or os.environ.get(NAMESPACE_VARIABLE) or space or "default", sample, json)
+
+
+def _targets(target: str) -> tuple[list[Workflow[Any, Any]], str | None]:
+    """The workflows that are meant, and the namespace of the engine, if one was named."""
+    if ":" in target:
+        named = load_workflows(target)
+        return list(named.workflows), named.namespace
+    found = list(workflows_of(load_module(target)).values())
+    if not found:
+        raise TargetProblem(f"{target} has no workflows.", remedy="Name the module in which they are made.")
+    return found, None
+
+
+def _compare(workflows: Sequence[Workflow[Any, Any]], url: str, namespace: str, sample: int, json: bool) -> None:
+    see(url)
+    client = Engine.client(*workflows, store=url, namespace=namespace)
+    try:
+        found = client.migrations.fits(sample)
+    finally:
+        client.stop()
+    misfits = [misfit for fit in found for misfit in fit.misfits]
+    for misfit in misfits:
+        if json:
+            emit(misfit)
+        else:
+            say(f"{misfit.workflow}: [{misfit.kind}] {misfit.message} {misfit.remedy} (e.g. run {misfit.example})")
+    if not json:
+        for fit in found:
+            how = f"{len(fit.misfits)} misfits" if fit.misfits else "fits"
+            moving = f", {fit.migrating} to be migrated" if fit.migrating else ""
+            say(f"{fit.workflow}: {how}, {fit.runs} unfinished runs, {fit.sampled} looked at{moving}")
+    if misfits:
         raise typer.Exit(ExitCode.FINDINGS)

@@ -224,6 +224,47 @@ class BesideRules:
         again = world.claim_one(owner).row
         assert (again.delivery, again.attempts) == (1, 0)
 
+    def test_in_one_commit_too_the_claim_of_a_row_beside_is_void_once_its_run_has_moved(self, world: World) -> None:
+        record, owner = world.started(), world.owner()
+        timer = NewRow(row_id=world.new_id("timer"), topic="orders/t", kind=RowKind.TIMEOUT)
+        world.commit(world.move(record, "paid", side_rows=(timer,)))
+        claimed = world.claim_one(owner, "orders/t").row
+        pause = world.stop(world.run(record.run_id), RunState.PAUSED)
+
+        paused, late = world.store.commit([pause, self._failing(world, claimed)])
+
+        assert (paused.outcome, late.outcome) == (CommitOutcome.APPLIED, CommitOutcome.LOST)
+        assert world.claim(owner, "orders/t") == []
+        assert self._beside(world, record, RowKind.TIMEOUT)[0].due_at is None
+
+    def test_in_one_commit_too_a_row_beside_that_fails_and_then_is_suspended_keeps_its_wait(self, world: World) -> None:
+        record, owner = world.started(), world.owner()
+        timer = NewRow(row_id=world.new_id("timer"), topic="orders/t", kind=RowKind.TIMEOUT)
+        world.commit(world.move(record, "paid", side_rows=(timer,)))
+        claimed = world.claim_one(owner, "orders/t").row
+        pause = world.stop(world.run(record.run_id), RunState.PAUSED)
+
+        failed, paused = world.store.commit([self._failing(world, claimed), pause])
+
+        assert (failed.outcome, paused.outcome) == (CommitOutcome.APPLIED, CommitOutcome.APPLIED)
+        world.clock.advance(timedelta(hours=1))
+        owner = world.owner()
+        assert world.claim(owner, "orders/t") == []
+        world.commit(world.move(world.run(record.run_id)))
+        assert world.claim(owner, "orders/t") == []
+        world.clock.advance(SECOND)
+        assert len(world.claim(owner, "orders/t")) == 1
+
+    def _failing(self, world: World, row: PendingRow) -> FailRow:
+        return FailRow(
+            change_id=world.new_id("change"),
+            row_id=row.row_id,
+            owner=row.owner or "",
+            delivery=row.delivery,
+            error="no luck",
+            delay=SECOND,
+        )
+
     # -- timers that are missing ------------------------------------------------------------------------------------------------
 
     def test_runs_without_a_timeout_are_found(self, world: World) -> None:
@@ -253,7 +294,11 @@ class BesideRules:
         world.commit(world.move(world.run(record.run_id), to_state=RunState.REQUESTED_DATA_DELETED, row=None))
 
         erasing = world.move(
-            world.run(record.run_id), to_state=RunState.DATA_DELETED, row=None, erase=True, origin=Origin(Cause.DELETION)
+            world.run(record.run_id),
+            to_state=RunState.DATA_DELETED,
+            row=None,
+            erase=True,
+            origin=Origin(Cause.DELETION, reason="canary", error="canary"),
         )
         assert world.commit(erasing).applied
 

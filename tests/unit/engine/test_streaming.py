@@ -8,12 +8,14 @@ from datetime import timedelta
 
 import pytest
 
+from flowdsl.engine.lane import OVERLOOK
 from flowdsl.errors import StreamerError
 from flowdsl.memory.event_streamer import MemoryEventStreamer
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.memory.role_scheduler import MemoryRoleScheduler
 from flowdsl.model.event import Event
 from flowdsl.model.instance import Lease
+from flowdsl.model.pending import ClaimedRow, TopicQuota
 from flowdsl.model.run_state import RunState
 from flowdsl.ports.role_scheduler import RoleScheduler
 from flowdsl.testing.clock import ManualClock
@@ -166,6 +168,41 @@ def test_an_instance_without_the_role_fetches_nothing_ahead() -> None:
             first.step()
             second.step()
         assert {handle.record().state for handle in handles} == {RunState.COMPLETED}
+
+
+def test_the_store_is_left_alone_while_the_stream_has_more_than_can_be_taken(fleet: Fleet) -> None:
+    with fleet.instance(handoff=False) as engine:
+        engine.run_until_idle()
+        client = fleet.instance(works=False)
+        client.trigger_many(fleet.script.workflow, [(f"o-{number}", Order(number)) for number in range(25)])
+        looks: list[float] = []
+        claim = fleet.store.claim
+        dispatcher, reader = engine.worker.dispatcher, engine.worker.reader
+        assert reader is not None
+
+        def counted(namespace: str, owner: str, quotas: Sequence[TopicQuota]) -> Sequence[ClaimedRow]:
+            if "orders/created" in [quota.topic for quota in quotas]:
+                looks.append(fleet.clock.monotonic())
+            return claim(namespace, owner, quotas)
+
+        fleet.store.claim = counted  # type: ignore[method-assign]
+
+        def work_a_while(duration: timedelta) -> bool:
+            """Bodies and commits, and the dispatcher; whether it looked into the store."""
+            engine.worker.membership.cover(duration)
+            fleet.clock.advance(duration)
+            while engine.worker.executor.step() or engine._the_core().committer.step():  # type: ignore[attr-defined]
+                pass
+            before = len(looks)
+            dispatcher.step()
+            return len(looks) > before
+
+        assert reader.step()
+        assert not work_a_while(SECOND), "ten came, and ten are a place's worth: there are more where they came from"
+        assert work_a_while(timedelta(seconds=OVERLOOK)), "an event may have been lost"
+        while reader.step():
+            work_a_while(timedelta(0))
+        assert work_a_while(SECOND), "the stream is empty"
 
 
 class Nobody(RoleScheduler):

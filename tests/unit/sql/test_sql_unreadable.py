@@ -24,7 +24,6 @@ DAMAGE = {
     "metadata that are no JSON": "UPDATE flowdsl_run SET metadata = 'oops' WHERE run_id = :run",
     "tags of another shape": "UPDATE flowdsl_run SET tags = '{}' WHERE run_id = :run",
     "a year that nobody will see": "UPDATE flowdsl_run SET created = 9000000000000000000 WHERE run_id = :run",
-    "a row of a kind that there is not": "UPDATE flowdsl_pending SET kind = 99 WHERE row_id = :run",
 }
 
 

@@ -1,0 +1,462 @@
+"""Hooks: functions that are told what happened to a run, at least once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from flowdsl.dsl.workflow import Workflow
+from flowdsl.errors import OptionError, StoreUnavailableError
+from flowdsl.model.pending import RowKind
+from flowdsl.model.run_state import RunState
+from tests.behaviour.parcels import Parcel, ParcelRun, Parcels, PickUp, Stage, bare, collected, parcels, rows, waiting
+from tests.behaviour.world import HOUR, MINUTE, SECOND, Doctored, World, sample
+
+S = RunState
+
+
+def listened(workflow: Parcels) -> list[tuple[Any, ...]]:
+    """What the three hooks of a run's state are told."""
+    told: list[tuple[Any, ...]] = []
+
+    def note(event: str, run: ParcelRun) -> None:
+        told.append((event, run.foreign_id, run.state, run.status, run.record.reason, run.record.actor))
+
+    @workflow.on_pause
+    def paused(run: ParcelRun) -> None:
+        note("pause", run)
+
+    @workflow.on_cancel
+    def cancelled(run: ParcelRun) -> None:
+        note("cancel", run)
+
+    @workflow.on_complete
+    def completed(run: ParcelRun) -> None:
+        note("complete", run)
+
+    return told
+
+
+# -- what is told -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_is_paused_cancelled_or_completed_is_told_each_once(world: World) -> None:
+    workflow = collected()
+    told = listened(workflow)
+    with world.engine(workflow) as engine:
+        one, other = waiting(engine, workflow, "one"), waiting(engine, workflow, "other")
+        assert told == []
+        one.pause("lunch", actor="Ada")
+        engine.run_until_idle()
+        one.resume()
+        one.cancel("lost", actor="Eve")
+        engine.callback(workflow, "other", Stage.WAITING, PickUp("Ada"))
+        engine.advance(HOUR)
+
+        assert told == [
+            ("pause", "one", S.PAUSED, Stage.WAITING, "lunch", "Ada"),
+            ("cancel", "one", S.CANCELLED, Stage.WAITING, "lost", "Eve"),
+            ("complete", "other", S.COMPLETED, Stage.COLLECTED, None, None),
+        ]
+        assert [*one.pending(), *other.pending()] == []
+
+
+def test_a_hook_is_given_the_run_as_it_was_and_the_object_as_it_is(world: World) -> None:
+    workflow = collected()
+    told = listened(workflow)
+    objects: list[Parcel] = []
+
+    @workflow.on_pause(name="object")
+    def look(run: ParcelRun) -> None:
+        objects.append(run.object)
+
+    outside = world.outsider(workflow)
+    with world.engine(workflow) as engine:
+        handle = waiting(engine, workflow)
+    handle.pause("lunch", actor="Ada")
+    handle.resume()
+    outside.callback(workflow, "parcel-1", Stage.WAITING, PickUp("Ada"))
+    with world.engine(workflow) as engine:
+        engine.run_until_idle()
+
+        assert told[0] == ("pause", "parcel-1", S.PAUSED, Stage.WAITING, "lunch", "Ada")
+        assert told[1][0] == "complete"
+        assert objects == [Parcel(driver="Ada")]
+
+
+@pytest.mark.parametrize("verb", ["pause", "cancel"])
+def test_a_step_that_pauses_or_cancels_its_run_is_told_with_its_object(world: World, verb: str) -> None:
+    workflow = bare(Stage.WAITING, Stage.RETURNED)
+    told = listened(workflow)
+
+    @workflow.step(from_=Stage.PACKED, to=Stage.COLLECTED)
+    def look(run: ParcelRun) -> Any:
+        run.object.notes.append("looked")
+        return getattr(run, verb)("strange")
+
+    @workflow.on_pause(name="object")
+    @workflow.on_cancel(name="object")
+    def see(run: ParcelRun) -> None:
+        told.append(tuple(run.object.notes))
+
+    with world.engine(workflow) as engine:
+        engine.trigger(workflow, "parcel-1", Parcel())
+        engine.run_until_idle()
+
+        assert [entry[0] for entry in told if entry != ("looked",)] == [verb]
+        assert told.count(("looked",)) == 1
+
+
+@pytest.mark.parametrize("verb", ["pause", "cancel"])
+def test_a_request_that_waits_for_the_step_is_told_when_its_commit_applies_it(world: World, verb: str) -> None:
+    workflow = bare(Stage.WAITING, Stage.RETURNED)
+    told = listened(workflow)
+
+    @workflow.step(from_=Stage.PACKED, to=Stage.COLLECTED)
+    def look(run: ParcelRun) -> Any:
+        getattr(world.outsider(workflow).handle(run.run_id), verb)("from afar", "Ada")
+        return run.save_and_repeat()
+
+    with world.engine(workflow) as engine:
+        handle = engine.trigger(workflow, "parcel-1", Parcel())
+        engine.run_until_idle()
+
+        assert told == [(verb, "parcel-1", handle.record().state, Stage.PACKED, "from afar", "Ada")]
+
+
+def test_a_request_that_comes_to_nothing_is_not_told(world: World) -> None:
+    workflow = bare(Stage.WAITING, Stage.RETURNED)
+    told = listened(workflow)
+
+    @workflow.step(from_=Stage.PACKED, to=Stage.COLLECTED)
+    def collect(run: ParcelRun) -> None:
+        world.outsider(workflow).handle(run.run_id).pause("too late")
+
+    with world.engine(workflow) as engine:
+        engine.trigger(workflow, "parcel-1", Parcel())
+        engine.run_until_idle()
+
+        assert [entry[0] for entry in told] == ["complete"]
+
+
+def test_a_run_that_errors_paused_is_told_and_so_is_every_failed_attempt(world: World) -> None:
+    workflow = bare(Stage.WAITING, Stage.RETURNED)
+    told = listened(workflow)
+    errors: list[tuple[Any, ...]] = []
+
+    @workflow.step(from_=Stage.PACKED, to=Stage.COLLECTED, err_backoff=SECOND, pause_after_err_count=3)
+    def collect(run: ParcelRun) -> None:
+        raise RuntimeError(f"no luck {run.attempt}")
+
+    @workflow.on_error
+    def failed(run: ParcelRun) -> None:
+        assert run.failure is not None
+        errors.append((run.failure.name.rpartition(".")[2], run.failure.error, run.failure.attempt, run.status))
+
+    with world.engine(workflow) as engine:
+        engine.trigger(workflow, "parcel-1", Parcel())
+        engine.advance(MINUTE)
+
+        assert sorted(errors) == [("collect", f"RuntimeError: no luck {attempt}", attempt, Stage.PACKED) for attempt in (1, 2, 3)]
+        ((event, _, state, _, reason, _),) = told
+        assert (event, state) == ("pause", S.PAUSED)
+        assert "failed 3 times in a row" in reason
+
+
+def test_failures_of_timeouts_and_kept_callbacks_are_told_and_those_of_callers_are_theirs(world: World) -> None:
+    workflow = parcels()
+    errors: list[tuple[str, int]] = []
+
+    @workflow.callback(from_=Stage.WAITING, to=Stage.COLLECTED, err_backoff=HOUR)
+    def pick_up(run: ParcelRun) -> None:
+        raise RuntimeError("no luck")
+
+    @workflow.timeout(from_=Stage.WAITING, to=Stage.RETURNED, after=MINUTE, err_backoff=HOUR)
+    def nobody_came(run: ParcelRun) -> None:
+        raise RuntimeError("no luck")
+
+    @workflow.on_error
+    def failed(run: ParcelRun) -> None:
+        assert run.failure is not None
+        errors.append((run.failure.name.rpartition(".")[2], run.failure.attempt))
+
+    with world.engine(workflow) as engine:
+        engine.trigger(workflow, "parcel-1", Parcel())
+        engine.callback(workflow, "parcel-1", Stage.WAITING)
+        engine.run_until_idle()
+        assert errors == [("pick_up", 1)]
+        with pytest.raises(RuntimeError, match="no luck"):
+            engine.callback(workflow, "parcel-1", Stage.WAITING)
+        engine.advance(2 * MINUTE)
+
+        assert errors == [("pick_up", 1), ("nobody_came", 1)]
+
+
+def test_every_status_that_a_run_enters_is_told_whoever_brought_it_there(world: World) -> None:
+    workflow = collected()
+    entered: list[tuple[str, int]] = []
+
+    @workflow.on_transition
+    def log(run: ParcelRun) -> None:
+        entered.append((run.status.value, run.version))
+
+    with world.engine(workflow) as engine:
+        handle = waiting(engine, workflow)
+        assert entered == [("packed", 1), ("waiting", 2)]
+        handle.pause("lunch")
+        handle.resume()
+        engine.run_until_idle()
+        assert len(entered) == 2, "neither is a transition"
+        engine.callback(workflow, "parcel-1", Stage.WAITING, PickUp("Ada"))
+        other = waiting(engine, workflow)
+        other.move(Stage.COLLECTED, "by hand")
+        engine.run_until_idle()
+
+        assert entered[2:] == [("collected", 5), ("packed", 1), ("waiting", 2), ("collected", 3)]
+
+
+def test_where_nobody_listens_there_is_no_row(memory_world: World) -> None:
+    workflow = collected()
+    engine = memory_world.engine(workflow)
+    with engine:
+        handle = waiting(engine, workflow)
+        handle.pause("lunch")
+        assert handle.pending() == []
+
+
+# -- until it returns ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_hook_is_called_until_it_returns_holds_nobody_up_and_never_pauses_its_run(world: World) -> None:
+    workflow = collected(defaults={"pause_after_err_count": 3})
+    calls: list[tuple[str, int, str]] = []
+
+    @workflow.on_cancel(err_backoff=MINUTE, concurrency=1)
+    def tell(run: ParcelRun) -> None:
+        calls.append((run.foreign_id, run.attempt, run.idempotency_key))
+        if run.foreign_id == "bad" and run.attempt <= 20:
+            raise RuntimeError("nobody answers")
+
+    with world.engine(workflow) as engine:
+        handles = [waiting(engine, workflow, name) for name in ("bad", "good-1", "good-2")]
+        for handle in handles:
+            handle.cancel("lost")
+        engine.run_until_idle()
+        assert sorted(calls)[1:] == sorted((h.foreign_id, 1, f"{h.run_id}:3:cancel:tell") for h in handles[1:])
+        (row,) = rows(handles[0], RowKind.HOOK)
+        assert (row.attempts, row.last_error) == (1, "RuntimeError: nobody answers")
+        engine.advance(20 * MINUTE)
+
+        attempts = [(attempt, key) for name, attempt, key in calls if name == "bad"]
+        assert [attempt for attempt, _ in attempts] == list(range(1, 22))
+        assert len({key for _, key in attempts}) == 1
+        assert handles[0].pending() == []
+        process = {"workflow_name": "parcels", "process_name": "cancel-hook-tell-consumer"}
+        assert sample(engine, "workflow_process_error_count", **process) == 20
+
+
+def test_each_hook_has_a_row_of_its_own_and_waits_for_no_other(world: World) -> None:
+    workflow = collected()
+    told: list[str] = []
+
+    @workflow.on_cancel
+    def fails(run: ParcelRun) -> None:
+        raise RuntimeError("nobody answers")
+
+    @workflow.on_cancel
+    def works(run: ParcelRun) -> None:
+        told.append("works")
+
+    @workflow.on_cancel(name="async")
+    async def works_too(run: ParcelRun) -> None:
+        told.append("async")
+
+    with world.engine(workflow) as engine:
+        handle = waiting(engine, workflow)
+        handle.cancel("lost")
+        assert len(rows(handle, RowKind.HOOK)) == 3
+        engine.run_until_idle()
+
+        assert sorted(told) == ["async", "works"]
+        (row,) = rows(handle, RowKind.HOOK)
+        assert row.topic == "parcels//cancel/fails"
+
+
+def test_what_a_hook_is_told_outlives_every_process(world: World) -> None:
+    workflow = collected()
+    told = listened(workflow)
+    with world.engine(workflow) as engine:
+        handle = waiting(engine, workflow)
+    handle.cancel("lost")
+    world.clock.advance(timedelta(days=30))
+
+    with world.engine(workflow) as engine:
+        engine.run_until_idle()
+        assert [entry[0] for entry in told] == ["cancel"]
+
+
+def test_a_worker_that_dies_in_a_hook_is_followed_by_one_that_tells_it_with_the_same_key(world: World) -> None:
+    workflow = collected()
+    keys: list[str] = []
+    engines: list[Any] = []
+
+    @workflow.on_transition
+    def tell(run: ParcelRun) -> None:
+        if run.status is Stage.WAITING:
+            keys.append(run.idempotency_key)
+            if len(keys) == 1:
+                engines[0].crash()
+                raise SystemExit
+
+    engines.append(world.engine(workflow))
+    with engines[0] as engine:
+        handle = engine.trigger(workflow, "parcel-1", Parcel())
+        with pytest.raises(Exception, match="not started"):
+            engine.run_until_idle()
+    world.outsider(workflow).callback(workflow, "parcel-1", Stage.WAITING, PickUp("Ada"))
+    assert handle.record().state is S.COMPLETED, "the run went on meanwhile"
+    with world.engine(workflow) as other:
+        other.advance(MINUTE)
+
+        assert len(keys) == 2
+        assert keys[0] == keys[1] == f"{handle.run_id}:2:transition:tell"
+
+
+def test_each_failed_attempt_is_told_under_a_key_of_its_own(world: World) -> None:
+    workflow = bare(Stage.WAITING, Stage.RETURNED)
+    keys: list[str] = []
+
+    @workflow.step(from_=Stage.PACKED, to=Stage.COLLECTED, err_backoff=SECOND, pause_after_err_count=3)
+    def collect(run: ParcelRun) -> None:
+        raise RuntimeError("no luck")
+
+    @workflow.on_error(err_backoff=SECOND)
+    def failed(run: ParcelRun) -> None:
+        keys.append(run.idempotency_key)
+        if len(keys) % 2:
+            raise RuntimeError("tell me again")
+
+    with world.engine(workflow) as engine:
+        engine.trigger(workflow, "parcel-1", Parcel())
+        engine.advance(MINUTE)
+
+        assert len(keys) == 6
+        assert len(set(keys)) == 3
+
+
+# -- what it cannot -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_hook_whose_object_cannot_be_read_fails_like_any_other(world: World) -> None:
+    def declare(object_type: Any) -> Any:
+        workflow = Workflow("parcels", object_type=object_type, status_type=Stage, retired=[Stage.COLLECTED, Stage.RETURNED])
+
+        @workflow.step(from_=Stage.PACKED, to=Stage.WAITING)
+        def pack(run: Any) -> None:
+            pass
+
+        @workflow.on_cancel
+        def tell(run: Any) -> None:
+            raise AssertionError("it cannot be read")
+
+        return workflow
+
+    text = declare(str)
+    handle = world.outsider(text).trigger(text, "parcel-1", "not a parcel")
+    handle.cancel("lost")
+    with world.engine(declare(Parcel)) as engine:
+        engine.run_until_idle()
+
+        (row,) = rows(handle, RowKind.HOOK)
+        assert row.attempts == 1
+        assert "PayloadError: a stored object is not a Parcel" in (row.last_error or "")
+
+
+def test_a_hook_whose_run_cannot_be_looked_up_is_tried_again(world: World) -> None:
+    workflow = collected()
+    told = listened(workflow)
+    with world.engine(workflow) as engine:
+        handle = waiting(engine, workflow)
+    handle.pause("lunch")
+    handle.resume()
+    failures = iter(range(2))
+
+    def history(run_id: str) -> Any:
+        if next(failures, None) is not None:
+            raise StoreUnavailableError("the database is away.")
+        return world.store.history(run_id)
+
+    store: Any = Doctored(world.store, history=history)
+    with world.engine(workflow, store=store) as engine:
+        engine.run_until_idle()
+        assert told == []
+        engine.advance(MINUTE)
+
+        assert [entry[:3] for entry in told] == [("pause", "parcel-1", S.PAUSED)]
+
+
+@pytest.mark.parametrize("verb", ["pause", "cancel", "skip", "save_and_repeat", "trigger", "in_transaction"])
+def test_a_hook_that_tries_to_move_its_run_is_told_how_that_is_done(world: World, verb: str) -> None:
+    workflow = collected()
+    arguments: dict[str, tuple[Any, ...]] = {"trigger": (workflow, "x", Parcel()), "in_transaction": (print,)}
+
+    @workflow.on_pause
+    def tell(run: ParcelRun) -> None:
+        getattr(run, verb)(*arguments.get(verb, () if verb in ("skip", "save_and_repeat") else ("why",)))
+
+    with world.engine(workflow) as engine:
+        handle = waiting(engine, workflow)
+        handle.pause("lunch")
+        engine.run_until_idle()
+
+        (row,) = rows(handle, RowKind.HOOK)
+        assert f"called run.{verb}(), which does nothing there" in (row.last_error or "")
+        assert handle.record().state is S.PAUSED
+
+
+# -- processes and options ----------------------------------------------------------------------------------------------------
+
+
+def test_hooks_have_a_process_name_of_their_own_and_take_the_options_of_their_workflow(memory_world: World) -> None:
+    workflow = collected(defaults={"concurrency": 3, "parallel_count": 2, "consume_lag": HOUR, "lag_alert": MINUTE})
+
+    @workflow.on_pause
+    def one(run: ParcelRun) -> None:
+        pass
+
+    @workflow.on_pause(name="two", concurrency=7)
+    def other(run: ParcelRun) -> None:
+        pass
+
+    with memory_world.engine(workflow) as engine:
+        assert {"parcels/pause-hook-one-consumer", "parcels/pause-hook-two-consumer"} <= set(engine.states())
+        lanes = {lane.name: lane for lane in engine.worker._core.side_lanes}
+        first, second = lanes["pause-hook-one-consumer"].options, lanes["pause-hook-two-consumer"].options
+        assert (first.concurrency, second.concurrency) == (3, 7)
+        assert (first.consume_lag, first.lag_alert, first.parallel_count) == (timedelta(0), MINUTE, None)
+
+
+def test_options_that_a_hook_has_not_are_refused() -> None:
+    workflow = collected()
+    wrong: Any = {"parallel_count": 2}
+    with pytest.raises(OptionError, match="unknown option 'parallel_count'"):
+        workflow.on_pause(**wrong)
+
+
+def test_two_hooks_of_one_name_and_event_are_found_when_the_workflow_is_checked() -> None:
+    workflow = collected()
+
+    @workflow.on_pause
+    @workflow.on_cancel
+    def tell(run: ParcelRun) -> None:
+        pass
+
+    assert workflow.check() == []
+
+    @workflow.on_pause(name="tell")
+    def another(run: ParcelRun) -> None:
+        pass
+
+    assert [found.code for found in workflow.check()] == ["duplicate-hook"]

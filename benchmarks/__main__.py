@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import OperationalError
 
-from benchmarks import backlog, drain, idle, latency, stages, throughput, transport
+from benchmarks import backlog, drain, idle, large, latency, stages, throughput, transport
 from benchmarks.scratch import STORES, scratch
 
-WHAT = ("throughput", "latency", "backlog", "drain", "idle", "profile", "transport")
+WHAT = ("throughput", "latency", "backlog", "drain", "idle", "profile", "transport", "large")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,6 +53,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         return backlog.measure(kind, sizes, url)
     if options.what == "drain":
         return drain.measure(kind, options.runs or 100_000, options.left, url=url, streamer=options.streamer, handoff=handoff)
+    if options.what == "large":
+        return large.measure(url, finished=options.runs or large.FINISHED)
     if options.what == "idle":
         return idle.measure(kind, options.seconds, url)
     if options.what == "transport":
@@ -101,12 +103,14 @@ def show(figures: dict[str, Any], as_json: bool) -> None:
         return
     table = Table(show_header=False, title=f"{figures.get('store') or figures['streamer']}", title_justify="left")
     for name, value in figures.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and name != "plans":
             for part, inner in value.items():
                 table.add_row(f"{name}: {part}", shown(inner))
-        else:
+        elif name != "plans":
             table.add_row(name, shown(value))
     Console().print(table)
+    for question, plans in figures.get("plans", {}).items():
+        print(f"\n-- {question}", *plans, sep="\n")
 
 
 def shown(value: Any) -> str:

@@ -61,7 +61,11 @@ class Every:
 
     def describe(self) -> str:
         """In words."""
-        return f"every {self.period}, counted from 1970-01-01 00:00 UTC"
+        left, parts = int(self.period.total_seconds()), []
+        for unit, seconds in _SECONDS.items():
+            count, left = divmod(left, seconds)
+            parts += [f"{count}{unit}"] if count else []
+        return f"every {''.join(parts)}, counted from 1970 in UTC"
 
     def __repr__(self) -> str:
         return f"<Every {self.period}>"

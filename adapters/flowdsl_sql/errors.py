@@ -33,6 +33,8 @@ MYSQL_SCHEMA = frozenset({1054, 1146, 1049})
 MYSQL_UNREACHABLE = frozenset(
     {0, 1040, 1045, 1053, 1077, 1129, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1290, 1836, 1927, 1969, 3024}
 )
+POSTGRESQL_UNREACHABLE = frozenset({"25006", "25P03", "25P04"})
+"""Beside whole classes: a server that is read-only, a transaction that the server ended because this process was too slow."""
 SQLITE_CONFLICT = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 SQLITE_UNREACHABLE = frozenset(
     {
@@ -95,7 +97,7 @@ def _postgresql(error: BaseException) -> Trouble:
         return Trouble.DATA
     if state in ("42P01", "42703", "3F000", "3D000"):
         return Trouble.SCHEMA
-    if state[:2] in ("08", "53", "57", "28") or state == "25006":
+    if state[:2] in ("08", "53", "57", "28") or state in POSTGRESQL_UNREACHABLE:
         return Trouble.UNREACHABLE
     return Trouble.OTHER
 

@@ -49,7 +49,8 @@ class Queries:
         return self._database.read(work)
 
     def runs(self, query: RunQuery) -> Page:
-        conditions, values = ["namespace = ?"], [query.namespace]
+        conditions = ["namespace = ?"]
+        values: list[Any] = [query.namespace]
         marks = self._database.dialect.marks
         padded = self._database.dialect.padded
         for column, wanted in (
@@ -58,7 +59,10 @@ class Queries:
             ("status", query.statuses),
             ("state", [int(state) for state in query.states]),
         ):
-            if wanted:
+            if len(wanted) == 1:
+                conditions.append(f"{column} = ?")  # so that an index may be in order behind it
+                values.append(wanted[0])
+            elif wanted:
                 conditions.append(f"{column} IN {marks(len(wanted))}")
                 values.extend(padded(list[Any](wanted)))
         bounds: list[Any] = list(values)

@@ -112,6 +112,7 @@ def upgrade_database(database: Database) -> None:
             # one transaction: half an upgrade is never seen
             connection = connection.execution_options(isolation_level="READ COMMITTED")
             connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+            connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = '{UPGRADE_WAIT}s'")
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{UPGRADE_WAIT}s'")
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})")
             _alembic(connection=connection)

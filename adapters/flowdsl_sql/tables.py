@@ -199,7 +199,7 @@ taken = _table(
 
 def _indexes() -> None:
     # Where the database has partial indexes, what is finished, claimed or parked costs nothing. No index and no predicate names a
-    # column that an ordinary transition of a run changes, so PostgreSQL updates runs in place (HOT).
+    # column that a transition of a run changes, but for those that change its state: PostgreSQL updates runs in place (HOT).
     unfinished = run.c.finished.is_(None)
     Index(
         "flowdsl_run_unfinished",
@@ -212,6 +212,7 @@ def _indexes() -> None:
     )
     Index("flowdsl_run_foreign", run.c.namespace, run.c.workflow, run.c.foreign_id, run.c.created)
     Index("flowdsl_run_created", run.c.namespace, run.c.created, run.c.run_id)
+    Index("flowdsl_run_state", run.c.namespace, run.c.state, run.c.created, run.c.run_id)
     finished = run.c.finished.is_not(None)
     Index(
         "flowdsl_run_finished",

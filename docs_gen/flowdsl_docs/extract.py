@@ -28,7 +28,8 @@ def extract(workflow: AnyWorkflow, sources: Sources | None = None) -> WorkflowDo
     docs = member_docs(workflow.status_type, sources or Sources())
     members: Mapping[str, Enum] = workflow.status_type.__members__
     named = {workflow.key(member): member for member in members.values()}
-    mentioned = set(graph.nodes)
+    living = set(graph.living.nodes)
+    old = [*(key for key in named if key not in living), *(spec.from_key for spec in workflow.migrations)]
     return WorkflowDoc(
         name=workflow.name,
         slug=slug(workflow.name),
@@ -41,8 +42,9 @@ def extract(workflow: AnyWorkflow, sources: Sources | None = None) -> WorkflowDo
         statuses=tuple(
             StatusDoc(status=node.status, label=node.label, kinds=node.kinds, doc=docs.get(named[node.status].name, ""))
             for node in diagram.nodes
+            if node.status in living
         ),
-        retired=tuple(key for key in named if key not in mentioned),
+        retired=tuple(dict.fromkeys(old)),
         functions=anchored(list(functions(workflow))),
         diagram=diagram,
         retention=_retention(workflow),

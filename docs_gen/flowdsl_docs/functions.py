@@ -11,6 +11,7 @@ from typing import Any
 
 from flowdsl.dsl.callables import unwrapped
 from flowdsl.dsl.connector import ConnectorSpec
+from flowdsl.dsl.migration import MigrationSpec
 from flowdsl.dsl.schedule import ScheduleSpec
 from flowdsl.dsl.spec import CallbackSpec, FunctionSpec, HookEvent, HookSpec, StepSpec, TimeoutSpec
 from flowdsl.dsl.workflow import Workflow
@@ -54,6 +55,8 @@ def functions(workflow: Workflow[Any, Any]) -> Iterator[FunctionDoc]:
         yield _hook(hook)
     for connector in workflow.connectors.values():
         yield _connector(connector)
+    for migration in workflow.migrations:
+        yield _migration(migration)
     if registry.deletion is not None:
         yield _function(registry.deletion, FunctionKind.DELETION)
 
@@ -147,6 +150,20 @@ def _connector(spec: ConnectorSpec) -> FunctionDoc:
         when=f"Called with each event of {source}, whose place is kept under the name `{spec.name}`",
         payload=_payload(spec.body.body_type),
         options=connector_words(spec.options),
+    )
+
+
+def _migration(spec: MigrationSpec) -> FunctionDoc:
+    named = spec.fn is not None
+    return FunctionDoc(
+        kind=FunctionKind.MIGRATION,
+        name=spec.name.rpartition(".")[2] if named else spec.name,
+        label=spec.name,
+        where=_where(spec.module, spec.name) if named else "",
+        doc=(inspect.getdoc(unwrapped(spec.fn)) or "") if spec.fn is not None else "",
+        is_async=False,
+        source=spec.from_key,
+        targets=(spec.to_key,),
     )
 
 

@@ -22,6 +22,7 @@ class FunctionKind(Enum):
     SCHEDULE = "schedule"
     HOOK = "hook"
     CONNECTOR = "connector"
+    MIGRATION = "migration"
     DELETION = "deletion"
 
 
@@ -51,7 +52,7 @@ class FunctionDoc:
     label: str
     """What the engine knows it by, where that may differ from its name."""
     where: str
-    """Module and qualified name: a line number would change with every edit above it."""
+    """Module and qualified name: a line number would change with every edit above it. Empty: there is no function."""
     doc: str
     is_async: bool
     anchor: str = ""
@@ -93,8 +94,9 @@ class WorkflowDoc:
     """What its statuses' type says about itself, or the module that it is in."""
     object: TypeDoc
     statuses: tuple[StatusDoc, ...]
-    """Those that the graph mentions, in its order."""
+    """Those that steps, callbacks and timeouts mention, in the graph's order."""
     retired: tuple[str, ...]
+    """Those that are no more, and may be met in old runs."""
     functions: tuple[FunctionDoc, ...]
     diagram: Diagram
     retention: Mapping[str, str | None]

@@ -38,6 +38,7 @@ HEADINGS = {
     FunctionKind.SCHEDULE: "Schedules",
     FunctionKind.HOOK: "Hooks",
     FunctionKind.CONNECTOR: "Connectors",
+    FunctionKind.MIGRATION: "Migrations",
     FunctionKind.DELETION: "Deletion of data",
 }
 """In the order of a page."""

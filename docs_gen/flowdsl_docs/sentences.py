@@ -19,8 +19,10 @@ def counted(document: WorkflowDoc) -> str:
 
 def way(document: WorkflowDoc, function: FunctionDoc) -> Line:
     """What calls a function, from where to where it leads, and where its code is."""
-    code: Line = [Plain(" Code: "), Code(function.where), Plain(", async." if function.is_async else ".")]
-    return [*_said(document, function), *code]
+    said = _said(document, function)
+    if not function.where:
+        return said
+    return [*said, Plain(" Code: "), Code(function.where), Plain(", async." if function.is_async else ".")]
 
 
 def _said(document: WorkflowDoc, function: FunctionDoc) -> Line:
@@ -33,6 +35,9 @@ def _said(document: WorkflowDoc, function: FunctionDoc) -> Line:
             early: Line = line_of(f" {function.when}") if function.when else []
             named: Line = [Plain("On "), Code("engine.callback"), Plain(" by the name "), Code(function.label), Plain(", from ")]
             return [*named, *_leads(document, function), Plain("."), *early]
+        case FunctionKind.MIGRATION:
+            goal = document.label(function.targets[0])
+            return [Plain("Unfinished runs in "), Code(function.source or ""), Plain(" go to "), Strong(goal), Plain(".")]
         case FunctionKind.HOOK:
             return [Plain(f"Told, at least once, that {function.when}.")]
         case FunctionKind.DELETION:

@@ -20,6 +20,7 @@ from flowdsl.cli.commands.migrate import migrate
 from flowdsl.cli.commands.repair import move, restart, retry
 from flowdsl.cli.commands.run import run
 from flowdsl.cli.commands.runs import runs
+from flowdsl.cli.commands.schedules import schedules
 from flowdsl.cli.commands.show import show
 from flowdsl.cli.commands.trigger import trigger
 from flowdsl.cli.exit_code import ExitCode, epilog
@@ -73,6 +74,7 @@ app.command(rich_help_panel=CONTROL)(cancel)
 app.command(rich_help_panel=CONTROL)(retry)
 app.command(rich_help_panel=CONTROL)(move)
 app.command(rich_help_panel=CONTROL)(restart)
+app.add_typer(schedules, name="schedules", rich_help_panel=CONTROL)
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel=CONTROL)
 app.command(rich_help_panel=CODE)(graph)
 app.command(rich_help_panel=CODE)(check)

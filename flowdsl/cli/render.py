@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.highlighter import JSONHighlighter
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +16,8 @@ from flowdsl.cli.cleaning import clean, clean_lines
 from flowdsl.cli.run_view import RunView
 from flowdsl.cli.span import moment_text, span_text
 from flowdsl.cli.timeline_view import ChangeView, PendingView, TimelineView
+from flowdsl.graph.diagram import Diagram
+from flowdsl.graph.terminal import ASCII, UNICODE, terminal
 from flowdsl.model.history import Cause
 
 WIDE = 110
@@ -96,6 +98,12 @@ def timeline(view: TimelineView, now: datetime) -> RenderableType:
     if view.object is not msgspec.UNSET:
         parts += [_heading("Object"), _object(view.object)]
     return Group(*parts)
+
+
+def drawing(diagram: Diagram) -> Text:
+    """A diagram as this terminal can show it; the caller must not let it be wrapped."""
+    characters = UNICODE if Console().encoding.startswith("utf") else ASCII
+    return Text(terminal(diagram, characters).rstrip("\n"))
 
 
 def _head(run: RunView, now: datetime) -> RenderableType:

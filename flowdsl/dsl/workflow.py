@@ -14,7 +14,7 @@ from flowdsl.dsl.declarations import Declarations
 from flowdsl.dsl.declaring import caller, duration
 from flowdsl.dsl.definition import Definition
 from flowdsl.dsl.lint import lint
-from flowdsl.dsl.migration import Migrations
+from flowdsl.dsl.migration import Migrations, MigrationSpec
 from flowdsl.dsl.registry import Registry
 from flowdsl.dsl.retention import Retention
 from flowdsl.dsl.schedule import start_findings
@@ -112,6 +112,11 @@ class Workflow(Declarations[ObjectT, StatusT]):
         return MappingProxyType(self._connectors.declared)
 
     @property
+    def migrations(self) -> Sequence[MigrationSpec]:
+        """The declared migrations."""
+        return self._migrations.specs
+
+    @property
     def graph(self) -> FlowGraph:
         """The graph of what is declared, sound or not."""
         edges = [*self._registry.edges(), *self._migrations.edges()]
@@ -137,7 +142,7 @@ class Workflow(Declarations[ObjectT, StatusT]):
     def lint(self) -> Sequence[Finding]:
         """What may be wrong although the workflow can work. A comment `# flowdsl: ignore[code]` in the head of a function, or on
         the line itself, silences a warning there."""
-        return lint(self.graph, self._registry, self.place, self.status_type)
+        return lint(self.graph.living, self._registry, self.place, self.status_type)
 
     def definition(self) -> Definition:
         """The sound definition. Raises WorkflowDefinitionError with every finding."""
@@ -161,6 +166,10 @@ class Workflow(Declarations[ObjectT, StatusT]):
                 MappingProxyType({spec.from_key: spec for spec in self._migrations.specs}),
             )
         return self._definition
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """What a notebook shows: the diagram."""
+        return self.graph._repr_mimebundle_(include, exclude)
 
     def __repr__(self) -> str:
         return f"<Workflow {self.name!r} with {len(self._registry.steps)} steps>"

@@ -138,7 +138,7 @@ class ThreadExecutor:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._own_loop_thread: threading.Thread | None = None
         self._arrived: deque[Work] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Run `async def` bodies on the caller's loop instead of one of our own."""
@@ -221,7 +221,15 @@ class ThreadExecutor:
             following = following.lane.finish(self._clock.monotonic() - began)
 
     def complete(self, waiting: Awaitable[Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(_result_of(waiting), self.event_loop()).result()
+        return asyncio.run_coroutine_threadsafe(self._followed(waiting), self.event_loop()).result()
+
+    async def _followed(self, waiting: Awaitable[Any]) -> Any:
+        """Known to `stop`, so that nobody waits for a loop that has ended."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return await waiting
 
     def spawn(self, call: Callable[[], None]) -> None:
         threading.Thread(target=call, name=f"{self._name}-call", daemon=True).start()

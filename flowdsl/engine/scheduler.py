@@ -122,8 +122,10 @@ class Scheduler:
         except StoreError as error:
             log.warning("schedule %s/%s could not be settled and stays due: %s", *key, error)
             settled = False
-        except Exception:  # a fault of ours in one schedule must not stop the others
-            log.exception("schedule %s/%s could not be settled and stays due", *key)
+        except Exception as error:  # a fault of ours in one schedule must not stop the others
+            # After the engine's stop its store is closed, for a function that took longer than the drain as well.
+            level = logging.ERROR if core.accepting else logging.INFO
+            log.log(level, "schedule %s/%s could not be settled and stays due", *key, exc_info=error)
             settled = False
         with self._lock:
             if not settled:

@@ -87,6 +87,8 @@ class Slots:
             log.info("a slot of schedule %s/%s is left to newer code: %s", workflow.name, schedule.name, error)
             return False
         except BaseException as error:  # whatever a function of the user's raises is its own failure
+            if not core.accepting:
+                return False  # unless the engine stops, which may be why
             return self._failed(workflow, kept, firing, error)
         if change is None:
             metrics(core, workflow).skipped(SkipReason.DECLINED)

@@ -50,8 +50,8 @@ class Node:
     """In the order of NodeKind."""
     distance: int = 0
     """The length of the longest way from here to an end."""
-    badge: str = ""
-    """A line under the label: what is known about its runs."""
+    badge: tuple[str, ...] = ()
+    """Lines under the label: what is known about its runs."""
     mark: Mark = Mark.NONE
 
 
@@ -60,7 +60,7 @@ class Branch:
     """One destination of an arrow."""
 
     target: str
-    badge: str = ""
+    badge: tuple[str, ...] = ()
     mark: Mark = Mark.NONE
 
 
@@ -86,7 +86,8 @@ class Arrow:
     @property
     def aside(self) -> str:
         """What calls the function, when that is not a step."""
-        return self.detail or ("" if self.cause is EdgeCause.STEP else self.cause.value)
+        known = self.cause is EdgeCause.STEP or self.label == self.cause.value
+        return self.detail or ("" if known else self.cause.value)
 
     @property
     def caption(self) -> str:
@@ -150,7 +151,8 @@ def extract(
     ids = {node: f"s{number}" for number, node in enumerate(nodes, 1)}
     ways: dict[tuple[str, EdgeCause, str, str], dict[str, str]] = {}
     for edge in edges:
-        targets = ways.setdefault((edge.source, edge.cause, edge.name, edge.detail), {})
+        name = edge.cause.value if edge.name == f"{edge.source} -> {edge.target}" else edge.name  # there is no function
+        targets = ways.setdefault((edge.source, edge.cause, name, edge.detail), {})
         targets.setdefault(edge.target, edge.doc)
     arrows: list[Arrow] = []
     for number, ((source, cause, name, detail), targets) in enumerate(ways.items(), 1):

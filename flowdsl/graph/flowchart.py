@@ -29,7 +29,7 @@ def flowchart(diagram: Diagram, direction: Direction = Direction.LR, *, notes: b
 
 
 def _shape(node: Node) -> str:
-    label = lines_of(node.label, node.badge)
+    label = lines_of(node.label, *node.badge)
     if NodeKind.START in node.kinds or NodeKind.TERMINAL in node.kinds:
         return f'(["{label}"])'
     if NodeKind.WAITING in node.kinds or NodeKind.TIMED in node.kinds:
@@ -41,11 +41,11 @@ def _arrow(arrow: Arrow) -> tuple[list[str], list[tuple[EdgeCause, Mark]]]:
     stroke = _STROKES[arrow.cause]
     if arrow.choice is None:
         (branch,) = arrow.branches
-        text = lines_of(arrow.label, arrow.aside, branch.badge)
+        text = lines_of(arrow.label, arrow.aside, *branch.badge)
         return [f'    {arrow.source} {stroke}|"{text}"| {branch.target}'], [(arrow.cause, branch.mark)]
     lines = [f'    {arrow.source} {stroke}|"{lines_of(arrow.label, arrow.aside)}"| {arrow.choice}']
     for branch in arrow.branches:
-        badge = f'|"{escaped(branch.badge)}"|' if branch.badge else ""
+        badge = f'|"{lines_of(*branch.badge)}"|' if branch.badge else ""
         lines.append(f"    {arrow.choice} {stroke}{badge} {branch.target}")
     return lines, [(arrow.cause, arrow.mark), *((arrow.cause, branch.mark) for branch in arrow.branches)]
 

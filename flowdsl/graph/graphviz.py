@@ -98,7 +98,7 @@ def _draw(pydot: Any, graph: Any, arrow: Arrow, main: str | None) -> None:
     """In: the target that lies on the longest way; the arrow to it is kept straight."""
     if arrow.choice is None:
         (branch,) = arrow.branches
-        way = _line(arrow, branch, main, arrow.label, arrow.aside, branch.badge)
+        way = _line(arrow, branch, main, arrow.label, arrow.aside, *branch.badge)
         graph.add_edge(pydot.Edge(arrow.source, branch.target, **way))
         return
     graph.add_node(
@@ -117,14 +117,14 @@ def _draw(pydot: Any, graph: Any, arrow: Arrow, main: str | None) -> None:
     way = _line(arrow, Branch(arrow.choice, mark=arrow.mark), straight, arrow.label, arrow.aside)
     graph.add_edge(pydot.Edge(arrow.source, arrow.choice, **way, arrowhead="none"))
     for branch in arrow.branches:
-        graph.add_edge(pydot.Edge(arrow.choice, branch.target, **_line(arrow, branch, main, branch.badge)))
+        graph.add_edge(pydot.Edge(arrow.choice, branch.target, **_line(arrow, branch, main, *branch.badge)))
 
 
 def _look(node: Node) -> dict[str, str]:
     found = look(node)
     bold = ",bold" if NodeKind.START in node.kinds or node.mark is not Mark.NONE else ""
     attributes = {
-        "label": _label(node.label, node.badge),
+        "label": _label(node.label, *node.badge),
         "style": _quoted(f"rounded,filled{bold}"),
         "fillcolor": _quoted(found.fill),
         "color": _quoted(found.line),

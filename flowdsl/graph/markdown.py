@@ -15,13 +15,12 @@ _INSIDE_WORD = re.compile(r"(?<=\w)\\_(?=\w)")
 def table(diagram: Diagram) -> str:
     """One row per arrow, ending with a newline. Starts and ends are marked as such."""
     names = {node.id: _named(node.label, node.kinds) for node in diagram.nodes}
+    badges = {node.id: _badge(node.badge) for node in diagram.nodes}
     rows = [("From", "By", "To", "What it does")]
     for arrow in diagram.arrows:
         by = code(arrow.label) + escaped(arrow.caption.removeprefix(arrow.label))
-        targets = ", ".join(
-            names[branch.target] + (f" ({escaped(branch.badge)})" if branch.badge else "") for branch in arrow.branches
-        )
-        rows.append((names[arrow.source], by, targets, escaped(arrow.doc)))
+        targets = ", ".join(names[branch.target] + _badge(branch.badge) for branch in arrow.branches)
+        rows.append((names[arrow.source] + badges[arrow.source], by, targets, escaped(arrow.doc)))
     return grid(rows)
 
 
@@ -47,3 +46,7 @@ def code(text: str) -> str:
 def _named(label: str, kinds: tuple[NodeKind, ...]) -> str:
     asides = [kind.value for kind in kinds if kind in (NodeKind.START, NodeKind.TERMINAL)]
     return escaped(label) + "".join(f" *({'end' if aside == 'terminal' else aside})*" for aside in asides)
+
+
+def _badge(badge: tuple[str, ...]) -> str:
+    return f" ({escaped(', '.join(badge))})" if badge else ""

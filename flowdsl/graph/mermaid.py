@@ -19,7 +19,7 @@ def mermaid(diagram: Diagram, direction: Direction = Direction.LR, *, notes: boo
     """The text, ending with a newline; to be put in a ```mermaid fence or read by Mermaid itself. With `notes`, what the
     functions say about themselves stands beside the statuses."""
     lines = [*front_matter(diagram.title, theme), "stateDiagram-v2", f"    direction {direction.value}"]
-    lines += [f'    state "{lines_of(node.label, node.badge)}" as {node.id}' for node in diagram.nodes]
+    lines += [f'    state "{lines_of(node.label, *node.badge)}" as {node.id}' for node in diagram.nodes]
     lines += [f"    state {arrow.choice} <<choice>>" for arrow in diagram.arrows if arrow.choice is not None]
     lines += [f"    [*] --> {node.id}" for node in diagram.nodes if NodeKind.START in node.kinds]
     for arrow in diagram.arrows:
@@ -34,7 +34,7 @@ def mermaid(diagram: Diagram, direction: Direction = Direction.LR, *, notes: boo
 def _arrow(arrow: Arrow) -> list[str]:
     if arrow.choice is None:
         (branch,) = arrow.branches
-        return [f"    {arrow.source} --> {branch.target} : {lines_of(arrow.label, arrow.aside, branch.badge)}"]
+        return [f"    {arrow.source} --> {branch.target} : {lines_of(arrow.label, arrow.aside, *branch.badge)}"]
     return [
         f"    {arrow.source} --> {arrow.choice} : {lines_of(arrow.label, arrow.aside)}",
         *(f"    {arrow.choice} --> {branch.target}{_badge(branch)}" for branch in arrow.branches),
@@ -42,7 +42,7 @@ def _arrow(arrow: Arrow) -> list[str]:
 
 
 def _badge(branch: Branch) -> str:
-    return f" : {escaped(branch.badge)}" if branch.badge else ""
+    return f" : {lines_of(*branch.badge)}" if branch.badge else ""
 
 
 def _note(diagram: Diagram, node: Node) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+_DAY, _HOUR, _MINUTE, _SECOND = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
 _UNITS = ((86400, "day", "days"), (3600, "h", "h"), (60, "min", "min"), (1, "s", "s"))
 
 
@@ -28,3 +29,11 @@ def duration_text(span: timedelta) -> str:
         if text != "0":
             parts.append(f"{text} {one if text == '1' else many}")
     return " ".join(parts)
+
+
+def rough_text(span: timedelta) -> str:
+    """As duration_text, of two units at most: what is smaller is cut off."""
+    for large, small in ((_DAY, _HOUR), (_HOUR, _MINUTE), (_MINUTE, _SECOND), (_SECOND, _SECOND / 10)):
+        if span >= large:
+            return duration_text(span - span % small)
+    return duration_text(span - span % timedelta(milliseconds=1))

@@ -131,5 +131,5 @@ def terminal(diagram: Diagram, characters: Characters = UNICODE) -> str:
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def _badge(badge: str) -> str:
-    return f"  [{printable(badge)}]" if badge else ""
+def _badge(badge: tuple[str, ...]) -> str:
+    return f"  [{printable(', '.join(badge))}]" if badge else ""

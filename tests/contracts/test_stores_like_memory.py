@@ -235,6 +235,7 @@ class Chaos:
             "row_id": row.row_id if row else run_id,
             "owner": row.owner or "one" if row else "one",
             "delivery": (row.delivery if row else 1) + (rng.random() < 0.1),
+            "version": rng.choice([None, (row.version if row else 1) - (rng.random() < 0.1)]),
         }
         kind = rng.randrange(4)
         if kind == 0:

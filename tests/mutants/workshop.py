@@ -78,7 +78,7 @@ def workshop() -> Generator[Path]:
 
 
 def judge(mutant: Mutant | None, suites: tuple[Suite, ...]) -> tuple[Suite | None, Finding]:
-    """Build the mutant (None: leave the copy as it is) and let the suites look for it, one after the other, until one finds it."""
+    """Build the mutant (None: leave the copy as it is) and let the suites look for it, one by one, until one finds it."""
     began = time.monotonic()
     with workshop() as tree:
         if mutant is not None:

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from flowdsl.cli.console import out
 from flowdsl.cli.demo_workflow import SUSPICIOUS, Order, orders
-from flowdsl.cli.render import state_text, timeline
+from flowdsl.cli.render import drawing, state_text, timeline
 from flowdsl.cli.timeline_view import TimelineView
 from flowdsl.clock import Clock, SystemClock
 from flowdsl.engine.engine import Engine
@@ -62,7 +62,7 @@ def demo(
             view = TimelineView.of(told.record(), told.history(), told.pending(), with_object=True)
             console.print(timeline(view, clock.now()))
     console.print(Text("\nThe workflow, as flowdsl graph flowdsl.cli.demo_workflow -f text draws it:\n", style="bold"))
-    console.print(Text(orders.graph.text(ascii_only=not console.encoding.startswith("utf")).rstrip()), soft_wrap=True)
+    console.print(drawing(orders.graph.diagram()), soft_wrap=True)
     console.print(Text(f"\nIts code: {orders.place.file}", style="dim"), soft_wrap=True)
 
 

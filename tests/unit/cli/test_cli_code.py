@@ -73,6 +73,29 @@ def test_a_graph_is_written_to_a_file_whose_name_says_what_it_is(shop: Shop) -> 
     assert {name: (folder / name).read_bytes().startswith(begin) for name, begin in begins.items()} == dict.fromkeys(begins, True)
 
 
+def test_a_graph_shows_what_became_of_the_newest_runs(shop: Shop) -> None:
+    for number in range(3):
+        shop.trigger(f"order-{number}")
+    shop.work("order-0", "order-1", "order-2")
+    shop.trigger("order-3")
+    done = shop.run("graph", shop.module, "-f", "json", "--runs", shop.url)
+    drawn = json.loads(done.stdout)
+    badges = {node["status"]: node["badge"] for node in drawn["nodes"]}
+
+    assert (done.exit_code, done.stderr, drawn["title"]) == (0, "", "orders: 4 runs")
+    assert badges["new"][0] == "1 here"
+    assert badges["sent"] == ["3 ended"]
+    assert [arrow["branches"][0]["badge"] for arrow in drawn["arrows"]] == [["3 runs"], ["3 runs"]]
+    few = shop.run("graph", shop.module, "-f", "text", "--runs", shop.url, "--limit", "2")
+    assert few.stdout.startswith("orders: 2 runs\n")
+    assert "Count more: --limit" in few.stderr
+
+
+def test_a_graph_of_runs_that_are_nowhere_is_explained(shop: Shop) -> None:
+    assert shop.run("graph", shop.module, "--runs", "sqlite:///nowhere.db").exit_code == 3
+    assert "--namespace is for --runs" in shop.run("graph", shop.module, "--namespace", "x").stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -181,6 +181,30 @@ def test_the_timeline_tells_what_happened_who_did_it_and_why(shop: Shop) -> None
         assert text in done.stdout
 
 
+def test_the_way_that_a_run_took_is_drawn_with_and_without_its_code(shop: Shop) -> None:
+    shop.trigger("order-1")
+    shop.work("order-1")
+    shop.trigger("order-2")
+    without, with_code = (
+        shop.ask("show", "orders/order-1", "--graph"),
+        shop.run("show", "orders/order-2", "--graph", "--app", shop.target),
+    )
+
+    drawn = without.stdout[without.stdout.index("● new") :]
+    assert [line.partition("  ")[0] for line in drawn.splitlines()] == ["● new", "▼ charge", "○ paid", "▼ send", "◆ sent"]
+    assert "▼ charge  [1]" in drawn
+    assert "▼ send  [2]" in drawn
+    assert "◆ New  [here, " in with_code.stdout
+    assert "▼ charge\n" in with_code.stdout, "not taken yet"
+
+
+def test_a_drawing_is_not_for_programs(shop: Shop) -> None:
+    shop.trigger("order-1")
+    done = shop.ask("show", "orders/order-1", "--graph", "--json")
+
+    assert (done.exit_code, done.stdout) == (2, "")
+
+
 def test_the_object_is_left_out_when_nobody_wants_it(shop: Shop) -> None:
     shop.trigger("o-1")
 

@@ -6,7 +6,7 @@ import json
 
 from flowdsl.graph.build import Direction, Edge, FlowGraph
 from flowdsl.graph.diagram import NodeKind
-from tests.unit.graph.graphs import LOAN, PICKUP, STEP, graph_of, written
+from tests.unit.graph.graphs import LOAN, MIGRATION, PICKUP, STEP, graph_of, written
 
 
 def kinds(graph: FlowGraph) -> dict[str, set[str]]:
@@ -44,6 +44,13 @@ def test_an_arrow_is_a_function_with_its_cause_detail_and_docstring() -> None:
     assert arrows["from_the_old_shop"].caption == "from_the_old_shop (migration)"
     assert arrows["charge"].caption == "charge"
     assert arrows["charge"].doc == "Charge."
+
+
+def test_a_migration_without_a_function_is_called_one() -> None:
+    edge = Edge("old", "paid", MIGRATION, "old -> paid", "")
+    (arrow,) = FlowGraph("g", [edge], {}).diagram().arrows
+
+    assert (arrow.label, arrow.caption) == ("migration", "migration")
 
 
 def test_an_edge_that_is_declared_twice_is_one_arrow() -> None:

@@ -134,15 +134,17 @@ def test_mermaid_reads_any_names(graph: FlowGraph, notes: bool, mermaid_parser: 
 
 @pytest.mark.slow
 @settings(max_examples=25)
-@given(graph=graphs, badge=names, mark=st.sampled_from(Mark))
-def test_mermaid_reads_what_is_known_of_runs(graph: FlowGraph, badge: str, mark: Mark, mermaid_parser: Mermaid) -> None:
+@given(graph=graphs, badge=st.lists(names, max_size=2).map(tuple), mark=st.sampled_from(Mark))
+def test_mermaid_reads_what_is_known_of_runs(
+    graph: FlowGraph, badge: tuple[str, ...], mark: Mark, mermaid_parser: Mermaid
+) -> None:
     marked = known(graph.diagram(), badge, mark)
 
     assert mermaid_parser.type_of(mermaid(marked)) == STATE
     assert mermaid_parser.type_of(flowchart(marked)) == FLOWCHART
 
 
-def known(diagram: Diagram, badge: str, mark: Mark) -> Diagram:
+def known(diagram: Diagram, badge: tuple[str, ...], mark: Mark) -> Diagram:
     """With a badge and a mark everywhere."""
     nodes = tuple(replace(node, badge=badge, mark=mark) for node in diagram.nodes)
     arrows = tuple(

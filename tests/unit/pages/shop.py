@@ -142,6 +142,15 @@ def tell_the_team(run: Run[Order, Status]) -> None:
 async def thank(run: Run[Order, Status]) -> None: ...
 
 
+@orders.migrate(from_="in_the_van", to=Status.AWAITING_PICKUP)
+def from_the_van(stored: dict[str, Any]) -> None:
+    """The van is gone; couriers come."""
+    stored.pop("van", None)
+
+
+orders.migrate(from_="on_hold", to=Status.CREATED)
+
+
 @orders.on_delete
 def scrub(run: Run[Order, Status]) -> None:
     """Leave the total."""

@@ -20,7 +20,7 @@ def test_what_is_between_the_markers_is_made_anew_and_the_rest_is_left() -> None
 
     assert text.startswith("# Shop\n\n<!-- flowdsl: diagram orders -->\n\n```mermaid\n---\n")
     assert text.endswith("```\n\n<!-- /flowdsl -->\n\nEnd.\n")
-    assert "old" not in text
+    assert "\nold\n" not in text
     assert orders.graph.mermaid() in text
     assert injected(text, BY_NAME, "README.md") == text
 

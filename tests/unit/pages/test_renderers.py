@@ -100,6 +100,7 @@ def test_a_page_has_everything_in_order() -> None:
         "Schedules", "`breakfast`",
         "Hooks", "`tell_the_team`", "`thank`",
         "Connectors", "`on_courier_event`",
+        "Migrations", "`from_the_van`", "`on_hold -> created`",
         "Deletion of data", "`scrub`",
         "Options", "Object", "Retention", "On the wire",
     ]  # fmt: skip
@@ -116,7 +117,9 @@ def test_a_page_has_everything_in_order() -> None:
         "| `total` | integer | required | In cents; at least 1 |",
         "| `orders/paid` | **Paid** | [book_courier](#book_courier) |",
         "| completed | 90 days |",
-        "Not used any more, and met in old runs: `before_2020`.",
+        "Not used any more, and met in old runs: `before_2020`, `in_the_van`, `on_hold`.",
+        "Unfinished runs in `in_the_van` go to **Awaiting pickup**. Code: `tests.unit.pages.shop:from_the_van`.",
+        "Unfinished runs in `on_hold` go to **Created**.\n",
         "Its payload is bytes, as they come.",
         "It takes no payload.",
     ):
@@ -126,7 +129,7 @@ def test_a_page_has_everything_in_order() -> None:
 def test_the_index_leads_to_every_page_and_says_what_travels() -> None:
     index = FILES["index.md"]
 
-    counted = "2 steps, 4 callbacks, 2 timeouts, 1 schedule, 2 hooks, 1 connector"
+    counted = "2 steps, 4 callbacks, 2 timeouts, 1 schedule, 2 hooks, 1 connector, 2 migrations"
     assert f"| [orders](orders.md) | `Order` | 5 | {counted} | A shop with everything" in index
     assert "| `event_id` | string | required |" in index
     assert "There is none." in site([])["index.md"]

@@ -175,6 +175,8 @@ UPDATE flowdsl_version SET version_num='0002' WHERE flowdsl_version.version_num 
 
 CREATE INDEX flowdsl_run_finished ON flowdsl_run (namespace, workflow, finished);
 
+CREATE INDEX flowdsl_run_state ON flowdsl_run (namespace, state, created, run_id);
+
 UPDATE flowdsl_version SET version_num='0003' WHERE flowdsl_version.version_num = '0002';
 
 CREATE TABLE flowdsl_candidate (
@@ -318,6 +320,8 @@ CREATE INDEX flowdsl_run_created ON flowdsl_run (namespace, created, run_id)
 CREATE INDEX flowdsl_run_finished ON flowdsl_run (namespace, workflow, finished)
 
 CREATE INDEX flowdsl_run_foreign ON flowdsl_run (namespace, workflow, foreign_id, created)
+
+CREATE INDEX flowdsl_run_state ON flowdsl_run (namespace, state, created, run_id)
 
 CREATE UNIQUE INDEX flowdsl_run_unfinished ON flowdsl_run (namespace, workflow, foreign_id, unfinished)
 

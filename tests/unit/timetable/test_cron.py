@@ -183,4 +183,10 @@ def test_an_expression_is_told_in_words(spec: str, words: str) -> None:
 def test_every_word_is_its_own_expression() -> None:
     for word, spec in WORDS.items():
         assert next_of(word, 20) == next_of(spec, 20)
-    assert Timetable("@every 90m").describe() == "every 1:30:00, counted from 1970-01-01 00:00 UTC"
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"), [("@every 90m", "1h30m"), ("@every 3s", "3s"), ("@every 336h", "2w"), ("@every 90061s", "1d1h1m1s")]
+)
+def test_a_duration_is_told_in_units(spec: str, words: str) -> None:
+    assert Timetable(spec).describe() == f"every {words}, counted from 1970 in UTC"

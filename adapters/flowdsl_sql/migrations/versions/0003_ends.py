@@ -1,4 +1,4 @@
-"""The index that finds old finished runs. Code of version 0002 goes on working, and does without it."""
+"""Indexes that find old finished runs, and runs in a state. Code of version 0002 goes on working, and does without them."""
 
 from __future__ import annotations
 
@@ -20,3 +20,4 @@ def upgrade() -> None:
         postgresql_where=finished,
         sqlite_where=finished,
     )
+    op.create_index("flowdsl_run_state", "flowdsl_run", ["namespace", "state", "created", "run_id"])

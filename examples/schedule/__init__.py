@@ -1,0 +1,1 @@
+"""Your own tables and flowdsl's, in one transaction."""

@@ -45,7 +45,7 @@ class ChangeEncoder:
 
     def packed(self, *, together: bool = False) -> bytes:
         """In: whether all of the changes are to be applied or none."""
-        return _pack([{"k": "together"}, *self._maps] if together else self._maps)
+        return _pack({"changes": self._maps, "together": together})
 
     def _of(self, change: Change) -> dict[str, Any]:
         match change:

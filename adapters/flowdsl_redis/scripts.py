@@ -14,11 +14,15 @@ LAST = 253_402_300_799_999_999
 """The last microsecond that a datetime can tell."""
 KEPT_DEPARTED = 10_000
 """Owners whose heartbeat was removed are remembered, so that a late beat is told so; the oldest are forgotten."""
+KEPT_ADDED = timedelta(minutes=10)
+"""How long a change that added a row is remembered, so that it is known when its answer was lost and the row is gone."""
 PUT_OFF = timedelta(hours=1)
 """How long a row that cannot be read is left alone."""
-KEPT_ADDED = 600
-"""Seconds for which a change that added a row is remembered, so that it is known when its answer was lost and the row is gone."""
-NAMES = ("commit", "claim", "beat", "free", "depth", "unattended", "purge")
+PARTS = {
+    "commit": ("answers", "items", "rows", "commit"),
+    **{name: (name,) for name in ("claim", "beat", "free", "depth", "unattended", "purge")},
+}
+"""Name of a script: the files that it is made of, beside the ground."""
 FOLLOWERS = (RowKind.TIMEOUT, RowKind.CALLBACK)
 """Rows that are due, or wait, as their run moves."""
 
@@ -40,8 +44,8 @@ def _constants() -> str:
         if before.finished
     }
     lines.append(f"local MAY = {_table(may)}")
-    lines.append(f"local LAST, KEPT_DEPARTED, KEPT_ADDED = {LAST}, {KEPT_DEPARTED}, {KEPT_ADDED}")
-    durations = {"PUT_OFF": PUT_OFF, "SECOND_LAPSE": SECOND_LAPSE, "LONGEST_REST": LONGEST}
+    lines.append(f"local LAST, KEPT_DEPARTED = {LAST}, {KEPT_DEPARTED}")
+    durations = {"PUT_OFF": PUT_OFF, "KEPT_ADDED": KEPT_ADDED, "SECOND_LAPSE": SECOND_LAPSE, "LONGEST_REST": LONGEST}
     lines += [f"local {name} = {duration // timedelta(microseconds=1)}" for name, duration in durations.items()]
     return "\n".join(lines)
 
@@ -52,10 +56,12 @@ class Scripts:
 
     def __init__(self, client: Any, prefix: bytes) -> None:
         folder = files("flowdsl_redis") / "lua"
-        ground = f"{_constants()}\n{(folder / 'ground.lua').read_text('utf-8')}"
         self._prefix = prefix
         self._scripts = {
-            name: client.register_script(f"{ground}\n{(folder / f'{name}.lua').read_text('utf-8')}") for name in NAMES
+            name: client.register_script(
+                "\n".join([_constants(), *((folder / f"{part}.lua").read_text("utf-8") for part in ("ground", *parts))])
+            )
+            for name, parts in PARTS.items()
         }
 
     def run(self, name: str, *arguments: bytes | str | int) -> Any:

@@ -46,8 +46,8 @@ class Unattended:
         while len(found) < limit:
             left = limit - len(found)
             answer = self._server.script(LOOKING, "unattended", index, place, left, PAGE, int(kind), *statuses)
-            pairs = zip(answer[1::2], answer[2::2], strict=True)
-            found += known_runs(("without its row", packed, payload) for packed, payload in pairs)
+            stored = zip(answer[1::3], answer[2::3], answer[3::3], strict=True)
+            found += known_runs((run_id.decode(), packed, obj) for run_id, packed, obj in stored)
             place = answer[0]
             if not place:
                 break

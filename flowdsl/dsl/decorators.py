@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from enum import Enum
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, Protocol, TypeVar, Unpack, overload
 
 from flowdsl.dsl.run import Run
 from flowdsl.model.outcome import Outcome
+from flowdsl.options import SideOptions
 
 ObjectT = TypeVar("ObjectT")
 StatusT = TypeVar("StatusT", bound=Enum)
 PayloadT = TypeVar("PayloadT")
-HookT = TypeVar("HookT", bound=Callable[..., Any])
 
 
 class StepDecorator(Protocol[ObjectT, StatusT]):
@@ -50,13 +50,19 @@ class CallbackDecorator(Protocol[ObjectT, StatusT]):
     ) -> Callable[[Run[ObjectT, StatusT]], StatusT | Outcome | None]: ...
 
 
-class HookDecorator(Protocol[ObjectT, StatusT]):
+class BareHookDecorator(Protocol[ObjectT, StatusT]):
     """Takes a function that is told of a run; what it answers is not looked at."""
+
+    def __call__(self, fn: Callable[[Run[ObjectT, StatusT]], Any], /) -> Callable[[Run[ObjectT, StatusT]], Any]: ...
+
+
+class HookDecorator(Protocol[ObjectT, StatusT]):
+    """The same, or takes what it has to know first."""
 
     @overload
     def __call__(self, fn: Callable[[Run[ObjectT, StatusT]], Any], /) -> Callable[[Run[ObjectT, StatusT]], Any]: ...
     @overload
-    def __call__(self, *, name: str | None = ..., **options: Any) -> Callable[[HookT], HookT]: ...
+    def __call__(self, *, name: str | None = ..., **options: Unpack[SideOptions]) -> BareHookDecorator[ObjectT, StatusT]: ...
 
 
 class DueAt(Protocol[ObjectT, StatusT]):

@@ -10,8 +10,9 @@ from typing import Any, Generic, TypeVar
 
 from flowdsl.dsl.extras import EventIntent, Extras, StartIntent
 from flowdsl.dsl.payload_bytes import payload_bytes
-from flowdsl.errors import ConfigurationError
+from flowdsl.errors import ConfigurationError, PayloadTooLargeError
 from flowdsl.model.failure import Failure
+from flowdsl.model.limits import MAX_EVENT
 from flowdsl.model.outcome import Outcome, OutcomeKind
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
@@ -110,13 +111,20 @@ class Run(Generic[ObjectT, StatusT]):
 
     def publish(self, topic: str, payload: Any, headers: Mapping[str, str] | None = None) -> None:
         """Publish an event of yours to the streamer, at least once, if and only if the transition is stored. In: bytes, or
-        anything that JSON has a form for. `engine.subscribe` reads it. Raises ConfigurationError without a streamer."""
+        anything that JSON has a form for, at most 512 KiB. `engine.subscribe` reads it. Raises ConfigurationError without a
+        streamer, PayloadError."""
         extras = self.extras
         if extras.refuse_events is not None:
             raise ConfigurationError(
                 extras.refuse_events, remedy="Give the engine a streamer: Engine.from_url(..., streamer=...)."
             )
-        extras.events.append(EventIntent(topic, payload_bytes(payload), dict(headers or {})))
+        body = payload_bytes(payload)
+        if len(body) > MAX_EVENT:
+            raise PayloadTooLargeError(
+                f"the event has {len(body):,} bytes; the limit is {MAX_EVENT:,}.",
+                remedy="Store large data elsewhere and publish its address.",
+            )
+        extras.events.append(EventIntent(topic, body, dict(headers or {})))
 
     def trigger(self, workflow: Any, foreign_id: str, obj: Any = None, **options: Any) -> None:
         """Start a run of another workflow of this engine, or of this one, in the same commit as the transition. Options as for

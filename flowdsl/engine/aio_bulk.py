@@ -11,6 +11,7 @@ from typing import Any, Unpack
 from flowdsl.engine.bulk import Bulk, BulkOptions, ForcibleOptions
 from flowdsl.engine.bulk_operation import BulkOperation
 from flowdsl.model.bulk import BulkReport, BulkVerb, OperationEntry
+from flowdsl.model.query import Page
 
 
 class AioBulk:
@@ -42,6 +43,9 @@ class AioBulk:
 
     async def go_on(self, operation: str, **options: Unpack[BulkOptions]) -> BulkReport:
         return await _carried_out(partial(self._bulk.begin_again, operation, **options), options)
+
+    async def select(self, where: str, **options: Any) -> Page:
+        return await asyncio.to_thread(partial(self._bulk.select, where, **options))
 
     async def audit(self, **options: Any) -> Sequence[OperationEntry]:
         return await asyncio.to_thread(partial(self._bulk.audit, **options))

@@ -9,15 +9,18 @@ from typing import TypedDict, Unpack
 import msgspec
 
 from flowdsl.engine.audit import entries
-from flowdsl.engine.bulk_operation import BulkOperation, Turn, item_key
+from flowdsl.engine.bulk_operation import BulkOperation, item_key
+from flowdsl.engine.bulk_turns import Turn
 from flowdsl.engine.control import default_actor
 from flowdsl.engine.core import Core
 from flowdsl.engine.loop_guard import refuse_on_loop
 from flowdsl.errors import BadDataError, ConfigurationError, IllegalMoveError, OperationError
 from flowdsl.model.bulk import BulkOrder, BulkReport, BulkState, BulkVerb, OperationEntry
-from flowdsl.model.condition import Op, WhereError
+from flowdsl.model.condition import Op, Subject, WhereError
 from flowdsl.model.item import ItemKind
 from flowdsl.model.limits import unfit_note
+from flowdsl.model.query import MAX_PAGE, Cursor, Order, Page
+from flowdsl.model.record import RunRecord
 from flowdsl.model.where import Where
 
 DEFAULT_RATE = 50.0
@@ -84,6 +87,30 @@ class Bulk:
     def go_on(self, operation: str, **options: Unpack[BulkOptions]) -> BulkReport:
         """Go on with an operation that was interrupted, by its id. `rate`, `seen` and `progress` may be given anew."""
         return self._carry_out(self.begin_again(operation, **options), options)
+
+    def select(self, where: str, *, order: Order = Order.NEWEST_FIRST, limit: int = 25, after: Cursor | None = None) -> Page:
+        """One page of the runs that are meant; pass `page.next` as `after` for the following one. What the store cannot be asked
+        for is looked at run by run. Raises WhereError, QueryError."""
+        refuse_on_loop("engine.bulk.select", "engine.aio.bulk.select")
+        core, meaning = self._core(), Where.parse(where)
+        now = core.store.now()
+        found: list[RunRecord] = []
+        size = limit if meaning.narrowed else MAX_PAGE
+        while True:
+            query = meaning.query(core.namespace, now, order=order, limit=size, after=after)
+            if query is None:
+                return Page([], None)
+            page = core.store.runs(query)
+            rows = core.store.rows([record.run_id for record in page.runs]) if meaning.reads_rows else ()
+            steps = {row.run_id: row for row in rows if row.row_id == row.run_id}
+            for record in page.runs:
+                if len(found) == limit:
+                    return Page(found, Cursor(found[-1].created_at, found[-1].run_id))
+                if meaning.holds(Subject(record, steps.get(record.run_id), now)):
+                    found.append(record)
+            after = page.next
+            if after is None:
+                return Page(found, None)
 
     def audit(self, *, limit: int = 25, after: str = "") -> Sequence[OperationEntry]:
         """Operations on many runs, migrations among them, newest first; pass the last one's `key` as `after` for those that

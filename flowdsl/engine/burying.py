@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from flowdsl.dsl.spec import CallbackSpec
 from flowdsl.engine.kept_callback import KeptCallback
 from flowdsl.model import dead_letter
 from flowdsl.model.dead_letter import DeadLetter, LetterOrigin
-from flowdsl.model.item import ItemKey, ItemKind, NewItem
+from flowdsl.model.item import ItemKind, NewItem
 from flowdsl.model.record import RunRecord
 from flowdsl.ports.record_store import RecordStore
 
@@ -41,9 +41,9 @@ def bury_callback(
     return dead_letter.bury(letter)
 
 
-def letters_of_run(store: RecordStore, namespace: str, run_id: str) -> tuple[ItemKey, ...]:
-    """The items that hold dead letters of a run: to drop with its data. Raises StoreError."""
-    return tuple(key for letter in _all(store, namespace) if letter.run_id == run_id for key in dead_letter.unbury(letter))
+def letters_of_run(store: RecordStore, namespace: str, run_id: str) -> Sequence[DeadLetter]:
+    """The dead letters of a run, without long bodies. Raises StoreError."""
+    return [letter for letter in _all(store, namespace) if letter.run_id == run_id]
 
 
 def _all(store: RecordStore, namespace: str) -> Iterator[DeadLetter]:

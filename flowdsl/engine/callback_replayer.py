@@ -30,7 +30,7 @@ class CallbackReplayer:
             )
         options: CallbackOptions = {
             "name": letter.name,
-            "idempotency_key": f"dead letter {letter.letter_id}",
+            "idempotency_key": f"replay of {letter.identity}",
             "actor": letter.headers.get(ACTOR),
         }
 

@@ -19,6 +19,7 @@ from flowdsl.engine.results import BUSY_RETRY, Results
 from flowdsl.engine.work import Work
 from flowdsl.errors import StoreError, UnknownStatusError
 from flowdsl.model.change import MoveRun
+from flowdsl.model.dead_letter import unbury
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import ItemKey, ItemKind, NewItem
 from flowdsl.model.pending import RowKind
@@ -92,7 +93,7 @@ class DeletionDuty(Duty):
             requested_by=(work.payload or b"").decode(),
             erased_at=core.store_clock.now(),
             object=_fate(record, payload, work.lane.spec.name),
-            dead_letters=sum(key.kind == ItemKind.DEAD_LETTER for key in letters),
+            dead_letters=len(letters),
         )
         change = MoveRun(
             change_id=core.ids(),
@@ -109,7 +110,7 @@ class DeletionDuty(Duty):
             erase=True,
             settle=work.row_id,
             items=(NewItem(kind=ItemKind.RECEIPT, key=record.run_id, body=msgspec.json.encode(receipt), replace=True),),
-            drop_items=(ItemKey(ItemKind.AUTO_RESUME, record.run_id), *letters),
+            drop_items=(ItemKey(ItemKind.AUTO_RESUME, record.run_id), *(key for letter in letters for key in unbury(letter))),
         )
         self._results.submit_move(work, change, payload)
 

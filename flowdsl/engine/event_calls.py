@@ -94,14 +94,14 @@ class ThreadCalls:
             call = self._ready.get()
             if call is None:
                 return
+            raised: BaseException | None = None
             try:
                 call.call()
             except BaseException as error:  # whatever a user's function raises is its own failure
-                call.done(error)
-            else:
-                call.done(None)
+                raised = error
             with self._lock:
-                self._idle += 1
+                self._idle += 1  # before anybody hears of the end and starts the next
+            call.done(raised)
 
     def _begin(self, call: EventCall) -> None:
         task = asyncio.get_running_loop().create_task(self._await(call))

@@ -86,6 +86,7 @@ class Hand:
             return ()
         return ready[: max(0, most - self.running)]
 
-    def next_due(self) -> float | None:
-        """The monotonic time at which an event that waits may be tried."""
-        return min((line[0].ready_at for line in self._lines.values() if not line[0].running), default=None)
+    def next_due(self, after: float = -1.0) -> float | None:
+        """The first monotonic time after this at which an event that waits may be tried."""
+        moments = (line[0].ready_at for line in self._lines.values() if not line[0].running)
+        return min((moment for moment in moments if moment > after), default=None)

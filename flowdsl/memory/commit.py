@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from msgspec.structs import replace
 
+from flowdsl.memory.clashes import clashes
 from flowdsl.memory.rows import UNDER_WAY, Rows
 from flowdsl.memory.tables import Row, Tables
 from flowdsl.model.change import (
@@ -73,10 +74,8 @@ class Commit:
     def together(self, changes: Sequence[Change]) -> list[CommitResult]:
         """All of these or none."""
         answers = [self._answer(change) for change in changes]
-        begun = [(c.namespace, c.workflow, c.foreign_id) for c in changes if isinstance(c, StartRun)]
-        for index, change in enumerate(changes):
-            if isinstance(change, StartRun) and begun.count((change.namespace, change.workflow, change.foreign_id)) > 1:
-                answers[index] = CommitResult(CommitOutcome.REFUSED, Refusal.IN_PROGRESS, run_id=change.run_id)
+        for place, clash in clashes(changes).items():
+            answers[place] = answers[place] or clash
         if all(answer is None for answer in answers):
             return [self.apply(change) for change in changes]
         if all(answer is not None and answer.outcome is CommitOutcome.ALREADY_APPLIED for answer in answers):

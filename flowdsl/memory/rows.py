@@ -85,8 +85,9 @@ class Rows:
             if new_visit or after.state.finished:
                 t.remove(row)
         for row in t.side_rows(after.run_id, RowKind.CALLBACK):
-            if after.state.finished and not before.state.finished:
-                self._wait_until(row, self._now)
+            if after.state.finished:
+                if not before.state.finished:
+                    self._wait_until(row, self._now)
             elif new_visit:
                 self._wait_until(row, self._now if row.receiver == after.status else None)
         for row in (*t.side_rows(after.run_id, RowKind.TIMEOUT), *t.side_rows(after.run_id, RowKind.CALLBACK)):

@@ -15,6 +15,8 @@ MAX_NOTE = 4000
 """Characters of a reason, an error, an actor or a metadata value."""
 MAX_PAYLOAD = 1024 * 1024
 """Bytes of an object or of an item's body."""
+MAX_EVENT = 512 * 1024
+"""Bytes of the body of a user's own event: as text, with its headers, it has to fit into the message of any broker."""
 MAX_ROW = MAX_PAYLOAD * 3 // 2
 """Bytes that a row carries: a payload of somebody else's as text, and what is to be known of it."""
 
@@ -83,6 +85,9 @@ def unfit_note(**notes: str | None) -> str | None:
 
 
 def _notes(**notes: str | None) -> str | None:
+    together = "".join([note for note in notes.values() if note])
+    if len(together) <= MAX_NOTE and together.isascii() and "\0" not in together:
+        return None
     for name, note in notes.items():
         if note is None:
             continue

@@ -55,7 +55,7 @@ def world(tables: Database | None) -> Iterator[World]:
         return opened[-1]
 
     roles = open_roles(url, clock=clock)
-    yield World(tables.url.get_backend_name(), clock, another(), roles, another)
+    yield World(tables.url.get_backend_name(), clock, another(), roles, another, url)
     roles.close()
     for store in opened:
         store.close()

@@ -199,6 +199,30 @@ def test_a_role_that_comes_back_while_an_event_is_handled_leaves_no_event_behind
     assert handled == ["e-0", "e-1", "e-2"]
 
 
+def test_an_event_that_waits_for_a_place_keeps_nobody_busy() -> None:
+    orders, source = jobs(), MemoryConnectorSource(events(2))
+    go_on = threading.Event()
+    handled: list[str] = []
+
+    @orders.connector("courier", source=source, concurrency=1)
+    def on_event(engine: ConnectorEngine, event: Incoming[bytes]) -> None:
+        go_on.wait(PATIENCE)
+        handled.append(event.event_id)
+
+    with SteppedEngine(orders) as engine:
+        consumer = engine.worker.connectors.consumers[0]
+        calls = consumer._calls = ThreadCalls("test", asyncio.new_event_loop)
+        consumer.step()
+        threading.Timer(0.2, go_on.set).start()
+        steps = 0
+        while len(handled) < 2:
+            consumer.step(timedelta(seconds=1))
+            steps += 1
+        engine.step()
+        calls.stop()
+    assert steps < 30
+
+
 def test_a_loop_that_fails_begins_again_and_loses_nothing(url: str, caplog: pytest.LogCaptureFixture) -> None:
     orders, source = jobs(), MemoryConnectorSource(events(3))
     real, broken, done = source.open, iter([True]), threading.Event()

@@ -40,6 +40,8 @@ class World:
     roles: RoleScheduler
     open_store: Callable[[], RecordStore]
     """Another way into the same store, as another process would have it."""
+    url: str = ""
+    """Of the database; empty: memory."""
     _seeds: Any = field(default_factory=lambda: itertools.count(1))
 
     def engine(self, *workflows: Workflow[Any, Any], **settings: Any) -> SteppedEngine:

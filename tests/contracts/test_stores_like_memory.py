@@ -239,7 +239,8 @@ class Chaos:
         }
         kind = rng.randrange(4)
         if kind == 0:
-            sides = tuple(side for side in self.sides(run_id, "a") if side.row_id != claim["row_id"])
+            news = [self.new_row(run_id, "a", kind=kind) for kind in (RowKind.HOOK, RowKind.EVENT) if rng.random() < 0.2]
+            sides = tuple(side for side in news if side.row_id != claim["row_id"])
             return FailRow(**claim, error="it broke", delay=timedelta(seconds=rng.randrange(60)), side_rows=sides)
         if kind == 1:
             return ReleaseRow(**claim, delay=rng.choice([None, None, timedelta(0), timedelta(seconds=rng.randrange(60))]))
@@ -263,18 +264,31 @@ class Chaos:
         for _ in range(2):
             self.both(lambda store: [_plain(result) for result in store.commit([change])])
 
+    def together(self) -> None:
+        """All or none, and which: of several that do not hold any may be named."""
+        run_id = self.some_run()
+        changes: list[StartRun | MoveRun] = [self.start() for _ in range(self.rng.randrange(3))]
+        changes.append(self.move(run_id, ending=not changes))
+        if self.both(lambda store: all(result.applied for result in store.commit_together(changes))):
+            self.done.extend(changes)
+
     def step(self) -> None:
         rng = self.rng
         what = rng.random()
         if what < 0.6:
             starting = rng.random() < 0.4
             changes = [self.change(starting) for _ in range(rng.randrange(1, 12))]
-            self.done.extend(change for change in changes if isinstance(change, (StartRun, MoveRun)))
-            self.both(lambda store: [_plain(result) for result in store.commit(changes)])
+            changes = _in_any_order(changes)
+            results = self.both(lambda store: [_plain(result) for result in store.commit(changes)])
+            for change, result in zip(changes, results, strict=True):
+                if isinstance(change, MoveRun) or isinstance(change, StartRun) and result.applied:
+                    self.done.append(change)
         elif what < 0.63 and self.runs:
             self.add_twice()
         elif what < 0.65:
             self.purge()
+        elif what < 0.68 and self.runs:
+            self.together()
         elif what < 0.73:
             self.clock.advance(timedelta(seconds=rng.randrange(1, 20)))
         elif what < 0.85:
@@ -313,6 +327,19 @@ class Chaos:
             states = tuple(rng.sample(list(RunState), 4))
             query = RunQuery(namespace=namespace, order=order, limit=7, statuses=("a", "b"), states=states)
             self.both(lambda store, query=query: _every_page(store, query))
+
+
+def _in_any_order(changes: Sequence[Change]) -> list[Change]:
+    """Without what is said of rows beside runs that the group changes, too: which is first is not promised."""
+    changed = {change.run_id for change in changes if isinstance(change, (MoveRun, AddRow, RequestControl))}
+
+    def beside(change: Change) -> bool:
+        if not isinstance(change, (FailRow, ReleaseRow, ParkRow, DropRow)):
+            return False
+        run_id, _, rest = change.row_id.partition("/")
+        return bool(rest) and run_id in changed
+
+    return [change for change in changes if not beside(change)]
 
 
 def _ended_at(store: RecordStore, run_id: str) -> datetime:

@@ -31,7 +31,7 @@ def section(heading: str) -> str:
     return README.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
 
 
-FIRST, CALENDAR, CLIENT, BROKER, TESTS = blocks("python")
+FIRST, CALENDAR, CLIENT, BROKER, CONNECTOR, TESTS = blocks("python")
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("flowdsl ")]
 
 
@@ -66,6 +66,28 @@ with engine:
 """
     (shop / "broker.py").write_text(BROKER + use)
     assert "Completed" in call(shop, "broker.py")
+
+
+def test_the_connector_starts_a_run_for_a_message_of_a_queue(shop: Path) -> None:
+    use = """
+import threading
+from kombu.connection import Connection
+
+with Connection("memory://") as connection:
+    channel = connection.channel()
+    channel.queue_declare(queue="web-orders")
+    message = channel.prepare_message('{"number": "web-1", "total": 700}', properties={"message_id": "m-1"})
+    channel.basic_publish(message, exchange="", routing_key="web-orders")
+with engine:
+    for _ in range(200):
+        found = engine.runs(orders, foreign_ids=["web-1"]).runs
+        if found:
+            break
+        threading.Event().wait(0.1)
+    print(engine.latest(orders, "web-1").wait().object.total)
+"""
+    (shop / "connector.py").write_text(CONNECTOR.replace("amqp://user@host//", "memory://") + use)
+    assert "700" in call(shop, "connector.py")
 
 
 def test_the_commands_after_the_first_workflow_do_what_they_say(shop: Path) -> None:
@@ -129,6 +151,8 @@ def parse(line: str) -> None:
     command: Any = get_command(app)
     words, parent = shlex.split(line)[1:], None
     while hasattr(command, "commands"):
+        if command.invoke_without_command and words[:1] and words[0].startswith("-"):
+            break  # `flowdsl runs --state paused`: the group is a command itself
         parent = command.make_context(command.name, words[:1], parent=parent)
         _, command, words = command.resolve_command(parent, words)
     command.make_context(command.name, words, parent=parent)

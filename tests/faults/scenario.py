@@ -28,10 +28,10 @@ from tests.faults.trapped_ports import TrappedStore, TrappedStreamer
 from tests.faults.trapped_sql import trapped_sql
 
 RUNS = 3
-TICK = timedelta(seconds=2)
-LIFE = 36
+TICK = timedelta(seconds=5)
+LIFE = 15
 """Ticks that the first process has: past the timeout, and past the first slot of the schedule."""
-RESCUE = 60
+RESCUE = 16
 LATER = START + timedelta(minutes=5)
 """When the second process begins."""
 STORY = [

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from flowdsl import Engine, Run, Workflow
+from flowdsl import ConnectorEngine, Engine, Incoming, Run, Workflow
 
 
 class Status(StrEnum):
@@ -68,6 +68,52 @@ declare(wrong_async)  # refused
 declare(two_parameters)  # refused
 
 
+def payload_first(payload: bytes, run: Run[Order, Status]) -> Status:
+    return Status.PAID
+
+
+def no_run() -> Status:
+    return Status.PAID
+
+
+orders.callback(from_=Other.CREATED, to=Status.PAID)  # refused
+orders.callback(from_=Status.CREATED, to=Status.PAID, on_early="later")  # refused
+orders.callback(from_=Status.CREATED, to=Status.PAID, keep_for=5)  # refused
+orders.callback(from_=Status.CREATED, to=Status.PAID, parallel_count=1)  # refused
+call_back = orders.callback(from_=Status.CREATED, to=Status.PAID)
+call_back(wrong_object)  # refused
+call_back(wrong_answer)  # refused
+call_back(wrong_async)  # refused
+call_back(payload_first)  # refused
+call_back(no_run)  # refused
+
+orders.timeout(from_=Status.CREATED, to=Other.CREATED, after=timedelta(1))  # refused
+orders.timeout(from_=Status.CREATED, to=Status.PAID, after=5)  # refused
+orders.timeout(from_=Status.CREATED, to=Status.PAID, at=lambda run, now: "tomorrow")  # refused
+orders.timeout(from_=Status.CREATED, to=Status.PAID, at=lambda run: None)  # refused
+orders.timeout(from_=Status.CREATED, to=Status.PAID, after=timedelta(1), consume_lag=timedelta(1))  # refused
+time_out = orders.timeout(from_=Status.CREATED, to=Status.PAID, after=timedelta(1))
+time_out(wrong_enum)  # refused
+time_out(two_parameters)  # refused
+
+orders.on_pause(wrong_object)  # refused
+orders.on_cancel(two_parameters)  # refused
+orders.on_complete(name=5)  # refused
+orders.on_error(concurency=5)  # refused
+orders.on_transition(name="x")(wrong_status)  # refused
+orders.on_delete(wrong_object)  # refused
+
+Workflow("orders", object_type=Order, status_type=Status, keep_completed=30)  # refused
+
+
+def call_back_wrongly(engine: Engine) -> None:
+    engine.callback(orders, "order-1", Other.CREATED)  # refused
+    engine.callback(orders, 7, Status.PAID)  # refused
+    engine.callback(orders, "order-1", Status.PAID, b"", key="k")  # refused
+    engine.latest(orders, "order-1").callback(Other.CREATED)  # refused
+    engine.latest(orders, "order-1").delete_data()  # refused
+
+
 orders.schedule("@daily")  # refused
 orders.schedule("@daily", foreign_id=7)  # refused
 orders.schedule("@daily", foreign_id="d", misfire="sometimes")  # refused
@@ -87,6 +133,21 @@ def wrong_given(run: Run[Order, Status]) -> Order:
 calendar = orders.schedule("@daily", foreign_id="d")
 calendar(wrong_made)  # refused
 calendar(wrong_given)  # refused
+orders.connector("web", pause_after_err_count=3)  # refused
+orders.connector("web", consume_lag=5)  # refused
+orders.connector("web", source="amqp://host")  # refused
+
+
+def one_parameter(engine: ConnectorEngine) -> None: ...
+
+
+def an_order(engine: ConnectorEngine, event: Incoming[Order]) -> None:
+    event.payload.nothing  # refused
+    engine.trigger(orders, event.foreign_id, "not an order")  # refused
+
+
+connect = orders.connector("web")
+connect(one_parameter)  # refused
 
 
 def use(engine: Engine) -> None:
@@ -100,3 +161,22 @@ def use(engine: Engine) -> None:
     handle.wait(Other.CREATED)  # refused
     handle.wait(Status.PAID, timeout=5)  # refused
     handle.wait(Status.PAID, timeout=timedelta(seconds=5)).object.nothing  # refused
+    handle.move(Other.CREATED, "by hand")  # refused
+    handle.move(Status.PAID)  # refused
+    handle.restart(Other.CREATED)  # refused
+    handle.restart(Status.PAID, "not an order")  # refused
+    engine.bulk.retry("state=paused")  # refused
+    engine.bulk.retry("state=paused", reason="x", force=True)  # refused
+
+
+def wrong_upcast(order: str) -> str:
+    return order
+
+
+orders.upcast(from_version=1)(wrong_upcast)  # refused
+orders.migrate(from_="former", to=Other.CREATED)  # refused
+orders.migrate(from_="former", to=Status.PAID)(wrong_upcast)  # refused
+
+
+async def use_async(engine: Engine) -> None:
+    await engine.aio.callback(orders, "order-1", Status.PAID, b"", key="k")  # refused

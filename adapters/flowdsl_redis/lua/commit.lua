@@ -1,168 +1,6 @@
--- ARGV[2]: the sender; ARGV[3]: the changes; ARGV[4..]: the bytes that they name by number (objects, bodies).
+-- ARGV[2]: the sender; ARGV[3]: the changes, and whether all of them commit or none; ARGV[4..]: the bytes that they name by number
+-- (objects, bodies).
 -- Answers: one {outcome, refusal, run id, state, time, detail, body, requested} per change, then whom to wake.
-local function blob(number) return number and ARGV[3 + number] or nil end
-local function answer(outcome, fields)
-  local f = fields or {}
-  return {outcome, f.refusal or '', f.run or '', f.state or -1, f.at or -1, f.detail or '', f.body or '', f.rs or -1, f.rr or '', f.ra or ''}
-end
-local LOST = answer('LOST')
-local function refused(refusal, fields)
-  local f = fields or {}
-  f.refusal = refusal
-  return answer('REFUSED', f)
-end
-
--- Items: meta and body by key, keys in order, due times.
-local function item_key(part, ns, kind) return key('item', part, ns, kind) end
-local function load_item(ns, kind, name)
-  local packed = call('HGET', item_key('m', ns, kind), name)
-  return packed and unpack_one(packed) or nil
-end
-local function drop_item(ns, kind, name)
-  call('HDEL', item_key('m', ns, kind), name)
-  call('HDEL', item_key('b', ns, kind), name)
-  call('ZREM', item_key('k', ns, kind), name)
-  call('ZREM', item_key('d', ns, kind), name)
-end
-local function put_item(ns, item, change_id)
-  local due = due_at(item.delay)
-  call('HSET', item_key('m', ns, item.kind), item.key, pack({due = due, created = NOW, change = change_id}))
-  call('HSET', item_key('b', ns, item.kind), item.key, blob(item.body))
-  call('ZADD', item_key('k', ns, item.kind), 0, item.key)
-  if due then
-    call('ZADD', item_key('d', ns, item.kind), string.format('%.0f', due), item.key)
-  else
-    call('ZREM', item_key('d', ns, item.kind), item.key)
-  end
-end
-local function taken(ns, items, dropped, change_id)
-  for _, item in ipairs(items or {}) do
-    local free = item.replace
-    for _, gone in ipairs(dropped or {}) do
-      if gone.kind == item.kind and gone.key == item.key then free = true end
-    end
-    if not free then
-      local found = load_item(ns, item.kind, item.key)
-      if found then
-        if found.change == change_id then return answer('ALREADY_APPLIED') end
-        return refused('KEY_TAKEN', {detail = item.key, body = call('HGET', item_key('b', ns, item.kind), item.key)})
-      end
-    end
-  end
-  return nil
-end
-local function put_items(ns, items, dropped, change_id)
-  for _, gone in ipairs(dropped or {}) do drop_item(ns, gone.kind, gone.key) end
-  for _, item in ipairs(items or {}) do put_item(ns, item, change_id) end
-end
-
--- Rows of runs.
-local function fill(row, run, new)
-  row.topic, row.ver, row.visit, row.due, row.cr, row.pr = new.topic, run.ver, run.visit, due_at(new.delay), NOW, new.pr
-  row.rcv, row.del, row.att, row.lap, row.err, row.rem, row.mark, row.claim = new.rcv, 0, 0, 0, nil, nil, nil, nil
-  if new.payload then
-    call('HSET', key('row', row.row), 'p', blob(new.payload))
-  else
-    call('HDEL', key('row', row.row), 'p')
-  end
-  if new.own then
-    row.own = nil
-    local due = row.due
-    row.due = nil -- it is in no queue yet
-    own(row, new.own)
-    row.due = due
-  else
-    release(row)
-  end
-end
-local function set_step_row(run, new)
-  local row = load_row(run.run)
-  if not new then
-    if row then remove_row(row) end
-    if under_way(run.state) then call('ZADD', bare(run), 0, run.run) end
-    return
-  end
-  if row then
-    dequeue(row)
-    disown(row)
-  end
-  row = {ns = run.ns, wf = run.wf, row = run.run, run = run.run, kind = new.kind}
-  fill(row, run, new)
-  save_row(row)
-end
--- Nobody's any more, with a clean slate.
-local function wait_until(row, due)
-  dequeue(row)
-  disown(row)
-  row.due, row.rem, row.att, row.lap = due, nil, 0, 0
-  release(row)
-end
-local function suspend(row)
-  dequeue(row)
-  row.rem = math.max(0, row.due - NOW)
-  disown(row)
-  row.due = nil
-end
-local function add_side_row(run, new)
-  local old = load_row(new.row)
-  if old then remove_row(old) end
-  local row = {ns = run.ns, wf = run.wf, row = new.row, run = run.run, kind = new.kind}
-  fill(row, run, new)
-  call('SADD', key('side', run.run), new.row)
-  if FOLLOWS[new.kind] and run.state == PAUSED and row.due then suspend(row) end
-  save_row(row)
-end
-local function side_rows(run)
-  local rows = {}
-  for _, row_id in ipairs(call('SMEMBERS', key('side', run.run))) do rows[#rows + 1] = load_row(row_id) end
-  return rows
-end
--- Timeouts and kept callbacks follow their run: an arrival, a pause, a resume, the end.
-local function follow(row, change, before, after)
-  if row.kind == TIMEOUT and (change.new_visit or FINISHED[after.state]) then return remove_row(row) end
-  local moved = true
-  if row.kind == CALLBACK and FINISHED[after.state] and not FINISHED[before.state] then
-    wait_until(row, NOW)
-  elseif row.kind == CALLBACK and change.new_visit then
-    wait_until(row, row.rcv == after.st and NOW or nil)
-  else
-    moved = false
-  end
-  if after.state == PAUSED and not row.rem and row.due then
-    suspend(row)
-  elseif before.state == PAUSED and after.state ~= PAUSED and row.rem then
-    wait_until(row, due_at(row.rem))
-  elseif not moved then
-    return
-  end
-  save_row(row)
-end
-local function turn(change, before, after)
-  for _, row in ipairs(side_rows(after)) do
-    if FOLLOWS[row.kind] then follow(row, change, before, after) end
-  end
-end
--- What the run, its history and its rows say of its data is gone.
-local function erase(run)
-  run.rs, run.err = nil, nil
-  local name = key('history', run.run)
-  local rows = call('LRANGE', name, 0, -1)
-  call('DEL', name)
-  for _, packed in ipairs(rows) do
-    local row = unpack_one(packed)
-    row.reason, row.error = nil, nil
-    call('RPUSH', name, pack(row))
-  end
-  for _, row in ipairs(side_rows(run)) do
-    if row.kind == CALLBACK then
-      remove_row(row)
-    else
-      call('HDEL', key('row', row.row), 'p')
-      row.err = nil
-      save_row(row)
-    end
-  end
-end
 local function log(change, run, from_status, from_state, reason, actor)
   local origin = change.origin
   call('RPUSH', key('history', run.run), pack({
@@ -171,6 +9,7 @@ local function log(change, run, from_status, from_state, reason, actor)
     attempt = origin.attempt, change_id = change.id, at = NOW}))
 end
 
+-- Why a run cannot be started, or moved; nothing when it can.
 local function no_start(change)
   local first = call('LINDEX', key('history', change.run), 0)
   if first then
@@ -181,20 +20,18 @@ local function no_start(change)
   local problem = taken(change.ns, change.items, nil, change.id)
   if problem then return problem end
   local other = call('HGET', key('active', change.ns, change.wf), change.fid)
-  if other then return refused('IN_PROGRESS', {run = other}) end
-  return nil
+  return other and refused('IN_PROGRESS', {run = other}) or nil
 end
 local function start(change)
-  local refusal = no_start(change)
-  if refusal then return refusal end
-  local active = key('active', change.ns, change.wf)
+  local problem = no_start(change)
+  if problem then return problem end
   local run = {
     ns = change.ns, wf = change.wf, run = change.run, fid = change.fid, st = change.st, state = INITIATED, ver = 1, visit = 1,
     task = 1, ct = change.ct, sv = change.sv, cr = NOW, up = NOW, cid = change.id, ar = 0, md = change.md, tags = change.tags,
     par = change.par, pr = change.pr}
   save_run(run)
   if change.payload then call('HSET', key('run', run.run), 'p', blob(change.payload)) end
-  call('HSET', active, change.fid, run.run)
+  call('HSET', key('active', run.ns, run.wf), run.fid, run.run)
   call('ZADD', key('unfinished', run.ns, run.wf), 0, run.run)
   call('HSET', key('last', change.ns, change.wf), change.fid, run.run)
   local created = string.format('%.0f', NOW)
@@ -208,8 +45,7 @@ local function start(change)
   return answer('APPLIED', {state = INITIATED, at = NOW})
 end
 
-local function no_move(change)
-  local run = load_run(change.run)
+local function no_move(change, run)
   if not run then return refused('NOT_FOUND') end
   if run.ver ~= change.ver then
     local packed = call('LINDEX', key('history', change.run), change.ver)
@@ -225,9 +61,9 @@ local function no_move(change)
   return taken(change.ns, change.items, nil, change.id)
 end
 local function move(change)
-  local refusal = no_move(change)
-  if refusal then return refusal end
   local run = load_run(change.run)
+  local problem = no_move(change, run)
+  if problem then return problem end
   local state, reason, actor = change.state, change.origin.reason, change.origin.actor
   if run.rqs and change.honour and (state == RUNNING or state == PAUSED) then
     state, reason, actor = run.rqs, run.rqr, run.rqa
@@ -287,7 +123,7 @@ local function add(change)
   if problem then return problem end
   put_items(change.ns, change.items, nil, change.id)
   add_side_row(run, change.row)
-  call('SET', mark, '', 'EX', KEPT_ADDED)
+  call('SET', mark, '', 'PX', string.format('%.0f', KEPT_ADDED / 1000))
   return answer('APPLIED')
 end
 
@@ -353,31 +189,32 @@ end
 local HOW = {
   start = start, move = move, add = add, request = request, put = put,
   fail = of_row, release = of_row, park = of_row, drop = of_row}
--- All of these or none: nothing is applied before every one was looked at.
-local function whether_together(changes)
-  local CHECK, answers, refusals, done, begun = {start = no_start, move = no_move}, {}, 0, 0, {}
+local function apply(changes)
+  local results = {}
+  for number, change in ipairs(changes) do results[number] = HOW[change.k](change) end
+  return results
+end
+-- Starts and moves, all of them or none: nothing is applied before every one was looked at.
+local function together(changes)
+  local results, all, begun, put_before = {}, true, {}, {}
   for number, change in ipairs(changes) do
-    local found = CHECK[change.k](change)
-    if change.k == 'start' then
-      local name = key(change.ns, change.wf, change.fid)
-      if not found and begun[name] then found = refused('IN_PROGRESS', {run = begun[name]}) end
+    local problem = change.k == 'start' and no_start(change) or change.k == 'move' and no_move(change, load_run(change.run)) or nil
+    if change.k == 'start' and not problem then
+      local name = table.concat({change.ns, change.wf, change.fid}, '\0')
+      if begun[name] then problem = refused('IN_PROGRESS', {run = begun[name]}) end
       begun[name] = change.run
     end
-    if found then refusals = refusals + 1 end
-    if found and found[1] == 'ALREADY_APPLIED' then done = done + 1 end
-    answers[number] = found or LOST
+    for _, item in ipairs(problem and {} or change.items or {}) do
+      local name = table.concat({change.ns, item.kind, item.key}, '\0')
+      if put_before[name] and not item.replace then
+        problem = refused('KEY_TAKEN', {detail = item.key, body = blob(put_before[name])})
+      end
+      put_before[name] = item.body
+    end
+    results[number] = problem or LOST
+    all = all and not problem
   end
-  if refusals == 0 then return nil end
-  if done > 0 and done < #changes then
-    for number, found in ipairs(answers) do if found[1] == 'ALREADY_APPLIED' then answers[number] = LOST end end
-  end
-  return answers
+  return all and apply(changes) or results
 end
-local results, changes = {}, unpack_one(ARGV[3])
-if changes[1] and changes[1].k == 'together' then
-  table.remove(changes, 1)
-  local refusals = whether_together(changes)
-  if refusals then return {refusals, tell(ARGV[2])} end
-end
-for number, change in ipairs(changes) do results[number] = HOW[change.k](change) end
-return {results, tell(ARGV[2])}
+local asked = unpack_one(ARGV[3])
+return {asked.together and together(asked.changes) or apply(asked.changes), tell(ARGV[2])}

@@ -45,6 +45,11 @@ local function load_run(run_id)
   local packed = call('HGET', key('run', run_id), 'm')
   return packed and unpack_one(packed) or nil
 end
+-- Nothing for one that is no record: who looks through many passes over it.
+local function readable_run(run_id)
+  local sound, run = pcall(load_run, run_id)
+  return sound and type(run) == 'table' and run or nil
+end
 local function save_run(run) call('HSET', key('run', run.run), 'm', pack(run)) end
 
 -- Rows: the same. A queue is a sorted set by due time for each priority of a topic.

@@ -10,7 +10,7 @@ local function newest(run)
   local name = key('named', run.ns, run.fid)
   for first = 0, call('ZCARD', name) - 1, page do
     for _, run_id in ipairs(call('ZREVRANGE', name, first, first + page - 1)) do
-      local other = load_run(run_id)
+      local other = readable_run(run_id)
       if other and other.wf == run.wf then return run_id end
     end
   end
@@ -20,8 +20,9 @@ local function forget(run)
   local rows = call('SMEMBERS', key('side', run.run))
   rows[#rows + 1] = run.run
   for _, row_id in ipairs(rows) do
-    local row = load_row(row_id)
-    if row then remove_row(row) end
+    local sound, row = pcall(load_row, row_id)
+    if sound and row then remove_row(row) end
+    if not sound then call('UNLINK', key('row', row_id)) end
   end
   call('UNLINK', key('side', run.run), key('history', run.run), key('run', run.run))
   call('ZREM', key('runs', run.ns), run.run)
@@ -45,13 +46,15 @@ table.sort(found, function(one, other) return one.at < other.at end)
 local count, more = 0, #found >= limit
 for number = 1, math.min(limit, #found) do
   local entry = found[number]
-  local run = load_run(entry.run)
+  local run = readable_run(entry.run)
   if run and run.state == entry.state then
     forget(run)
     count = count + 1
-  else -- moved, by code that knew nothing of this
+  elseif run and FINISHED[run.state] then -- moved, by code that knew nothing of this
+    file(run)
+    more = true
+  elseif call('EXISTS', key('run', entry.run)) == 0 then
     call('ZREM', ended(place, entry.state), entry.run)
-    if run and FINISHED[run.state] then file(run) end
     more = true
   end
 end
@@ -73,7 +76,7 @@ if last then
 end
 local some = call('ZRANGE', all, first, first + page - 1, 'WITHSCORES')
 for at = 1, #some, 2 do
-  local run = load_run(some[at])
+  local run = readable_run(some[at])
   if run and FINISHED[run.state] and not call('ZSCORE', ended(run, run.state), run.run) then
     file(run)
     more = true

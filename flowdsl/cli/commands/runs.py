@@ -36,6 +36,12 @@ def runs(
         str | None, typer.Option("--since", metavar="TIME", help="Created after: 2h, 3d, or an ISO time (UTC unless it says).")
     ] = None,
     before: Annotated[str | None, typer.Option("--before", metavar="TIME", help="Created before.")] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            "--where", metavar="CONDITIONS", help='Instead of the filters above, e.g. "state=paused and error~timeout".'
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most this many.")] = 25,
     after: Annotated[
         str | None, typer.Option("--after", metavar="CURSOR", help="Go on where a list ended (a run's `cursor` in JSON).")
@@ -57,6 +63,8 @@ def runs(
         return
     if watch and json:
         raise UsageProblem("--watch is for people, --json for programs.", remedy="Give one of them.")
+    if where is not None and (workflow or foreign_id or status or state or since or before):
+        raise UsageProblem("--where says it all.", remedy="Put the other filters into it, e.g. and workflow=orders.")
     clock = SystemClock()
     cursor = None if after is None else Cursor.decode(after)
     now = clock.now()
@@ -69,17 +77,21 @@ def runs(
             found: list[RunView] = []
             following = cursor
             while True:
-                page = engine.runs(
-                    workflow,
-                    foreign_ids=foreign_id or (),
-                    statuses=statuses,
-                    states=[name.state for name in state or ()],
-                    created_after=created_after,
-                    created_before=created_before,
-                    order=order,
-                    limit=min(limit - len(found), MAX_PAGE),
-                    after=following,
-                )
+                most = min(limit - len(found), MAX_PAGE)
+                if where is not None:
+                    page = engine.bulk.select(where, order=order, limit=most, after=following)
+                else:
+                    page = engine.runs(
+                        workflow,
+                        foreign_ids=foreign_id or (),
+                        statuses=statuses,
+                        states=[name.state for name in state or ()],
+                        created_after=created_after,
+                        created_before=created_before,
+                        order=order,
+                        limit=most,
+                        after=following,
+                    )
                 found += [RunView.of(record) for record in page.runs]
                 following = page.next
                 if following is None or len(found) >= limit:

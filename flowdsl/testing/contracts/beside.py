@@ -294,7 +294,11 @@ class BesideRules:
         world.commit(world.move(world.run(record.run_id), to_state=RunState.REQUESTED_DATA_DELETED, row=None))
 
         erasing = world.move(
-            world.run(record.run_id), to_state=RunState.DATA_DELETED, row=None, erase=True, origin=Origin(Cause.DELETION)
+            world.run(record.run_id),
+            to_state=RunState.DATA_DELETED,
+            row=None,
+            erase=True,
+            origin=Origin(Cause.DELETION, reason="canary", error="canary"),
         )
         assert world.commit(erasing).applied
 

@@ -53,6 +53,19 @@ class TogetherRules:
         assert Refusal.IN_PROGRESS in [result.refusal for result in results]
         assert world.store.lookup([first.run_id, second.run_id]) == {}
 
+    def test_two_changes_with_one_item_do_not_commit_together(self, world: World) -> None:
+        record, key = world.started(), world.new_id("key")
+        start = world.start(items=(NewItem(kind="trigger_key", key=key, body=b"first"),))
+        move = world.move(record, "paid", items=(NewItem(kind="trigger_key", key=key),))
+
+        results = world.store.commit_together([start, move])
+
+        assert [result.outcome for result in results] == [CommitOutcome.LOST, CommitOutcome.REFUSED]
+        assert (results[1].refusal, results[1].item) == (Refusal.KEY_TAKEN, b"first")
+        assert world.store.lookup([start.run_id]) == {}
+        assert world.run(record.run_id) == record
+        assert world.store.item("default", "trigger_key", key) is None
+
     def test_committing_together_twice_applies_once(self, world: World) -> None:
         record, start = world.started(), world.start()
         changes: list[Change] = [start, world.move(record, "paid")]

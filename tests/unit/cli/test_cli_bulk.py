@@ -48,6 +48,15 @@ def test_many_runs_are_paused_resumed_and_cancelled_at_once(three: Shop) -> None
     assert listed(three, "--state", "cancelled") == ["o-1", "o-2"]
 
 
+def test_the_runs_that_are_meant_are_listed(three: Shop) -> None:
+    three.ask("pause", "orders/o-2", "--reason", "the bank is away")
+
+    assert listed(three, "--where", "reason~bank") == ["o-2"]
+    assert listed(three, "--where", "state != paused", "--limit", "1", "--order", "oldest") == ["o-1"]
+    both = three.ask("runs", "--where", "reason~bank", "--state", "paused")
+    assert (both.exit_code, "--where says it all" in both.stderr) == (2, True)
+
+
 def test_a_dry_run_lists_the_runs_and_changes_nothing(three: Shop) -> None:
     table = three.ask("runs", "cancel", *WHERE, *WHY, "--dry-run")
     each = lines(three.ask("runs", "retry", *WHERE, *WHY, "--dry-run", "--json"))

@@ -112,13 +112,14 @@ def test_a_queue_or_an_exchange_that_is_not_there_is_not_made(owner: Owner) -> N
 
 def test_an_exchange_is_read_through_a_queue_of_the_connectors_own(owner: Owner, opened: Callable[..., ConnectorReader]) -> None:
     exchange, name = owner.exchange("topic"), f"t{uuid.uuid4().hex}"
+    keys, arguments = ["pickup.#", "delivery.*"], {"x-expires": 60_000}
     source = KombuSource(
         RABBITMQ,
         exchange=exchange,
-        routing_keys=["pickup.#", "delivery.*"],
+        routing_keys=keys,
         event_id=content_hash,
         foreign_id=routing_key,
-        queue_arguments={"x-expires": 60_000},
+        queue_arguments=arguments,
     )
     first = opened(source, name)
     owner.made.append(name)
@@ -131,6 +132,7 @@ def test_an_exchange_is_read_through_a_queue_of_the_connectors_own(owner: Owner,
     again = receive(opened(source, name), 3)
     assert b"while nobody reads" in bodies(again)
     assert source.keeps_places
+    assert (keys, arguments) == (["pickup.#", "delivery.*"], {"x-expires": 60_000}), "what is given is left as it is"
     assert not KombuSource(RABBITMQ, "q", foreign_id=routing_key).keeps_places
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -41,13 +41,15 @@ def server(world: World) -> Any:
 
 def everything(world: World) -> dict[bytes, bytes]:
     """All keys of the store, and what they hold."""
-    client: Any = server(world).client
-    found: dict[bytes, bytes] = {}
-    for key in client.scan_iter(server(world).prefix + b"*"):
-        reads = {b"hash": client.hgetall, b"list": lambda key: client.lrange(key, 0, -1), b"set": client.smembers}
-        reads |= {b"zset": lambda key: client.zrange(key, 0, -1), b"string": client.get}
-        found[key] = repr(reads[client.type(key)](key)).encode()
-    return found
+    client = server(world).client
+    reads: dict[bytes, Callable[[bytes], Any]] = {
+        b"hash": client.hgetall,
+        b"list": lambda key: client.lrange(key, 0, -1),
+        b"set": client.smembers,
+        b"zset": lambda key: client.zrange(key, 0, -1),
+        b"string": client.get,
+    }
+    return {key: repr(reads[client.type(key)](key)).encode() for key in client.scan_iter(server(world).prefix + b"*")}
 
 
 def mentions(world: World, word: str) -> list[bytes]:

@@ -11,12 +11,16 @@ import pytest
 import redis
 
 from flowdsl.errors import StoreError, StoreUnavailableError
+from flowdsl.model.pending import NewRow, RowKind
 from flowdsl.model.query import RunQuery
+from flowdsl.model.run_state import RunState
 from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.contracts.samples import NAMESPACE, TTL, World
 from flowdsl_redis.record_store import RedisRecordStore, open_store
 from flowdsl_redis.scripts import PUT_OFF
 from tests.services import redis_keys
+
+HOOK = RowKind.HOOK
 
 
 @pytest.fixture
@@ -48,8 +52,8 @@ def damage(store: RedisRecordStore, what: str, name: str, **values: object) -> N
 
 @pytest.mark.parametrize(
     ("what", "values"),
-    [("run", {"state": 99}), ("run", {"md": "oops"}), ("row", {})],
-    ids=["a state that there is not", "metadata that are no JSON", "no record at all"],
+    [("run", {"state": 99}), ("run", {"md": "oops"}), ("row", {"att": "many"}), ("row", {})],
+    ids=["a state that there is not", "metadata that are no JSON", "a count that is no number", "no record at all"],
 )
 def test_one_run_that_cannot_be_read_holds_up_no_other(
     store: RedisRecordStore, world: World, what: str, values: dict[str, object], caplog: pytest.LogCaptureFixture
@@ -114,7 +118,29 @@ def test_whoever_asks_for_it_is_told_which_run_it_is(store: RedisRecordStore, wo
             ask()
 
 
-def test_the_sweeper_passes_it_over(store: RedisRecordStore, world: World) -> None:
+@pytest.mark.parametrize("kind", [RowKind.STEP, RowKind.TIMEOUT])
+@pytest.mark.parametrize("values", [{"state": 99}, {"md": "oops"}, {}], ids=["state", "metadata", "no record"])
+def test_the_sweeper_passes_it_over(store: RedisRecordStore, world: World, kind: RowKind, values: dict[str, object]) -> None:
     damaged, bare = world.started(row=None), world.started(row=None)
-    damage(store, "run", damaged.run_id, state=99)
-    assert list(store.unattended(NAMESPACE, "orders", ["created"], "", 10)) == [bare]
+    damage(store, "run", damaged.run_id, **values)
+    assert list(store.unattended(NAMESPACE, "orders", ["created"], "", 10, kind)) == [bare]
+
+
+@pytest.mark.parametrize("filed", [True, False], ids=["", "ended by older code"])
+def test_a_purge_leaves_it_and_takes_the_others(store: RedisRecordStore, world: World, filed: bool) -> None:
+    damaged, *others = [world.started() for _ in range(3)]
+    for record in (damaged, *others):
+        world.commit(
+            world.stop(record, RunState.COMPLETED, side_rows=(NewRow(row_id=f"{record.run_id}/h", topic="h", kind=HOOK),))
+        )
+    damage(store, "run", damaged.run_id)
+    damage(store, "row", f"{others[0].run_id}/h")
+    world.clock.advance(TTL)
+    if not filed:
+        store._server.client.delete(store._server.key("ended", NAMESPACE, "orders", str(int(RunState.COMPLETED))))
+
+    assert [store.purge(NAMESPACE, "orders", [RunState.COMPLETED], TTL / 2, 10) for _ in range(2)] == [2, 0]
+
+    client: Any = store._server.client
+    left = [key for key in client.scan_iter(store._server.prefix + b"*") if b"run-" in key.partition(b"\0")[2]]
+    assert {key.partition(b"\0")[2] for key in left} == {damaged.run_id.encode(), f"{damaged.run_id}/h".encode()}

@@ -1,0 +1,1 @@
+"""Events of somebody else's stream start runs and move them on."""

@@ -4,10 +4,7 @@ legal, nothing is lost in silence, no timer is early or another visit's, every h
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,8 +13,6 @@ from flowdsl.memory.role_scheduler import MemoryRoleScheduler
 from flowdsl.ports.record_store import RecordStore
 from flowdsl.ports.role_scheduler import RoleScheduler
 from flowdsl.testing.clock import ManualClock
-from flowdsl_sql.record_store import open_store
-from flowdsl_sql.role_scheduler import open_roles
 from tests.races.flow import CANARY
 from tests.races.oracle import Oracle
 from tests.races.race import Race

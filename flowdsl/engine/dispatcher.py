@@ -36,7 +36,8 @@ class Dispatcher:
             lane = self._core.topics.get(topic)
             if lane is not None:
                 lane.hungry = True
-        self._woken.set()
+        if not self._woken.is_set():  # whoever clears it looks afterwards
+            self._woken.set()
 
     def wake_all(self) -> None:
         for lane in self._lanes:

@@ -266,8 +266,9 @@ class Chaos:
 
     def together(self) -> None:
         """All or none, and which: of several that do not hold any may be named."""
+        run_id = self.some_run()
         changes: list[StartRun | MoveRun] = [self.start() for _ in range(self.rng.randrange(3))]
-        changes.append(self.move(self.some_run(), ending=not changes))
+        changes.append(self.move(run_id, ending=not changes))
         if self.both(lambda store: all(result.applied for result in store.commit_together(changes))):
             self.done.extend(changes)
 

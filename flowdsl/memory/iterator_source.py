@@ -56,7 +56,8 @@ class IteratorSource(ConnectorSource):
             raise ConfigurationError(
                 f"{given!r} cannot be iterated over.", remedy="Give an iterable, an async iterable, or a function that gives one."
             )
-        self._make: Callable[[], Any] | None = given if is_function else None
+        make: Any = given if is_function else None
+        self._make: Callable[[], Any] | None = make
         self._items: Any = None if is_function else given
         self._read = read
         self._blocking = blocking

@@ -56,7 +56,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     if options.what == "large":
         return large.measure(url, finished=options.runs or large.FINISHED)
     if options.what == "idle":
-        return idle.measure(kind, options.seconds, url)
+        return idle.measure(kind, options.seconds, url, options.timers)
     if options.what == "transport":
         return transport.measure(options.streamer, options.runs or 20_000)
     return stages.measure(kind, options.runs or 3000, url, handoff=handoff)
@@ -80,6 +80,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--handoff", choices=["on", "off"], default="on", help="off: every row goes through the store")
     add("--step-ms", type=float, default=0.0, help="how long each step waits (default: %(default)s)")
     add("--seconds", type=float, default=10.0, help="how long to watch an idle worker (default: %(default)s)")
+    add("--timers", type=int, default=0, help="idle: how many timers wait meanwhile (default: %(default)s)")
     add("--left", type=float, default=0.0, help="drain: how long the backlog is left alone before, in seconds")
     add("--large", action="store_true", help="backlog: 100,000 waiting runs as well")
     add("--quick", action="store_true", help="a small throughput run of memory and sqlite; the figures mean nothing")

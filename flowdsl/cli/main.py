@@ -9,8 +9,9 @@ import typer
 
 from flowdsl.cli.commands.audit import audit
 from flowdsl.cli.commands.bulk import add_bulk
+from flowdsl.cli.commands.callback import callback
 from flowdsl.cli.commands.check import check
-from flowdsl.cli.commands.control import cancel, pause, resume
+from flowdsl.cli.commands.control import cancel, delete, pause, resume
 from flowdsl.cli.commands.db import db
 from flowdsl.cli.commands.dead_letters import dead_letters
 from flowdsl.cli.commands.demo import demo
@@ -61,6 +62,7 @@ def top(
 app.command(rich_help_panel=WORK)(demo)
 app.command(rich_help_panel=WORK)(run)
 app.command(rich_help_panel=WORK)(trigger)
+app.command(rich_help_panel=WORK)(callback)
 many = typer.Typer()
 many.callback(invoke_without_command=True)(runs)
 add_bulk(many)
@@ -71,6 +73,7 @@ app.command(rich_help_panel=LOOK)(audit)
 app.command(rich_help_panel=CONTROL)(pause)
 app.command(rich_help_panel=CONTROL)(resume)
 app.command(rich_help_panel=CONTROL)(cancel)
+app.command(rich_help_panel=CONTROL)(delete)
 app.command(rich_help_panel=CONTROL)(retry)
 app.command(rich_help_panel=CONTROL)(move)
 app.command(rich_help_panel=CONTROL)(restart)

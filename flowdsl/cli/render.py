@@ -13,9 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from flowdsl.cli.cleaning import clean, clean_lines
+from flowdsl.cli.pending_table import pending_table
 from flowdsl.cli.run_view import RunView
 from flowdsl.cli.span import moment_text, span_text
-from flowdsl.cli.timeline_view import ChangeView, PendingView, TimelineView
+from flowdsl.cli.timeline_view import ChangeView, TimelineView
+from flowdsl.engine.receipt import Receipt
 from flowdsl.graph.diagram import Diagram
 from flowdsl.graph.terminal import ASCII, UNICODE, terminal
 from flowdsl.model.history import Cause
@@ -94,7 +96,9 @@ def timeline(view: TimelineView, now: datetime) -> RenderableType:
     """Everything about one run."""
     parts: list[RenderableType] = [_head(view.run, now), _heading("History"), _history(view.history)]
     if view.pending:
-        parts += [_heading("Pending"), _pending(view.pending, now)]
+        parts += [_heading("Pending"), pending_table(view.pending, now, paused=view.run.state == "paused")]
+    if view.receipt is not None:
+        parts += [_heading("Erased"), _erased(view.receipt)]
     if view.object is not msgspec.UNSET:
         parts += [_heading("Object"), _object(view.object)]
     return Group(*parts)
@@ -177,33 +181,17 @@ def _origin(change: ChangeView) -> Text:
     return text
 
 
-def _pending(rows: Sequence[PendingView], now: datetime) -> RenderableType:
-    table = _table()
-    table.add_column("what", no_wrap=True)
-    table.add_column("due", no_wrap=True)
-    table.add_column("attempts", justify="right", no_wrap=True)
-    table.add_column("held by", overflow="fold")
-    table.add_column("last error", overflow="fold", ratio=1)
-    for row in rows:
-        failures = str(row.attempts) + (f" +{row.lapses} lost" if row.lapses else "")
-        table.add_row(
-            Text(clean(f"{row.kind} {row.receiver}".strip())),
-            _due(row, now),
-            failures,
-            Text(clean(row.owner)) if row.owner else _EMPTY,
-            Text(clean(row.last_error), style="red") if row.last_error else _EMPTY,
-        )
-    return table
-
-
-def _due(row: PendingView, now: datetime) -> Text:
-    if row.owner is not None:
-        return Text("in progress", style="blue")
-    if row.due_at is None:
-        return Text("parked", style="yellow")
-    if row.due_at > now:
-        return Text(f"in {span_text(row.due_at - now)}")
-    return Text(f"for {span_text(now - row.due_at)}")
+def _erased(receipt: Receipt) -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row("at", Text(moment_text(receipt.erased_at)))
+    grid.add_row("asked by", Text(clean(receipt.requested_by)))
+    grid.add_row("object", Text(clean(receipt.object)))
+    grid.add_row("history", Text(clean(receipt.history)))
+    grid.add_row("rows", Text(clean(receipt.rows)))
+    grid.add_row("dead letters", Text(f"{receipt.dead_letters} removed"))
+    return grid
 
 
 def _object(value: msgspec.Raw | str | None) -> RenderableType:

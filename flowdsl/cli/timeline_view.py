@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from flowdsl.cli.pending_view import PendingView
 from flowdsl.cli.run_view import RunView
+from flowdsl.engine.receipt import Receipt
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.pending import PendingRow
 from flowdsl.model.record import Payload, RunRecord
@@ -56,38 +58,6 @@ class ChangeView(Struct, frozen=True, kw_only=True):
         return None if self.seconds is None else timedelta(seconds=self.seconds)
 
 
-class PendingView(Struct, frozen=True, kw_only=True):
-    """Something that waits to be done for the run."""
-
-    row_id: str
-    kind: str
-    topic: str
-    receiver: str
-    due_at: datetime | None
-    """Null: parked, until something else moves the run."""
-    owner: str | None
-    """The instance that is working on it."""
-    attempts: int
-    deliveries: int
-    lapses: int
-    last_error: str | None
-
-    @classmethod
-    def of(cls, row: PendingRow) -> PendingView:
-        return cls(
-            row_id=row.row_id,
-            kind=row.kind.name.lower(),
-            topic=row.topic,
-            receiver=row.receiver,
-            due_at=row.due_at,
-            owner=row.owner,
-            attempts=row.attempts,
-            deliveries=row.delivery,
-            lapses=row.lapses,
-            last_error=row.last_error,
-        )
-
-
 class TimelineView(Struct, frozen=True, kw_only=True):
     """A run and everything about it. `object` is left out when it was not asked for, null when the run has none, and a text that
     says so when what is stored is not JSON."""
@@ -96,16 +66,25 @@ class TimelineView(Struct, frozen=True, kw_only=True):
     object: Raw | str | UnsetType | None = UNSET
     history: Sequence[ChangeView]
     pending: Sequence[PendingView]
+    receipt: Receipt | None = None
+    """What was erased of it; null: nothing."""
 
     @classmethod
     def of(
-        cls, record: RunRecord, history: Sequence[HistoryRow], pending: Sequence[PendingRow], *, with_object: bool
+        cls,
+        record: RunRecord,
+        history: Sequence[HistoryRow],
+        pending: Sequence[PendingRow],
+        receipt: Receipt | None = None,
+        *,
+        with_object: bool,
     ) -> TimelineView:
         return cls(
             run=RunView.of(record),
             object=_object(record.payload) if with_object else UNSET,
             history=[ChangeView.of(row, before) for row, before in zip(history, [None, *history], strict=False)],
             pending=[PendingView.of(row) for row in pending],
+            receipt=receipt,
         )
 
 

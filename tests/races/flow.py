@@ -36,6 +36,14 @@ class Load:
     """Ids of the callbacks that were applied."""
 
 
+@dataclass
+class Said:
+    """What a callback brings."""
+
+    call_id: str
+    secret: str = CANARY
+
+
 @dataclass(frozen=True)
 class Call:
     """A function was called."""
@@ -103,16 +111,16 @@ class Actors:
             return self._move("step", "work", run, ["wait", "skip", "fail", "fail", "repeat", "pause", "cancel"])
 
         @flow.callback(from_=At.WORK, to=[At.WAIT, At.DONE], name="hurry", keep_for=200 * SECOND)
-        def hurry(run: LoadRun, payload: str) -> Any:
-            return self._move("callback", "hurry", run, ["done", "wait", "fail", "pause", "skip", "repeat"], payload)
+        def hurry(run: LoadRun, payload: Said) -> Any:
+            return self._move("callback", "hurry", run, ["done", "wait", "fail", "pause", "skip", "repeat"], payload.call_id)
 
         @flow.timeout(from_=At.WORK, to=At.WAIT, after=PATIENCE["slow"], name="slow")
         def slow(run: LoadRun) -> Any:
             return self._move("timeout", "slow", run, ["wait", "fail", "skip", "pause", "repeat", "cancel"])
 
         @flow.callback(from_=At.WAIT, to=[At.DONE, At.WORK], name="answer")
-        def answer(run: LoadRun, payload: str) -> Any:
-            return self._move("callback", "answer", run, ["done", "work", "fail", "pause", "skip", "repeat"], payload)
+        def answer(run: LoadRun, payload: Said) -> Any:
+            return self._move("callback", "answer", run, ["done", "work", "fail", "pause", "skip", "repeat"], payload.call_id)
 
         @flow.timeout(from_=At.WAIT, to=At.WORK, at=lambda run, now: now + PATIENCE["nag"], name="nag")
         def nag(run: LoadRun) -> Any:

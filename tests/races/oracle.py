@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+import msgspec
+
 from flowdsl.dsl.spec import HookEvent
 from flowdsl.engine.hooks import EVENT_OF
 from flowdsl.engine.kept_callback import KeptCallback
@@ -16,7 +18,7 @@ from flowdsl.model.pending import PendingRow, RowKind
 from flowdsl.model.query import RunQuery
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState, may_move
-from tests.races.flow import PATIENCE, Call
+from tests.races.flow import CANARY, PATIENCE, Call, Said
 from tests.races.race import KEYS, Race
 
 S = RunState
@@ -29,7 +31,7 @@ class Oracle:
     def __init__(self, race: Race, letters: Sequence[DeadLetter]) -> None:
         self._race = race
         self._letters = letters
-        page = race.store.runs(RunQuery(limit=100))
+        page = race.store.runs(RunQuery(namespace=race.namespace, limit=100))
         assert page.next is None
         self.runs: dict[str, RunRecord] = {run.run_id: run for run in page.runs}
         self.history = {run_id: race.store.history(run_id) for run_id in self.runs}
@@ -43,6 +45,14 @@ class Oracle:
         yield from self._timers()
         yield from self._hooks()
         yield from self._ends()
+
+    def remains(self) -> Iterator[str]:
+        """What is left of runs whose data was deleted."""
+        for run_id, run in self.runs.items():
+            if run.state is S.DATA_DELETED:
+                yield from map(repr, [run, *self.history[run_id], *(row for row in self.rows[run_id] if row.payload is None)])
+                yield from (f"{CANARY}: the payload of {row}" for row in self.rows[run_id] if row.payload is not None)
+                yield from (repr(letter) for letter in self._letters if letter.run_id == run_id)
 
     # -- every history is legal -------------------------------------------------------------------------------------------------
 
@@ -95,18 +105,19 @@ class Oracle:
         waiting = Counter(
             flow_payload(row) for rows in self.rows.values() for row in rows if row.kind is RowKind.CALLBACK and row.payload
         )
-        buried = Counter(letter.body.decode().strip('"') for letter in self._letters)
-        expired = {letter.body.decode().strip('"') for letter in self._letters if "no longer" in letter.error}
+        buried = Counter(said(letter.body) for letter in self._letters)
+        expired = {said(letter.body) for letter in self._letters if "no longer" in letter.error}
         skipped = {call.about for call in calls if call.kind == "callback" and call.answer == "skip"}
         for call_id, (_, key, result) in self._race.results.items():
-            fates: list[int] = [applied[call_id], waiting[call_id], buried[call_id]]
+            fates = [applied[call_id], waiting[call_id], buried[call_id]]
+            total = fates[0] + fates[1] + fates[2]
             # A pause may come between the burial of one that has expired and the removal of its row; a resume ends that.
-            if sum(fates) > 1 and not (fates == [0, 1, 1] and call_id in expired):
+            if total > 1 and not (fates == [0, 1, 1] and call_id in expired):
                 yield f"{call_id}: applied, waiting, buried {fates} times"
             taken = result is not None and result.outcome in (CallbackOutcome.APPLIED, CallbackOutcome.KEPT)
-            if not taken and sum(fates):
+            if not taken and total:
                 yield f"{call_id} was answered {result} and has a fate all the same: {fates}"
-            if not taken or sum(fates) or result is None or result.run_id is None:
+            if not taken or total or result is None or result.run_id is None:
                 continue
             erased = self.runs[result.run_id].payload is None
             if not erased and not (result.outcome is CallbackOutcome.KEPT and call_id in skipped):
@@ -170,7 +181,9 @@ class Oracle:
         unfinished = Counter(run.foreign_id for run in self.runs.values() if not run.state.finished)
         yield from (f"{name} has {number} unfinished runs" for name, number in unfinished.items() if number > 1)
         for run in self.runs.values():
-            if not run.state.finished and run.state is not S.PAUSED:
+            waits = [row for row in self.rows[run.run_id] if row.kind in (RowKind.STEP, RowKind.TIMEOUT)]
+            given_up = waits and all(row.due_at is None for row in waits)  # all of them answered skip: a callback may come
+            if not run.state.finished and run.state is not S.PAUSED and not given_up:
                 yield f"{run.run_id} is left in {run.status}, {run.state.label}, with {self.rows[run.run_id]}"
             if run.requested is not None:
                 yield f"{run.run_id}: a request to be {run.requested.state.label} was forgotten"
@@ -180,7 +193,11 @@ class Oracle:
 
 def flow_payload(row: PendingRow) -> str:
     """The id of a callback that waits."""
-    return KeptCallback.of(row.payload).data.decode().strip('"')
+    return said(KeptCallback.of(row.payload).data)
+
+
+def said(payload: bytes) -> str:
+    return msgspec.json.decode(payload, type=Said).call_id
 
 
 def done(call: Call) -> bool:

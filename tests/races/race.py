@@ -12,7 +12,7 @@ from flowdsl.ports.record_store import RecordStore
 from flowdsl.ports.role_scheduler import RoleScheduler
 from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.stepped import SteppedEngine
-from tests.races.flow import CANARY, SECOND, Actors, At, Load, OwnError
+from tests.races.flow import CANARY, SECOND, Actors, At, Load, OwnError, Said
 from tests.races.script import Script
 
 REFUSALS = (IllegalMoveError, WorkflowInProgressError, ConflictError, OwnError)
@@ -24,13 +24,14 @@ FOREIGN_IDS = ("one", "two")
 
 
 class Race:
-    """In: a store of its own, and what happens."""
+    """In: what happens; a store; the number of the race, by which several in one store keep out of each other's way."""
 
-    def __init__(self, script: Script, clock: ManualClock, store: RecordStore, roles: RoleScheduler) -> None:
+    def __init__(self, script: Script, clock: ManualClock, store: RecordStore, roles: RoleScheduler, number: int = 0) -> None:
         self.script, self.clock, self.store, self._roles = script, clock, store, roles
+        self.namespace = f"race-{number}"
+        self._seeds = count(number * 1000)
         self.actors = Actors(script, clock, self._meanwhile)
         self.flow = self.actors.flow()
-        self._seeds = count(1)
         self.outside = self._engine()
         self.workers = [self._worker(), self._worker()]
         self.results: dict[str, tuple[str, str | None, CallbackResult | None]] = {}
@@ -38,7 +39,14 @@ class Race:
         self._depth = 0
 
     def _engine(self) -> SteppedEngine:
-        return SteppedEngine(self.flow, clock=self.clock, store=self.store, roles=self._roles, seed=next(self._seeds))
+        return SteppedEngine(
+            self.flow,
+            clock=self.clock,
+            store=self.store,
+            roles=self._roles,
+            namespace=self.namespace,
+            seed=next(self._seeds),
+        )
 
     def _worker(self) -> SteppedEngine:
         engine = self._engine()
@@ -74,12 +82,9 @@ class Race:
             self._depth -= 1
 
     def _something(self) -> None:
-        action = self.script.choose(
-            [self._work, self._work, self._work, self._work, self._pass_time, self._call_back, self._call_back, self._control]
-            + [self._control, self._crash, self._trigger]
-        )
+        work, others = [self._work] * 4, [self._pass_time, self._crash, self._trigger]
         try:
-            action()
+            self.script.choose([*work, *others, self._call_back, self._call_back, self._control, self._control])()
         except REFUSALS:
             return  # somebody was told that it cannot be done
 
@@ -95,14 +100,12 @@ class Race:
         self.clock.advance(self.script.choose(LEAPS))
 
     def _call_back(self) -> None:
-        foreign_id, (status, name) = (
-            self.script.choose(FOREIGN_IDS),
-            self.script.choose([(At.WORK, "hurry"), (At.WAIT, "answer")]),
-        )
+        foreign_id = self.script.choose(FOREIGN_IDS)
+        status, name = self.script.choose([(At.WORK, "hurry"), (At.WAIT, "answer")])
         call_id = f"call-{len(self.results)}"
         key = self.script.choose([None, *KEYS])
         self.results[call_id] = (name, key, None)
-        result = self.outside.callback(self.flow, foreign_id, status, call_id, name=name, idempotency_key=key)
+        result = self.outside.callback(self.flow, foreign_id, status, Said(call_id), name=name, idempotency_key=key)
         self.results[call_id] = (name, key, result)
 
     def _control(self) -> None:

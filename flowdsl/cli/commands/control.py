@@ -1,4 +1,4 @@
-"""flowdsl pause, resume, cancel."""
+"""flowdsl pause, resume, cancel, delete."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flowdsl.cli.connection import connected, find_run
 from flowdsl.cli.console import emit, fail, say
 from flowdsl.cli.exit_code import exit_code_of
 from flowdsl.cli.guard import explained
-from flowdsl.cli.run_view import RunView
+from flowdsl.cli.run_view import RunView, StateName
 from flowdsl.engine.handle import RunHandle
 from flowdsl.errors import RunError
 from flowdsl.model.record import RunRecord
@@ -60,6 +60,20 @@ def cancel(
     each_run(runs, lambda handle: handle.cancel(reason, actor, force=force), store, app, namespace, json)
 
 
+def delete(
+    runs: arguments.Runs,
+    reason: Reason,
+    actor: arguments.Actor = None,
+    store: arguments.Store = None,
+    app: arguments.App = None,
+    namespace: arguments.Namespace = None,
+    json: arguments.Json = False,
+) -> None:
+    """Have the data of finished runs erased: objects, reasons, errors, kept callbacks, dead letters. A worker does it soon; then
+    flowdsl show has the receipt."""
+    each_run(runs, lambda handle: handle.delete_data(reason, actor), store, app, namespace, json)
+
+
 def each_run(texts: list[str], act: Act, store: str | None, app: str | None, namespace: str | None, json: bool) -> None:
     """One line per run. A run that refuses does not keep the others from being asked; the first refusal decides the exit code."""
     code: int | None = None
@@ -76,6 +90,8 @@ def each_run(texts: list[str], act: Act, store: str | None, app: str | None, nam
                 emit(view)
             elif view.requested is not None:
                 say(f"{name} will be {view.requested.state} when its running step is done ({view.run_id})")
+            elif view.state == StateName.REQUESTED_DATA_DELETED:
+                say(f"{name}: a worker erases its data ({view.run_id})")
             else:
                 say(f"{name} is {view.state} in {view.status} ({view.run_id})")
     if code is not None:

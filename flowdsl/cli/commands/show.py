@@ -34,7 +34,7 @@ def show(
     with connected(store, app, namespace) as engine:
         handle = find_run(engine, run)
         record, history = handle.record(), handle.history()
-        view = TimelineView.of(record, history, handle.pending(), with_object=with_object)
+        view = TimelineView.of(record, history, handle.pending(), handle.receipt(), with_object=with_object)
         known = [workflow.graph for workflow in engine.workflows if workflow.name == record.workflow]
     if json:
         emit(view)

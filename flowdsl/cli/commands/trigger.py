@@ -75,8 +75,8 @@ def decoded_object(workflow: AnyWorkflow, data: bytes) -> object:
         raise UsageProblem(f"--object does not fit {name}: {why}.", remedy="Give it as JSON with the object's fields.") from error
 
 
-def read_object(source: str) -> bytes:
-    """JSON from the command line, from a file or from standard input."""
+def read_object(source: str, option: str = "--object") -> bytes:
+    """JSON from the command line, from a file or from standard input. In: the option that it was given to."""
     if source == "-":
         return sys.stdin.buffer.read()
     if not source.startswith("@"):
@@ -84,4 +84,4 @@ def read_object(source: str) -> bytes:
     try:
         return Path(source[1:]).read_bytes()
     except OSError as error:
-        raise UsageProblem(f"cannot read {source[1:]}: {error.strerror}.", remedy="--object takes JSON, @FILE or -.") from error
+        raise UsageProblem(f"cannot read {source[1:]}: {error.strerror}.", remedy=f"{option} takes JSON, @FILE or -.") from error

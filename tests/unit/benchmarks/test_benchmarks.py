@@ -127,7 +127,10 @@ def test_throughput_with_a_streamer_tells_what_the_transport_does_by_hand() -> N
 
 @pytest.mark.slow
 def test_idle_tells_the_share_of_a_core() -> None:
-    assert figures("idle", "--store", "memory", "--seconds", "0.2")["idle_cpu_percent"] >= 0
+    found = figures("idle", "--store", "memory", "--seconds", "0.2", "--timers", "30")
+
+    assert found["idle_cpu_percent"] >= 0
+    assert found["waiting_timers"] == 30
 
 
 @pytest.mark.slow

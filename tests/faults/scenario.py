@@ -129,9 +129,9 @@ def engine_at(place: Place, clock: ManualClock, trap: Trap) -> Generator[tuple[S
         engine = SteppedEngine(
             workflow,
             clock=clock,
-            store=TrappedStore(store, trap, traps),  # type: ignore[arg-type]
+            store=TrappedStore(store, trap, traps),
             roles=roles,
-            streamer=None if streamer is None else TrappedStreamer(streamer, trap),  # type: ignore[arg-type]
+            streamer=None if streamer is None else TrappedStreamer(streamer, trap),
             namespace=place.namespace,
             handoff=place.handoff,
             seed=clock.now().toordinal() + clock.now().minute,

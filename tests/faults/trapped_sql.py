@@ -72,7 +72,7 @@ class Traps:
         """COMMIT, or a statement that is a whole transaction."""
         fail = partial(break_connection, session)
         touched = _touched(session)
-        points = [point for point in (Point.CLAIM, Point.BEAT, Point.LEASE) if point in touched]
+        points: list[Point] = [point for point in (Point.CLAIM, Point.BEAT, Point.LEASE) if point in touched]
         if Point.TX_UPDATE in touched or arguments:
             points += [Point.COMMIT_AFTER, *([self.committing] if self.committing is not None else [])]
             self._trap.here(Point.COMMIT_BEFORE, fail)

@@ -1,4 +1,4 @@
-"""Rows beside the step row: timeouts, kept callbacks, hooks; and what ends a run's data."""
+"""Rows beside the step row: timeouts, kept callbacks, hooks."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from flowdsl.model.change import AddRow, CommitOutcome, FailRow, Refusal, ReleaseRow, RequestControl
-from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import NewItem
 from flowdsl.model.pending import NewRow, PendingRow, RowKind
-from flowdsl.model.record import ControlRequest, Payload, RunRecord
+from flowdsl.model.record import ControlRequest, RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.contracts.samples import NAMESPACE, SECOND, World
 
@@ -36,7 +35,7 @@ def hook(world: World, **fields: Any) -> NewRow:
 
 
 class BesideRules:
-    """What the store promises of rows that stand beside a run's step row, of erasing and of purging."""
+    """What the store promises of rows that stand beside a run's step row."""
 
     def _beside(self, world: World, record: RunRecord, kind: RowKind) -> list[PendingRow]:
         return [row for row in world.store.rows([record.run_id]) if row.kind is kind]
@@ -132,6 +131,14 @@ class BesideRules:
 
         assert len(world.claim(owner, CALLBACKS)) == 1
 
+    def test_what_a_pause_suspended_waits_on_when_the_run_is_paused_again(self, world: World) -> None:
+        record, owner = world.started(), world.owner()
+        world.commit(kept(world, record))
+        world.commit(world.move(record, "paid"))
+        for _ in range(2):
+            world.commit(world.stop(world.run(record.run_id), RunState.PAUSED))
+            assert world.claim(owner, CALLBACKS) == []
+
     def test_a_callback_that_is_kept_for_a_paused_run_waits_until_it_is_resumed(self, world: World) -> None:
         record, owner = world.started(), world.owner()
         world.commit(world.stop(record, RunState.PAUSED))
@@ -203,6 +210,20 @@ class BesideRules:
 
         (told,) = world.claim(owner, HOOKS)
         assert (told.row.payload, told.row.run_id) == (b"why", record.run_id)
+
+    def test_a_waiting_request_hastens_no_row_but_the_step_row(self, world: World) -> None:
+        record, owner = world.started(side_rows=(hook(world),)), world.owner()
+        told = world.claim_one(owner, HOOKS).row
+        world.claim_one(owner)
+        request = ControlRequest(RunState.PAUSED, "stop", "ada")
+        world.commit(RequestControl(change_id=world.new_id("change"), run_id=record.run_id, request=request))
+        claim: Any = {"row_id": told.row_id, "owner": owner, "delivery": told.delivery}
+        world.commit(FailRow(change_id=world.new_id("change"), **claim, error="no luck", delay=SECOND))
+        assert world.claim(owner, HOOKS) == []
+
+        world.clock.advance(SECOND)
+
+        assert len(world.claim(owner, HOOKS)) == 1
 
     def test_a_row_given_back_may_be_due_later(self, world: World) -> None:
         world.started()
@@ -280,117 +301,3 @@ class BesideRules:
 
         assert [record.run_id for record in found] == [bare.run_id]
         assert world.store.unattended(NAMESPACE, "orders", ["paid"], bare.run_id, 10, RowKind.TIMEOUT) == []
-
-    # -- erasing ----------------------------------------------------------------------------------------------------------------
-
-    def test_erasing_leaves_nothing_of_the_data(self, world: World) -> None:
-        record = world.started(payload=Payload(b'{"name":"canary"}'))
-        world.commit(kept(world, record, "shipped"))
-        error = Origin(Cause.ERRORS, name="step", actor="a", reason="canary", error="canary")
-        world.commit(world.move(record, to_state=RunState.PAUSED, origin=error, row=None))
-        world.commit(
-            world.stop(world.run(record.run_id), RunState.CANCELLED, "canary", side_rows=(hook(world, payload=b"canary"),))
-        )
-        world.commit(world.move(world.run(record.run_id), to_state=RunState.REQUESTED_DATA_DELETED, row=None))
-
-        erasing = world.move(
-            world.run(record.run_id),
-            to_state=RunState.DATA_DELETED,
-            row=None,
-            erase=True,
-            origin=Origin(Cause.DELETION, reason="canary", error="canary"),
-        )
-        assert world.commit(erasing).applied
-
-        after = world.run(record.run_id)
-        assert (after.state, after.payload, after.last_error, after.reason) == (RunState.DATA_DELETED, None, None, None)
-        assert [(row.reason, row.error) for row in world.store.history(record.run_id)] == [(None, None)] * 5
-        assert [(row.kind, row.payload, row.last_error) for row in world.store.rows([record.run_id])] == [
-            (RowKind.HOOK, None, None)
-        ]
-
-    def test_erasing_may_leave_an_object_that_was_scrubbed(self, world: World) -> None:
-        record = world.started(payload=Payload(b'{"name":"canary"}'))
-        world.commit(world.stop(record, RunState.COMPLETED))
-        world.commit(world.move(world.run(record.run_id), to_state=RunState.REQUESTED_DATA_DELETED, row=None))
-
-        world.commit(
-            world.move(
-                world.run(record.run_id), to_state=RunState.DATA_DELETED, row=None, erase=True, payload=Payload(b'{"name":""}')
-            )
-        )
-
-        assert world.run(record.run_id).payload == Payload(b'{"name":""}')
-
-    # -- purging ----------------------------------------------------------------------------------------------------------------
-
-    def test_purging_removes_old_finished_runs_and_everything_of_theirs(self, world: World) -> None:
-        workflow = world.new_id("flow")
-        old = [world.started(workflow=workflow) for _ in range(3)]
-        for record in old:
-            world.commit(world.stop(record, RunState.COMPLETED, side_rows=(hook(world),)))
-            world.clock.advance(SECOND)
-        cancelled, alive, young = (world.started(workflow=workflow) for _ in range(3))
-        world.commit(world.stop(cancelled, RunState.CANCELLED))
-        world.clock.advance(timedelta(hours=1))
-        world.commit(world.stop(young, RunState.COMPLETED))
-
-        def purge(limit: int) -> int:
-            return world.store.purge(NAMESPACE, workflow, [RunState.COMPLETED], timedelta(minutes=1), limit)
-
-        assert purge(2) == 2
-        assert set(world.store.lookup([record.run_id for record in old])) == {old[2].run_id}
-        assert (purge(10), purge(10)) == (1, 0)
-
-        gone = [record.run_id for record in old]
-        assert world.store.lookup(gone) == {}
-        assert [row for run_id in gone for row in world.store.history(run_id)] == []
-        assert world.store.rows(gone) == []
-        assert world.store.latest(NAMESPACE, workflow, old[0].foreign_id) is None
-        assert set(world.store.lookup([cancelled.run_id, alive.run_id, young.run_id])) == {
-            cancelled.run_id,
-            alive.run_id,
-            young.run_id,
-        }
-
-    def test_of_several_states_those_that_ended_first_are_purged_first(self, world: World) -> None:
-        workflow, states = world.new_id("flow"), (RunState.CANCELLED, RunState.COMPLETED)
-        ended = [world.started(workflow=workflow) for _ in range(4)]
-        for number, record in enumerate(ended):
-            world.commit(world.stop(record, states[number % 2]))
-            world.clock.advance(SECOND)
-
-        assert world.store.purge(NAMESPACE, workflow, states, timedelta(0), 2) == 2
-
-        assert set(world.store.lookup([record.run_id for record in ended])) == {ended[2].run_id, ended[3].run_id}
-
-    def test_a_foreign_id_whose_old_run_was_purged_keeps_its_later_one(self, world: World) -> None:
-        workflow, foreign_id = world.new_id("flow"), world.new_id("order")
-        first = world.started(foreign_id, workflow=workflow)
-        world.commit(world.stop(first, RunState.COMPLETED))
-        world.clock.advance(timedelta(hours=1))
-        second = world.started(foreign_id, workflow=workflow)
-        world.commit(world.stop(second, RunState.COMPLETED))
-
-        world.store.purge(NAMESPACE, workflow, [RunState.COMPLETED], timedelta(minutes=1), 10)
-
-        latest = world.store.latest(NAMESPACE, workflow, foreign_id)
-        assert latest is not None
-        assert latest.run_id == second.run_id
-
-    def test_a_foreign_id_whose_latest_run_was_purged_has_the_one_before(self, world: World) -> None:
-        workflow, foreign_id = world.new_id("flow"), world.new_id("order")
-        first = world.started(foreign_id, workflow=workflow)
-        world.commit(world.stop(first, RunState.CANCELLED))
-        world.clock.advance(SECOND)
-        second = world.started(foreign_id, workflow=workflow)
-        world.commit(world.stop(second, RunState.COMPLETED))
-        world.clock.advance(SECOND)
-        world.started(foreign_id, workflow=world.new_id("other"))
-        world.clock.advance(SECOND)
-
-        assert world.store.purge(NAMESPACE, workflow, [RunState.COMPLETED], timedelta(0), 10) == 1
-
-        latest = world.store.latest(NAMESPACE, workflow, foreign_id)
-        assert latest is not None
-        assert latest.run_id == first.run_id

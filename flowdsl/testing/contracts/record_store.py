@@ -20,13 +20,14 @@ from flowdsl.testing.contracts.concurrency import ConcurrencyRules
 from flowdsl.testing.contracts.control import ControlRules
 from flowdsl.testing.contracts.items import ItemRules
 from flowdsl.testing.contracts.queries import QueryRules
+from flowdsl.testing.contracts.retention import RetentionRules
 from flowdsl.testing.contracts.runs import RunRules
 from flowdsl.testing.contracts.samples import World
 from flowdsl.testing.contracts.together import TogetherRules
 
 
 class RecordStoreContract(
-    RunRules, BesideRules, TogetherRules, ClaimRules, ControlRules, ItemRules, QueryRules, ConcurrencyRules
+    RunRules, BesideRules, RetentionRules, TogetherRules, ClaimRules, ControlRules, ItemRules, QueryRules, ConcurrencyRules
 ):
     """Every rule of `flowdsl.ports.record_store.RecordStore`."""
 

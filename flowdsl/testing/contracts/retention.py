@@ -1,0 +1,130 @@
+"""The end of a run's data: erased, or purged with the run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from flowdsl.model.history import Cause, Origin
+from flowdsl.model.pending import RowKind
+from flowdsl.model.record import Payload
+from flowdsl.model.run_state import RunState
+from flowdsl.testing.contracts.beside import hook, kept
+from flowdsl.testing.contracts.samples import NAMESPACE, SECOND, World
+
+
+class RetentionRules:
+    """What the store promises of erasing and of purging."""
+
+    # -- erasing ----------------------------------------------------------------------------------------------------------------
+
+    def test_erasing_leaves_nothing_of_the_data(self, world: World) -> None:
+        record = world.started(payload=Payload(b'{"name":"canary"}'))
+        world.commit(kept(world, record, "shipped"))
+        error = Origin(Cause.ERRORS, name="step", actor="a", reason="canary", error="canary")
+        world.commit(world.move(record, to_state=RunState.PAUSED, origin=error, row=None))
+        world.commit(
+            world.stop(world.run(record.run_id), RunState.CANCELLED, "canary", side_rows=(hook(world, payload=b"canary"),))
+        )
+        world.commit(world.move(world.run(record.run_id), to_state=RunState.REQUESTED_DATA_DELETED, row=None))
+
+        erasing = world.move(
+            world.run(record.run_id),
+            to_state=RunState.DATA_DELETED,
+            row=None,
+            erase=True,
+            origin=Origin(Cause.DELETION, reason="canary", error="canary"),
+        )
+        assert world.commit(erasing).applied
+
+        after = world.run(record.run_id)
+        assert (after.state, after.payload, after.last_error, after.reason) == (RunState.DATA_DELETED, None, None, None)
+        assert [(row.reason, row.error) for row in world.store.history(record.run_id)] == [(None, None)] * 5
+        assert [(row.kind, row.payload, row.last_error) for row in world.store.rows([record.run_id])] == [
+            (RowKind.HOOK, None, None)
+        ]
+
+    def test_erasing_may_leave_an_object_that_was_scrubbed(self, world: World) -> None:
+        record = world.started(payload=Payload(b'{"name":"canary"}'))
+        world.commit(world.stop(record, RunState.COMPLETED))
+        world.commit(world.move(world.run(record.run_id), to_state=RunState.REQUESTED_DATA_DELETED, row=None))
+
+        world.commit(
+            world.move(
+                world.run(record.run_id), to_state=RunState.DATA_DELETED, row=None, erase=True, payload=Payload(b'{"name":""}')
+            )
+        )
+
+        assert world.run(record.run_id).payload == Payload(b'{"name":""}')
+
+    # -- purging ----------------------------------------------------------------------------------------------------------------
+
+    def test_purging_removes_old_finished_runs_and_everything_of_theirs(self, world: World) -> None:
+        workflow = world.new_id("flow")
+        old = [world.started(workflow=workflow) for _ in range(3)]
+        for record in old:
+            world.commit(world.stop(record, RunState.COMPLETED, side_rows=(hook(world),)))
+            world.clock.advance(SECOND)
+        cancelled, alive, young = (world.started(workflow=workflow) for _ in range(3))
+        world.commit(world.stop(cancelled, RunState.CANCELLED))
+        world.clock.advance(timedelta(hours=1))
+        world.commit(world.stop(young, RunState.COMPLETED))
+
+        def purge(limit: int) -> int:
+            return world.store.purge(NAMESPACE, workflow, [RunState.COMPLETED], timedelta(minutes=1), limit)
+
+        assert purge(2) == 2
+        assert set(world.store.lookup([record.run_id for record in old])) == {old[2].run_id}
+        assert (purge(10), purge(10)) == (1, 0)
+
+        gone = [record.run_id for record in old]
+        assert world.store.lookup(gone) == {}
+        assert [row for run_id in gone for row in world.store.history(run_id)] == []
+        assert world.store.rows(gone) == []
+        assert world.store.latest(NAMESPACE, workflow, old[0].foreign_id) is None
+        assert set(world.store.lookup([cancelled.run_id, alive.run_id, young.run_id])) == {
+            cancelled.run_id,
+            alive.run_id,
+            young.run_id,
+        }
+
+    def test_of_several_states_those_that_ended_first_are_purged_first(self, world: World) -> None:
+        workflow, states = world.new_id("flow"), (RunState.CANCELLED, RunState.COMPLETED)
+        ended = [world.started(workflow=workflow) for _ in range(4)]
+        for number, record in enumerate(ended):
+            world.commit(world.stop(record, states[number % 2]))
+            world.clock.advance(SECOND)
+
+        assert world.store.purge(NAMESPACE, workflow, states, timedelta(0), 2) == 2
+
+        assert set(world.store.lookup([record.run_id for record in ended])) == {ended[2].run_id, ended[3].run_id}
+
+    def test_a_foreign_id_whose_old_run_was_purged_keeps_its_later_one(self, world: World) -> None:
+        workflow, foreign_id = world.new_id("flow"), world.new_id("order")
+        first = world.started(foreign_id, workflow=workflow)
+        world.commit(world.stop(first, RunState.COMPLETED))
+        world.clock.advance(timedelta(hours=1))
+        second = world.started(foreign_id, workflow=workflow)
+        world.commit(world.stop(second, RunState.COMPLETED))
+
+        world.store.purge(NAMESPACE, workflow, [RunState.COMPLETED], timedelta(minutes=1), 10)
+
+        latest = world.store.latest(NAMESPACE, workflow, foreign_id)
+        assert latest is not None
+        assert latest.run_id == second.run_id
+
+    def test_a_foreign_id_whose_latest_run_was_purged_has_the_one_before(self, world: World) -> None:
+        workflow, foreign_id = world.new_id("flow"), world.new_id("order")
+        first = world.started(foreign_id, workflow=workflow)
+        world.commit(world.stop(first, RunState.CANCELLED))
+        world.clock.advance(SECOND)
+        second = world.started(foreign_id, workflow=workflow)
+        world.commit(world.stop(second, RunState.COMPLETED))
+        world.clock.advance(SECOND)
+        world.started(foreign_id, workflow=world.new_id("other"))
+        world.clock.advance(SECOND)
+
+        assert world.store.purge(NAMESPACE, workflow, [RunState.COMPLETED], timedelta(0), 10) == 1
+
+        latest = world.store.latest(NAMESPACE, workflow, foreign_id)
+        assert latest is not None
+        assert latest.run_id == first.run_id

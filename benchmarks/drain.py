@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any
 
-from benchmarks.progress import completed, reach, verify
+from benchmarks.progress import PATIENCE, completed, reach, verify
 from benchmarks.scratch import scratch
 from benchmarks.workload import STEPS, Body, build, sample
 from flowdsl import Engine
@@ -18,6 +18,8 @@ POINTS = 4
 """How often memory is looked at: after each quarter."""
 TICK = 0.05
 START_TIMEOUT = 60.0
+SLOWEST = 50
+"""Runs per second that a drain is waited for."""
 
 
 def measure(
@@ -41,7 +43,7 @@ def measure(
             time.sleep(left_s)
             book.gate.set()
             opened = time.perf_counter()
-            ended = reach(waiting, lambda: int(book.done.value), worker.is_alive)
+            ended = reach(waiting, lambda: int(book.done.value), worker.is_alive, PATIENCE + waiting / SLOWEST)
             book.stop.set()
             worker.join()
             verify(client, workflow, waiting, STEPS)

@@ -26,10 +26,10 @@ def transitions(engine: Engine) -> int:
     return sum(int(sample.value) for sample in samples if sample.name.endswith("_count"))
 
 
-def reach(goal: int, count: Callable[[], int], alive: Callable[[], bool] = lambda: True) -> float:
+def reach(goal: int, count: Callable[[], int], alive: Callable[[], bool] = lambda: True, patience: float = PATIENCE) -> float:
     """Wait until `count()` is at least `goal`; the perf_counter of that moment, to 5 ms. Raises RuntimeError when a worker is
-    gone or ten minutes have passed."""
-    end = time.perf_counter() + PATIENCE
+    gone or `patience` seconds have passed."""
+    end = time.perf_counter() + patience
     while True:
         now, done = time.perf_counter(), count()
         if done >= goal:

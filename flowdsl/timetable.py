@@ -108,11 +108,6 @@ class Timetable:
         """In words, e.g. `at 09:00, on Monday to Friday (Europe/London)`."""
         return f"{self.rule.describe()} ({self.timezone})" if isinstance(self.rule, Cron) else self.rule.describe()
 
-    @property
-    def fingerprint(self) -> tuple[str, str, str, str]:
-        """What it depends on: two timetables with the same one fire at the same moments."""
-        return (self.spec, self.timezone, self.gap.value, self.overlap_hour.value)
-
     def __repr__(self) -> str:
         return f"<Timetable {self.spec!r} {self.timezone}>"
 

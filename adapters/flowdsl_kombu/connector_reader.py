@@ -83,8 +83,9 @@ class KombuConnectorReader(ConnectorReader):
         if self._link.open:
             with contextlib.suppress(StreamerError), translated(self._link.connection, "giving back"):
                 channel = self._link.channel()
-                channel.basic_cancel(self._tag)  # or the broker goes on sending to a channel that closes
-                if not self._traits.native_routing:
+                if self._traits.native_routing:
+                    channel.basic_cancel(self._tag)  # or the broker goes on sending to a channel that closes
+                else:
                     # RabbitMQ requeues what a closed channel held; kombu's own channels differ in that, so they are told
                     for tags in self._tags.values():
                         for tag in tags:

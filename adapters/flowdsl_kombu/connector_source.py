@@ -15,7 +15,7 @@ from flowdsl_kombu.connector_reader import KombuConnectorReader, Place
 from flowdsl_kombu.sqs_connector_reader import SqsConnectorReader
 from flowdsl_kombu.sqs_link import SqsLink
 
-PREFETCH = 400
+PREFETCH = 100
 
 
 class KombuSource(ConnectorSource):

@@ -166,7 +166,10 @@ class ChangeEncoder:
 
 
 def _claim(change: FailRow | ReleaseRow | ParkRow | DropRow) -> dict[str, Any]:
-    return {"id": change.change_id, "row": change.row_id, "own": change.owner, "del": change.delivery}
+    claim: dict[str, Any] = {"id": change.change_id, "row": change.row_id, "own": change.owner, "del": change.delivery}
+    if change.version is not None:
+        claim["ver"] = change.version
+    return claim
 
 
 def _micros(delay: timedelta | None) -> int | None:

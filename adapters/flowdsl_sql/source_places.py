@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import Column, Engine, MetaData, String, Table, Text
+from sqlalchemy import Column, Connection, MetaData, String, Table, Text
 from sqlalchemy.dialects.mysql import MEDIUMTEXT
+
+from flowdsl_sql.source_table import Line
 
 LONGEST_NAME = 190
 _metadata = MetaData()
@@ -23,22 +25,22 @@ PLACES = Table(
 
 
 class Places:
-    """In: the engine of the database that has the table; the reader's name; the type of keys."""
+    """In: a line to the database that has the table, on which each statement commits by itself; the reader's name; the type of
+    keys."""
 
-    def __init__(self, engine: Engine, name: str, kind: type[Any]) -> None:
-        self._engine = engine
+    def __init__(self, line: Line, name: str, kind: type[Any]) -> None:
+        self._line = line
         self._name = name if len(name) <= LONGEST_NAME else f"{name[:120]}-{hashlib.sha256(name.encode()).hexdigest()}"
         self._kind = kind
 
     def make(self) -> None:
         """The table, where it is not there."""
-        _metadata.create_all(self._engine, checkfirst=True)
+        _metadata.create_all(self._line.connection(), checkfirst=True)
 
     def read(self) -> tuple[Any, list[Any]] | None:
         """Place and what is done beyond it; None: the name is new."""
         query = sqlalchemy.select(PLACES.c.place, PLACES.c.done).where(PLACES.c.name == self._name)
-        with self._engine.connect() as connection:
-            row = connection.execute(query).one_or_none()
+        row = self._line.connection().execute(query).one_or_none()
         if row is None:
             return None
         place = None if row.place is None else msgspec.json.decode(row.place, type=self._kind)
@@ -49,12 +51,12 @@ class Places:
             "place": None if place is None else msgspec.json.encode(place).decode(),
             "done": msgspec.json.encode(self._packed(done)).decode(),
         }
-        with self._engine.begin() as connection:
-            changed = connection.execute(sqlalchemy.update(PLACES).where(PLACES.c.name == self._name).values(values))
-            if changed.rowcount == 0 and self._is_new(connection):
-                connection.execute(sqlalchemy.insert(PLACES).values(name=self._name, **values))
+        connection = self._line.connection()
+        changed = connection.execute(sqlalchemy.update(PLACES).where(PLACES.c.name == self._name).values(values))
+        if changed.rowcount == 0 and self._is_new(connection):
+            connection.execute(sqlalchemy.insert(PLACES).values(name=self._name, **values))
 
-    def _is_new(self, connection: Any) -> bool:
+    def _is_new(self, connection: Connection) -> bool:
         """MySQL counts rows that were changed to what they were as none."""
         return connection.execute(sqlalchemy.select(PLACES.c.name).where(PLACES.c.name == self._name)).first() is None
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import URL, Column, ColumnElement, Engine, MetaData, Row, Table
+from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, MetaData, NullPool, Row, Table
+from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import NoSuchTableError
 
 from flowdsl.errors import ConfigurationError, StreamerError
@@ -31,7 +32,36 @@ def engine_of(url: URL) -> Engine:
             arguments |= {"tcp_user_timeout": STATEMENT_TIMEOUT * 1000, "application_name": "flowdsl"}
         case _:
             arguments |= {"read_timeout": STATEMENT_TIMEOUT, "write_timeout": STATEMENT_TIMEOUT}
-    return sqlalchemy.create_engine(url, connect_args=arguments, pool_size=2, max_overflow=20, pool_pre_ping=True)
+    return sqlalchemy.create_engine(url, connect_args=arguments, poolclass=NullPool)
+
+
+class Line:
+    """A reader's own connection, made when it is needed and again after it broke. In: its isolation level, where it matters."""
+
+    def __init__(self, engine: Engine, isolation: IsolationLevel | None = None) -> None:
+        self._engine = engine
+        self._isolation = isolation
+        self._connection: Connection | None = None
+
+    def connection(self) -> Connection:
+        if self._connection is None:
+            connection = self._engine.connect()
+            if self._isolation is not None:
+                connection = connection.execution_options(isolation_level=self._isolation)
+            self._connection = connection
+        return self._connection
+
+    def drop(self) -> None:
+        """Let go of it without asking it for anything: it is broken, or in the middle of something."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
 class SourceTable:
@@ -134,19 +164,6 @@ class SourceTable:
                 f"{doing} {self.name} in {self.shown} failed: {' '.join(text_of(error).split())}.",
                 remedy="Check that the server runs and what its user may do; it is tried again by itself.",
             ) from error
-
-    @contextmanager
-    def let_go_on_failure(self) -> Generator[None]:
-        """A reader that could not be made leaves no connection."""
-        try:
-            yield
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        if self._engine is not None:
-            self._engine.dispose()
 
     def _check_key(self, table: Table) -> None:
         """A key that two rows share would lose one of them between two looks."""

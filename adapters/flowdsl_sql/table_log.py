@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +19,7 @@ from flowdsl.ports.connector_source import ConnectorReader, ConnectorSource
 from flowdsl.ports.event_streamer import StartFrom
 from flowdsl_sql.connect import parse
 from flowdsl_sql.source_places import Places
-from flowdsl_sql.source_table import SourceTable, Where, engine_of
+from flowdsl_sql.source_table import Line, SourceTable, Where, engine_of
 from flowdsl_sql.trail import Trail
 
 EVERY = timedelta(seconds=1)
@@ -78,17 +79,16 @@ class SqlLogSource(ConnectorSource):
         return f"SqlLogSource({self._table.shown!r}, {self._table.name!r})"
 
     def open(self, name: str) -> ConnectorReader:
-        with self._table.let_go_on_failure():
-            return _LogReader(
-                self._table,
-                self._places or self._table.engine,
-                f"{name}/{self._table.name}",
-                self._reading,
-                self._every,
-                self._late,
-                self._start,
-                self._clock,
-            )
+        return _LogReader(
+            self._table,
+            self._places or self._table.engine,
+            f"{name}/{self._table.name}",
+            self._reading,
+            self._every,
+            self._late,
+            self._start,
+            self._clock,
+        )
 
 
 class _LogReader(ConnectorReader):
@@ -108,17 +108,22 @@ class _LogReader(ConnectorReader):
         self._every = every.total_seconds()
         self._late = late.total_seconds()
         self._clock = clock
-        self._engine = places
-        self._places = Places(places, name, table.key_type)
+        self._line = Line(table.engine, "AUTOCOMMIT")
+        self._places_line = self._line if places is table.engine else Line(places, "AUTOCOMMIT")
+        self._places = Places(self._places_line, name, table.key_type)
         self._out: dict[str, list[Any]] = {}
         """Keys by event id."""
         self._stop = threading.Event()
-        with table.translated("finding the place in"):
-            self._places.make()
-            was = self._places.read()
-            if was is None and start is StartFrom.NOW:
-                was = (self._newest(), [])
-                self._places.write(*was)
+        try:
+            with table.translated("finding the place in"):
+                self._places.make()
+                was = self._places.read()
+                if was is None and start is StartFrom.NOW:
+                    was = (self._newest(), [])
+                    self._places.write(*was)
+        except BaseException:
+            self._drop()
+            raise
         place, done = was or (None, [])
         self._trail = Trail(place, done, clock.monotonic())
         self._look_at = self._scan_at = clock.monotonic()
@@ -130,7 +135,7 @@ class _LogReader(ConnectorReader):
         while limit > 0:
             now = self._clock.monotonic()
             if now >= self._look_at:
-                with self._table.translated("reading"):
+                with self._asking("reading"):
                     found = self._look(limit, now)
                 if found:
                     return found
@@ -148,8 +153,8 @@ class _LogReader(ConnectorReader):
 
     def close(self) -> None:
         self._stop.set()
-        self._table.close()
-        self._engine.dispose()
+        self._line.close()
+        self._places_line.close()
 
     def _check(self) -> None:
         if self._stop.is_set():
@@ -182,8 +187,7 @@ class _LogReader(ConnectorReader):
     def _rows(self, condition: Any, limit: int) -> Sequence[Row[Any]]:
         table = self._table
         query = sqlalchemy.select(table.table).where(condition, table.condition).order_by(table.key).limit(limit)
-        with table.engine.connect() as connection:
-            return connection.execute(query).all()
+        return self._line.connection().execute(query).all()
 
     def _keys_between(self, place: Any, last: Any) -> Sequence[Any]:
         if last is None:
@@ -192,13 +196,11 @@ class _LogReader(ConnectorReader):
         query = sqlalchemy.select(table.key).where(table.key <= last, table.condition).order_by(table.key)
         if place is not None:
             query = query.where(table.key > place)
-        with table.engine.connect() as connection:
-            return connection.execute(query).scalars().all()
+        return self._line.connection().execute(query).scalars().all()
 
     def _newest(self) -> Any:
         table = self._table
-        with table.engine.connect() as connection:
-            return connection.execute(sqlalchemy.select(sqlalchemy.func.max(table.key)).where(table.condition)).scalar()
+        return self._line.connection().execute(sqlalchemy.select(sqlalchemy.func.max(table.key)).where(table.condition)).scalar()
 
     def _events(self, rows: Iterable[Row[Any]], now: float) -> list[ConnectorEvent]:
         found: list[ConnectorEvent] = []
@@ -216,6 +218,20 @@ class _LogReader(ConnectorReader):
         """Keep the place, if it has moved."""
         state = (self._trail.place, self._trail.done)
         if state != self._noted:
-            with self._table.translated("keeping the place in"):
+            with self._asking("keeping the place in"):
                 self._places.write(*state)
             self._noted = state
+
+    @contextmanager
+    def _asking(self, doing: str) -> Generator[None]:
+        """After an error the connections are made anew."""
+        try:
+            with self._table.translated(doing):
+                yield
+        except BaseException:
+            self._drop()
+            raise
+
+    def _drop(self) -> None:
+        self._line.drop()
+        self._places_line.drop()

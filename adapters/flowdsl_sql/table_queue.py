@@ -11,15 +11,14 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import ColumnElement, Connection, Row
+from sqlalchemy import ColumnElement, Connection, RootTransaction, Row
 
 from flowdsl.clock import Clock, SystemClock
 from flowdsl.errors import ConfigurationError, StreamerError
 from flowdsl.model.event import ConnectorEvent
 from flowdsl.model.reading import Pick, Reading, header, message_id
 from flowdsl.ports.connector_source import ConnectorReader, ConnectorSource
-from flowdsl_sql.errors import is_driver_error
-from flowdsl_sql.source_table import SourceTable, Where
+from flowdsl_sql.source_table import Line, SourceTable, Where
 
 log = logging.getLogger("flowdsl.sql.source")
 EVERY = timedelta(seconds=1)
@@ -74,8 +73,7 @@ class SqlQueueSource(ConnectorSource):
         return f"SqlQueueSource({self._table.shown!r}, {self._table.name!r})"
 
     def open(self, name: str) -> ConnectorReader:
-        with self._table.let_go_on_failure():
-            return _QueueReader(self._table, self._mark, self._reading, self._every, self.competing, self._clock)
+        return _QueueReader(self._table, self._mark, self._reading, self._every, self.competing, self._clock)
 
 
 class _QueueReader(ConnectorReader):
@@ -93,7 +91,9 @@ class _QueueReader(ConnectorReader):
         self._clock = clock
         self._out: dict[str, list[Any]] = {}
         """Keys by event id of everything that is in hand."""
-        self._connection: Connection | None = None
+        # READ COMMITTED: a stricter level would lock the gaps between rows, too, and keep their owner out
+        self._line = Line(table.engine, "READ COMMITTED" if locks else None)
+        self._transaction: RootTransaction | None = None
         self._begun = 0.0
         self._look_at = clock.monotonic()
         self._stop = threading.Event()
@@ -101,7 +101,7 @@ class _QueueReader(ConnectorReader):
     def receive(self, limit: int, timeout: timedelta) -> Sequence[ConnectorEvent]:
         self._check()
         end = self._clock.monotonic() + timeout.total_seconds()
-        if self._connection is not None and self._clock.monotonic() - self._begun > HOLD:
+        if self._transaction is not None and self._clock.monotonic() - self._begun > HOLD:
             with self._changing("keeping rows of"):
                 self._renew()
         while limit > 0:
@@ -123,7 +123,7 @@ class _QueueReader(ConnectorReader):
         if not keys:
             return
         with self._changing("settling rows of"):
-            connection = self._the_connection()
+            connection = self._begun_connection()
             mine = self._table.key.in_(keys)
             if self._mark is None:
                 connection.execute(sqlalchemy.delete(self._table.table).where(mine))
@@ -138,8 +138,9 @@ class _QueueReader(ConnectorReader):
 
     def close(self) -> None:
         self._stop.set()
-        self._end()
-        self._table.close()
+        self._out.clear()
+        self._transaction = None
+        self._line.drop()
 
     def _check(self) -> None:
         if self._stop.is_set():
@@ -156,58 +157,46 @@ class _QueueReader(ConnectorReader):
         query = sqlalchemy.select(table.table).where(self._waiting).order_by(self._order).limit(limit)
         if mine:
             query = query.where(table.key.not_in(mine))
-        rows: Sequence[Row[Any]] = self._the_connection().execute(query.with_for_update(skip_locked=True)).all()
+        rows: Sequence[Row[Any]] = self._begun_connection().execute(query.with_for_update(skip_locked=True)).all()
         found: list[ConnectorEvent] = []
         for row in rows:
             event = self._reading.event(table.message(row), self._clock.now())
             self._out.setdefault(event.event_id, []).append(table.key_of(row))
             found.append(event)
         if not self._out or not self._locks:
-            self._end(commit=True)  # an empty hand needs no transaction
+            self._commit()  # an empty hand needs no transaction
         return found
 
     def _renew(self) -> None:
         """Commit, and lock again what is still in hand. What another reader has got meanwhile is its own."""
-        self._end(commit=True)
+        self._commit()
         mine = self._in_hand()
         if not mine or not self._locks:
             return
         table = self._table
         query = sqlalchemy.select(table.key).where(table.key.in_(mine), self._waiting).with_for_update(skip_locked=True)
-        kept = set(self._the_connection().execute(query).scalars())
+        kept = set(self._begun_connection().execute(query).scalars())
         self._out = {event_id: left for event_id, keys in self._out.items() if (left := [key for key in keys if key in kept])}
         if len(kept) < len(mine):
             log.info("%d rows of %s have gone to another reader", len(mine) - len(kept), table.name)
         if not kept:
-            self._end(commit=True)
+            self._commit()
 
     def _in_hand(self) -> list[Any]:
         return [key for keys in self._out.values() for key in keys]
 
-    def _the_connection(self) -> Connection:
-        """With a transaction. READ COMMITTED: a stricter one would lock the gaps between rows, too, and keep its owner out."""
-        if self._connection is None:
-            connection = self._table.engine.connect()
-            if self._locks:
-                connection = connection.execution_options(isolation_level="READ COMMITTED")
-            connection.begin()
-            self._connection = connection
+    def _begun_connection(self) -> Connection:
+        """With a transaction."""
+        connection = self._line.connection()
+        if self._transaction is None:
+            self._transaction = connection.begin()
             self._begun = self._clock.monotonic()
-        return self._connection
+        return connection
 
-    def _end(self, *, commit: bool = False) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        try:
-            if commit:
-                connection.commit()
-            connection.close()
-        except Exception as error:
-            if not is_driver_error(error) or commit:
-                connection.invalidate()
-                raise
-            log.debug("a broken connection: %s", type(error).__name__)
+    def _commit(self) -> None:
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None:
+            transaction.commit()
 
     @contextmanager
     def _changing(self, doing: str) -> Generator[None]:
@@ -217,8 +206,6 @@ class _QueueReader(ConnectorReader):
                 yield
         except BaseException:
             self._out.clear()
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.invalidate()
-                connection.close()
+            self._transaction = None
+            self._line.drop()
             raise

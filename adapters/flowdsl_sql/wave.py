@@ -224,7 +224,8 @@ class _RowChanges:
         waiting = None
         if run is not None and not isinstance(change, DropRow):
             waiting = control_request(run.requested_state, run.requested_reason, run.requested_actor)
-        if row.owner != change.owner or row.delivery != change.delivery:
+        same = row.owner == change.owner and row.delivery == change.delivery
+        if not same or change.version not in (None, row.version):
             return (
                 CommitResult(CommitOutcome.ALREADY_APPLIED, requested=waiting) if row.mark == change.change_id else results.LOST
             )

@@ -120,6 +120,7 @@ class RowLook(NamedTuple):
     mark: str | None
     run_id: str
     workflow: str
+    version: int
 
 
 UPSERT_ROWS = (
@@ -163,7 +164,8 @@ class Writer:
         """Lock pending rows."""
         session = self.session
         rows = session.among(
-            "SELECT row_id, owner, delivery, namespace, topic, mark, run_id, workflow FROM flowdsl_pending WHERE row_id IN",
+            "SELECT row_id, owner, delivery, namespace, topic, mark, run_id, workflow, version FROM flowdsl_pending"
+            " WHERE row_id IN",
             row_ids,
             behind=f" ORDER BY row_id{session.dialect.for_update}",
         )

@@ -12,7 +12,7 @@ from flowdsl.cli.cleaning import clean
 from flowdsl.cli.render import plain_table, state_text
 from flowdsl.cli.run_view import RunView
 from flowdsl.cli.span import moment_text, span_text
-from flowdsl.engine.bulk_operation import Turn
+from flowdsl.engine.bulk_turns import Turn
 from flowdsl.model.bulk import BulkReport, BulkVerb, OperationEntry
 
 _WHAT = {"done": "green", "waiting": "yellow", "refused": "red", "passed": "dim"}

@@ -14,8 +14,8 @@ def payload_bytes(payload: object) -> bytes:
         return b""
     if isinstance(payload, (bytes, bytearray, memoryview)):
         data = bytes(payload)
-    elif hasattr(payload, "model_dump_json"):
-        data = str(payload.model_dump_json()).encode()
+    elif (dump := getattr(payload, "model_dump_json", None)) is not None:  # a pydantic model
+        data = str(dump()).encode()
     else:
         try:
             data = msgspec.json.encode(payload)

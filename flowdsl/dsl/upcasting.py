@@ -108,7 +108,7 @@ class Upcasters:
                 remedy=f"Declare one with @workflow.upcast(from_version={version}).",
             )
         try:
-            answer = step.fn(raw)
+            answer: Any = step.fn(raw)
         except Exception as error:
             raise PayloadError(f"upcaster {step.name} ({step.place}) raised {type(error).__name__}: {error}") from error
         if answer is None:

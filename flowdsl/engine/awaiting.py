@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import ContextVar
+from enum import Enum
 from inspect import isawaitable
 from typing import Any, TypeVar
 
@@ -56,7 +57,7 @@ async def carry_out_async(plan: Plan[T]) -> T:
 
 def refuse_awaitable(answer: object, what: str) -> None:
     """Raise StepOutcomeError when a `def` answered an awaitable. In: what people call the function."""
-    if isawaitable(answer):
+    if answer is not None and not isinstance(answer, Enum) and isawaitable(answer):
         close = getattr(answer, "close", None)
         if close is not None:
             close()

@@ -9,7 +9,8 @@ from typing import TypedDict, Unpack
 import msgspec
 
 from flowdsl.engine.audit import entries
-from flowdsl.engine.bulk_operation import BulkOperation, Turn, item_key
+from flowdsl.engine.bulk_operation import BulkOperation, item_key
+from flowdsl.engine.bulk_turns import Turn
 from flowdsl.engine.control import default_actor
 from flowdsl.engine.core import Core
 from flowdsl.engine.loop_guard import refuse_on_loop
@@ -18,7 +19,7 @@ from flowdsl.model.bulk import BulkOrder, BulkReport, BulkState, BulkVerb, Opera
 from flowdsl.model.condition import Op, Subject, WhereError
 from flowdsl.model.item import ItemKind
 from flowdsl.model.limits import unfit_note
-from flowdsl.model.query import Cursor, Order, Page
+from flowdsl.model.query import MAX_PAGE, Cursor, Order, Page
 from flowdsl.model.record import RunRecord
 from flowdsl.model.where import Where
 
@@ -94,8 +95,9 @@ class Bulk:
         core, meaning = self._core(), Where.parse(where)
         now = core.store.now()
         found: list[RunRecord] = []
+        size = limit if meaning.narrowed else MAX_PAGE
         while True:
-            query = meaning.query(core.namespace, now, order=order, limit=limit, after=after)
+            query = meaning.query(core.namespace, now, order=order, limit=size, after=after)
             if query is None:
                 return Page([], None)
             page = core.store.runs(query)

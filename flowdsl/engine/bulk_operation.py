@@ -6,53 +6,35 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
-from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from flowdsl.engine.audit import audit_item, audit_key
+from flowdsl.engine.bulk_turns import Turn, Turns
 from flowdsl.engine.control import commit_one
 from flowdsl.engine.core import Core
-from flowdsl.engine.repair import Repair
 from flowdsl.errors import (
-    ConfigurationError,
     OperationError,
     OperationStoppedError,
-    PayloadError,
-    RunError,
-    RunNotFoundError,
     StoreError,
 )
-from flowdsl.model.bulk import MOST_REASONS, STATES, BulkOrder, BulkReport, BulkState, BulkVerb, OperationEntry, Refused
+from flowdsl.model.bulk import MOST_REASONS, STATES, BulkOrder, BulkReport, BulkState, OperationEntry, Refused
 from flowdsl.model.change import PutItems, Refusal
-from flowdsl.model.condition import Subject
 from flowdsl.model.item import ItemKey, ItemKind, NewItem
-from flowdsl.model.pending import PendingRow
-from flowdsl.model.record import RunRecord
-from flowdsl.model.run_state import RunState
 from flowdsl.model.where import Where
 
 PAGE = 100
 """Runs between two times that the progress is kept: so many are looked at once more after a crash."""
+SLICE = 0.2
+"""Seconds of the rate that may be spent at once: what has its turn together is committed together."""
 _MOMENT = timedelta(microseconds=1)
 
 
-class Turn(NamedTuple):
-    """One run had its turn."""
-
-    run: RunRecord
-    """As it was found."""
-    what: str
-    """done, waiting, refused or passed: the report counts by these names."""
-    why: str = ""
-
-
 class BulkOperation:
-    """Walks the runs that are meant, oldest first, and gives each its turn. A turn is an ordinary change of one run, by
-    compare-and-set, with the reason and the operation's id in the run's history; whether the run is still meant is asked of the
-    very version that is changed. Progress, the next runs and the audit entry are stored together, under a number that grows:
-    two processes on one operation are told apart by it, since only one of them can store the next.
+    """Walks the runs that are meant, oldest first, and gives each its turn. Progress, the next runs and the audit entry are
+    stored together, under a number that grows: two processes on one operation are told apart by it, since only one of them can
+    store the next.
 
     In: the state to begin or go on from; `number`, under which it was found (0: it is new); `rate`, runs a second (None: as fast
     as it goes); `dry_run` looks and changes nothing; `seen` is told of each turn. Raises WhereError.
@@ -71,17 +53,16 @@ class BulkOperation:
         self._core = core
         self._order = state.order
         self._where = Where.parse(state.order.where)
-        self._name = f"bulk {state.order.operation}"
-        self._repair = Repair(core, self._name, self._guard)
+        self._turns = Turns(core, state.order, self._where, state.batch)
         self._report = replace(state.report, dry_run=dry_run)
         self._batch = deque(state.batch)
         self._after, self._last = state.after, state.last
         self._number = number
-        self._pause = 0.0 if rate is None or dry_run else 1 / rate
+        self._pause, self._at_once = 0.0, PAGE
+        if rate is not None and not dry_run:
+            self._pause, self._at_once = 1 / rate, max(1, min(PAGE, int(rate * SLICE)))
         self._not_before = 0.0
         self._dry_run = dry_run
-        self._doubtful = frozenset(state.batch)
-        """Runs that may have had their turn from a process whose progress was not stored."""
         self._seen = seen
         self._stopped = threading.Event()
 
@@ -113,17 +94,16 @@ class BulkOperation:
         return self._report
 
     def stop(self) -> None:
-        """Let `run` return after the turn that is under way. Safe from any thread."""
+        """Let `run` return after the turns that are under way. Safe from any thread."""
         self._stopped.set()
 
     def step(self) -> bool:
-        """One turn, or one look for the runs that follow. False: there is nothing to do before `next_due`, or at all."""
+        """Some turns, or one look for the runs that follow. False: there is nothing to do before `next_due`, or at all."""
         if self._report.finished or self._core.clock.monotonic() < self._not_before:
             return False
         try:
             if self._batch:
-                self._turn(self._batch[0])
-                self._batch.popleft()
+                self._some_turns()
             if not self._batch or self._enough:
                 self._advance()
         except StoreError as error:
@@ -166,17 +146,7 @@ class BulkOperation:
             query = replace(query, created_before=bound)
         page = core.store.runs(query)
         self._after, self._last = page.next, page.next is None
-        rows = self._rows([record.run_id for record in page.runs])
-        self._batch.extend(record.run_id for record in page.runs if self._where.holds(self._subject(record, rows)))
-
-    def _rows(self, run_ids: list[str]) -> dict[str, PendingRow]:
-        """The step rows of these runs, if anything depends on them."""
-        if not self._where.reads_rows:
-            return {}
-        return {row.run_id: row for row in self._core.store.rows(run_ids) if row.row_id == row.run_id}
-
-    def _subject(self, record: RunRecord, rows: dict[str, PendingRow]) -> Subject:
-        return Subject(record, rows.get(record.run_id), self._order.at)
+        self._batch.extend(self._turns.meant(page.runs))
 
     def _keep(self) -> None:
         """Store the progress under the next number, in place of the one before. Raises OperationError when somebody else has."""
@@ -223,96 +193,32 @@ class BulkOperation:
 
     # -- turns ----------------------------------------------------------------------------------------------------------------
 
-    def _turn(self, run_id: str) -> None:
-        self._not_before = max(self._core.clock.monotonic(), self._not_before) + self._pause
-        record = self._core.store.lookup([run_id]).get(run_id)
-        if record is None:
-            self._count("passed")
-            return
-        turn = self._given(record)
-        self._count(turn.what, turn)
-        if self._seen is not None:
-            self._seen(turn)
+    def _some_turns(self) -> None:
+        """As many as may have theirs at once."""
+        limit, report = self._order.limit, self._report
+        size = self._at_once if limit is None else min(self._at_once, limit - report.done - report.waiting)
+        run_ids = [self._batch[number] for number in range(min(size, len(self._batch)))]
+        self._not_before = max(self._core.clock.monotonic(), self._not_before) + self._pause * len(run_ids)
+        turns = self._turns.take(run_ids, dry_run=self._dry_run)
+        for _ in run_ids:
+            self._batch.popleft()
+        self._count("passed", len(run_ids) - len(turns))
+        for turn in turns:
+            self._count(turn.what)
+            if turn.what == "refused":
+                self._note_refusal(turn)
+            if self._seen is not None:
+                self._seen(turn)
 
-    def _given(self, record: RunRecord) -> Turn:
-        try:
-            return self._check(record) if self._dry_run else self._act(record)
-        except (_NotMeantError, RunNotFoundError):
-            return Turn(record, "passed")
-        except _DoneBeforeError:
-            return Turn(record, "done")
-        except (RunError, ConfigurationError, PayloadError) as error:
-            why = str(error).removesuffix(error.remedy or "").replace(record.run_id, "RUN").strip()
-            return Turn(record, "refused", why)
+    def _count(self, what: str, number: int = 1) -> None:
+        self._report = replace(self._report, **{what: getattr(self._report, what) + number})
 
-    def _act(self, record: RunRecord) -> Turn:
-        repair, order, run_id = self._repair, self._order, record.run_id
-        match order.verb:
-            case BulkVerb.RETRY:
-                after = repair.retry(run_id, order.reason, order.actor)
-            case BulkVerb.MOVE:
-                after = repair.move(run_id, order.to_status or "", order.reason, order.actor, force=order.force)
-            case BulkVerb.PAUSE:
-                after = repair.pause(run_id, order.reason, order.actor)
-            case BulkVerb.RESUME:
-                after = repair.resume(run_id, order.actor, order.reason)
-            case BulkVerb.CANCEL:
-                after = repair.cancel(run_id, order.reason, order.actor, force=order.force)
-            case BulkVerb.DELETE:
-                after = repair.delete_data(run_id, order.reason, order.actor)
-        return Turn(record, "waiting" if after.requested is not None else "done")
-
-    def _check(self, record: RunRecord) -> Turn:
-        """What a turn would come to."""
-        self._guard(record)
-        repair, order = self._repair, self._order
-        match order.verb:
-            case BulkVerb.RETRY:
-                repair.retrying(record, order.reason, order.actor, handoff=False)
-                repair.refuse_claimed(record)
-            case BulkVerb.MOVE:
-                repair.moving(record, order.to_status or "", order.reason, order.actor, force=order.force, handoff=False)
-                if not order.force:
-                    repair.refuse_claimed(record)
-            case BulkVerb.PAUSE:
-                repair.allow(record, RunState.PAUSED)
-            case BulkVerb.RESUME:
-                repair.allow(record, RunState.RUNNING)
-            case BulkVerb.CANCEL:
-                repair.allow(record, RunState.CANCELLED)
-            case BulkVerb.DELETE:
-                repair.allow(record, RunState.REQUESTED_DATA_DELETED)
-        return Turn(record, "done")
-
-    def _guard(self, record: RunRecord) -> None:
-        if record.run_id in self._doubtful and self._had_its_turn(record):
-            raise _DoneBeforeError
-        meant = record.state in STATES[self._order.verb]
-        if not meant or not self._where.holds(self._subject(record, self._rows([record.run_id]))):
-            raise _NotMeantError
-
-    def _had_its_turn(self, record: RunRecord) -> bool:
-        """Whether this operation has changed the run already, or left a request at it."""
-        request, order = record.requested, self._order
-        if request is not None and (request.reason, request.actor) == (order.reason, order.actor):
-            return True
-        return any(row.name == self._name for row in self._core.store.history(record.run_id))
-
-    def _count(self, what: str, turn: Turn | None = None) -> None:
-        report = self._report
-        refusals = dict(report.refusals)
-        if turn is not None and what == "refused" and (turn.why in refusals or len(refusals) < MOST_REASONS):
+    def _note_refusal(self, turn: Turn) -> None:
+        refusals = dict(self._report.refusals)
+        if turn.why in refusals or len(refusals) < MOST_REASONS:
             before = refusals.get(turn.why, Refused(0, turn.run.run_id))
             refusals[turn.why] = Refused(before.count + 1, before.example)
-        self._report = replace(report, refusals=refusals, **{what: getattr(report, what) + 1})
-
-
-class _NotMeantError(Exception):
-    """The run is no longer meant."""
-
-
-class _DoneBeforeError(Exception):
-    """The run has had its turn, by a process whose progress was not stored."""
+            self._report = replace(self._report, refusals=refusals)
 
 
 def item_key(operation: str, number: int) -> str:

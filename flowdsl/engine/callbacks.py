@@ -220,7 +220,7 @@ class _Call:
         try:
             result = commit_one(core, change)
         except StoreError:
-            core.abandon(change.row)
+            core.abandon(change.row, change.version + 1)
             raise
         return self._applied(record, change, payload, result)
 

@@ -152,7 +152,7 @@ class ConnectorConsumer:
         wait = ZERO if self._hand.running or room <= 0 else min(longest, LONG, self._until_due(now))
         try:
             events = self._the_reader().receive(max(0, room), wait)
-        except StreamerError as error:
+        except FlowError as error:  # also a column or an extra that is missing: somebody may mend it
             self._cannot_read(error)
             return ()
         if self._failing:
@@ -171,7 +171,7 @@ class ConnectorConsumer:
             self._received = 0
         return self._reader
 
-    def _cannot_read(self, error: StreamerError) -> None:
+    def _cannot_read(self, error: FlowError) -> None:
         if not self._failing:
             log.warning("%s cannot receive, it is tried again every %s: %s", self.name, AFTER_ERROR, error)
         self._failing = True

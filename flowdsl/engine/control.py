@@ -19,6 +19,9 @@ from flowdsl.model.record import ControlRequest, RunRecord
 from flowdsl.model.run_state import RunState, may_move
 from flowdsl.naming import deletion_topic
 
+Draft = Callable[[RunRecord, bool], Change]
+"""Makes the change of a run as it is now. In: whether the store has refused one because a step of the run is being executed.
+Raises IllegalMoveError."""
 TRIES = 50
 """A run that changes between fifty looks and fifty writes is changed by something that will not stop."""
 
@@ -91,29 +94,59 @@ class Control:
         """Raises for a run that is to be left alone; asked of each version that a change is computed from."""
 
     def pause(self, run_id: str, reason: str, actor: str | None = None) -> RunRecord:
-        return self._stop(run_id, RunState.PAUSED, reason, actor or default_actor(), force=False)
+        return self.until_applied(run_id, self.stopping(RunState.PAUSED, reason, actor))
 
     def cancel(self, run_id: str, reason: str, actor: str | None = None, *, force: bool = False) -> RunRecord:
-        return self._stop(run_id, RunState.CANCELLED, reason, actor or default_actor(), force=force)
+        return self.until_applied(run_id, self.stopping(RunState.CANCELLED, reason, actor, force=force))
 
     def resume(self, run_id: str, actor: str | None = None, reason: str | None = None) -> RunRecord:
-        core = self._core
-
-        def change(record: RunRecord) -> Change:
-            self.allow(record, RunState.RUNNING)
-            row = core.step_row(record.workflow, record.run_id, record.status, priority=record.priority)
-            drop = (ItemKey(ItemKind.AUTO_RESUME, record.run_id),)
-            return control_move(
-                core, record, RunState.RUNNING, reason, actor or default_actor(), name=self._name, row=row, drop_items=drop
-            )
-
-        return self._until_applied(run_id, change)
+        return self.until_applied(run_id, self.resuming(actor, reason))
 
     def delete_data(self, run_id: str, reason: str, actor: str | None = None) -> RunRecord:
         """Ask for the data of a finished run to be erased; a worker of its workflow does it. Raises IllegalMoveError."""
+        return self.until_applied(run_id, self.deleting(reason, actor))
+
+    # -- the changes that they make -------------------------------------------------------------------------------------------
+
+    def stopping(self, state: RunState, reason: str, actor: str | None, *, force: bool = False) -> Draft:
+        """Of a pause or cancel."""
         core, who = self._core, actor or default_actor()
 
-        def change(record: RunRecord) -> Change:
+        def draft(record: RunRecord, claimed: bool) -> Change:
+            self.allow(record, state)
+            if claimed:
+                request = ControlRequest(state, reason, who)
+                return RequestControl(change_id=core.ids(), run_id=record.run_id, request=request)
+            return control_move(
+                core,
+                record,
+                state,
+                reason,
+                who,
+                name=self._name,
+                unless_claimed=not force,
+                drop_items=(ItemKey(ItemKind.AUTO_RESUME, record.run_id),) if record.state is RunState.PAUSED else (),
+                # A cancel that still waits for a step whose worker is gone is not undone by a pause.
+                honour_request=state is RunState.PAUSED,
+            )
+
+        return draft
+
+    def resuming(self, actor: str | None, reason: str | None, *, handoff: bool = True) -> Draft:
+        core, who = self._core, actor or default_actor()
+
+        def draft(record: RunRecord, claimed: bool) -> Change:
+            self.allow(record, RunState.RUNNING)
+            row = core.step_row(record.workflow, record.run_id, record.status, priority=record.priority, handoff=handoff)
+            drop = (ItemKey(ItemKind.AUTO_RESUME, record.run_id),)
+            return control_move(core, record, RunState.RUNNING, reason, who, name=self._name, row=row, drop_items=drop)
+
+        return draft
+
+    def deleting(self, reason: str, actor: str | None) -> Draft:
+        core, who = self._core, actor or default_actor()
+
+        def draft(record: RunRecord, claimed: bool) -> Change:
             self.allow(record, RunState.REQUESTED_DATA_DELETED)
             row = NewRow(
                 row_id=f"{record.run_id}:{record.version + 1}:delete",
@@ -121,48 +154,12 @@ class Control:
                 kind=RowKind.DELETION,
                 payload=who.encode(),
             )
-            move = control_move(
-                core,
-                record,
-                RunState.REQUESTED_DATA_DELETED,
-                reason,
-                who,
-                cause=Cause.DELETION,
-                name=self._name,
-            )
-            return replace(move, side_rows=(row,))
+            state, cause = RunState.REQUESTED_DATA_DELETED, Cause.DELETION
+            return replace(control_move(core, record, state, reason, who, cause=cause, name=self._name), side_rows=(row,))
 
-        return self._until_applied(run_id, change)
+        return draft
 
-    def _stop(self, run_id: str, state: RunState, reason: str, actor: str, *, force: bool) -> RunRecord:
-        core = self._core
-        claimed = False
-
-        def change(record: RunRecord) -> Change:
-            self.allow(record, state)
-            if claimed:
-                request = ControlRequest(state, reason, actor)
-                return RequestControl(change_id=core.ids(), run_id=run_id, request=request)
-            drop = (ItemKey(ItemKind.AUTO_RESUME, run_id),) if record.state is RunState.PAUSED else ()
-            # A cancel that still waits for a step whose worker is gone is not undone by a pause.
-            honour = state is RunState.PAUSED
-            return control_move(
-                core,
-                record,
-                state,
-                reason,
-                actor,
-                name=self._name,
-                unless_claimed=not force,
-                drop_items=drop,
-                honour_request=honour,
-            )
-
-        def learn(result: CommitResult) -> None:
-            nonlocal claimed
-            claimed = result.refusal is Refusal.CLAIMED
-
-        return self._until_applied(run_id, change, learn)
+    # -- what they have in common ---------------------------------------------------------------------------------------------
 
     def allow(self, record: RunRecord, state: RunState) -> None:
         """Raises IllegalMoveError when the run cannot be put into the state from outside."""
@@ -186,26 +183,25 @@ class Control:
             remedy=remedy,
         )
 
-    def _until_applied(
-        self, run_id: str, make: Callable[[RunRecord], Change], learn: Callable[[CommitResult], None] | None = None
-    ) -> RunRecord:
-        core = self._core
+    def until_applied(self, run_id: str, draft: Draft) -> RunRecord:
+        """Carry out a change of the run as it is now, again and again while others are first; the run as it is afterwards. Raises
+        what the draft raises, RunNotFoundError, ConflictError, BadDataError, StoreError."""
+        core, claimed = self._core, False
         for _ in range(TRIES):
             record = core.store.lookup([run_id]).get(run_id)
             if record is None:
                 raise RunNotFoundError(f"there is no run {run_id}.", run_id=run_id)
             if self._guard is not None:
                 self._guard(record)
-            change = make(record)
+            change = draft(record, claimed)
             row = change.row if isinstance(change, MoveRun) else None
             try:
                 result = commit_one(core, change)
                 after = core.store.lookup([run_id]).get(run_id, record) if result.applied else record
             except StoreError:
-                core.abandon(row)
+                core.abandon(row, record.version + 1)
                 raise
-            if learn is not None:
-                learn(result)
+            claimed = result.refusal is Refusal.CLAIMED
             if result.applied:
                 if isinstance(change, MoveRun):
                     core.metrics.moved(record.workflow, record.state, after.state)

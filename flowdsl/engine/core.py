@@ -133,19 +133,20 @@ class Core:
         if row is not None and row.owner is not None:
             self.topics[row.topic].close()
 
-    def abandon(self, row: NewRow | None) -> None:
+    def abandon(self, row: NewRow | None, version: int) -> None:
         """Nobody knows whether a change with this step row was applied, and nobody will ask again. If it was, the row is ours and
-        unknown to us: it is given back as soon as the store answers, so that somebody finds it."""
+        unknown to us: it is given back as soon as the store answers, so that somebody finds it. In: the version that the change
+        makes."""
         self.not_committed(row)
         if row is not None and row.owner is not None:
-            self._give_back_later(row.row_id, row.owner)
+            self._give_back_later(row.row_id, row.owner, version)
 
-    def _give_back_later(self, row_id: str, owner: str) -> None:
+    def _give_back_later(self, row_id: str, owner: str, version: int) -> None:
         def give_back() -> None:
             if owner != self.owner:
                 return  # it was freed together with the heartbeat
-            change = ReleaseRow(change_id=self.ids(), row_id=row_id, owner=owner, delivery=1)
-            self.committer.submit(change, _ignore, lambda _: self._give_back_later(row_id, owner))
+            change = ReleaseRow(change_id=self.ids(), row_id=row_id, owner=owner, delivery=1, version=version)
+            self.committer.submit(change, _ignore, lambda _: self._give_back_later(row_id, owner, version))
             self.commit_soon()
 
         self.delayed.call(GIVE_BACK_AFTER, give_back)
@@ -154,7 +155,7 @@ class Core:
         """Give a row back whose body has not begun, or came to nothing, due again after `delay` (None: when it was); to be
         followed by `commit_soon`."""
         self.close(work)
-        change = ReleaseRow(change_id=self.ids(), row_id=work.row_id, owner=work.owner, delivery=work.delivery, delay=delay)
+        change = ReleaseRow(change_id=self.ids(), **work.claim, delay=delay)
         # A row that could not be given back is freed when its owner's heartbeat ends.
         self.committer.submit(change, lambda result: self._released(work, result), _ignore)
 

@@ -72,7 +72,7 @@ class DeclaredSchedules:
         if not ours and old.removed is None:
             log.warning("schedule %s/%s, made at run time, gives way to the one of its name in the code", workflow, old.name)
         after = replace(old, origin=ScheduleOrigin.CODE, rule=spec.rule, object=None, removed=None, changed=note)
-        if not (ours and old.timetable.fingerprint == timetable.fingerprint):
+        if not (ours and old.rule.times == spec.rule.times):
             slot = timetable.after(max(now, old.passed or now))
             after = replace(after, slot=slot, attempts=0, error=None, waiting_for=None, waits=0)
         return self._put(kept, after, Event.CHANGED, now)

@@ -14,6 +14,7 @@ from flowdsl.ports.record_store import RecordStore
 from flowdsl.ports.role_scheduler import RoleScheduler
 
 STORES, ROLES, STREAMERS = "flowdsl.stores", "flowdsl.roles", "flowdsl.streamers"
+EXAMPLES = {STORES: "sqlite:///orders.db", ROLES: "redis://127.0.0.1/0", STREAMERS: "amqp://guest:guest@127.0.0.1//"}
 
 
 def open_store(url: str, clock: Clock | None = None) -> RecordStore:
@@ -48,7 +49,7 @@ def _opener(group: str, url: str) -> Callable[..., Any]:
         hint = f"Did you mean {near[0]!r}? " if near else ""
         raise ConfigurationError(
             f"no adapter for URLs that begin with {scheme if separator else '(no scheme)'!r} ({group}).",
-            remedy=f"{hint}Known: {', '.join(known)}. Example: sqlite:///orders.db",
+            remedy=f"{hint}Known: {', '.join(known)}. Example: {EXAMPLES[group]}",
         )
     (point,) = list(entry_points(group=group, name=name))[:1]
     try:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from flowdsl.engine.core import Core
 from flowdsl.engine.intake import Intake, seconds
 from flowdsl.engine.lane import Lane
+from flowdsl.engine.trouble import Trouble
 from flowdsl.errors import StoreError
 from flowdsl.model.pending import ClaimedRow, TopicQuota
 
@@ -25,6 +26,7 @@ class Dispatcher:
         self._intake = intake
         self._lanes = list(core.all_lanes)
         self._woken = threading.Event()
+        self._trouble = Trouble(log, core.clock, "claiming")
         self.claiming = False
         """A claim may be under way: what it brings is in no lane yet."""
 
@@ -34,7 +36,8 @@ class Dispatcher:
             lane = self._core.topics.get(topic)
             if lane is not None:
                 lane.hungry = True
-        self._woken.set()
+        if not self._woken.is_set():  # whoever clears it looks afterwards
+            self._woken.set()
 
     def wake_all(self) -> None:
         for lane in self._lanes:
@@ -85,12 +88,13 @@ class Dispatcher:
         try:
             claimed = core.store.claim(core.namespace, owner, [TopicQuota(lane.topic, room) for lane, room in asked])
         except StoreError as error:
-            log.warning("claim failed: %s", error)
+            self._trouble.failed(error)
             core.delayed.call(AFTER_ERROR, lambda: self.wake([lane.topic for lane, _ in asked]))
             for lane, _ in asked:
                 lane.metrics.errors.inc()
                 lane.looked(now, 1, 0)
             return False
+        self._trouble.over()
         self._note(asked, claimed, now)
         self._intake.take(owner, claimed)
         return bool(claimed)

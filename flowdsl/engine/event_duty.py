@@ -56,7 +56,7 @@ class EventDuty(Duty):
         yield  # a plan that waits for nothing
 
     def _confirmed(self, work: Work) -> None:
-        change = DropRow(change_id=self._core.ids(), row_id=work.row_id, owner=work.owner, delivery=work.delivery)
+        change = DropRow(change_id=self._core.ids(), **work.claim)
         self._results.submit(work, change, lambda result: self._results.told(work, result))
         self._core.commit_soon()
 

@@ -62,7 +62,7 @@ class HookDuty(Duty):
 
     def finish(self, work: Work, opened: Opened, answer: object) -> Plan[None]:
         refuse_intents(opened.run, f"hook {work.lane.spec.name}")
-        change = DropRow(change_id=self._core.ids(), row_id=work.row_id, owner=work.owner, delivery=work.delivery)
+        change = DropRow(change_id=self._core.ids(), **work.claim)
         self._results.submit(work, change, lambda result: self._results.told(work, result))
         return
         yield  # a plan that waits for nothing

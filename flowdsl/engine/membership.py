@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from flowdsl.engine.core import Core
 from flowdsl.engine.process_identity import ProcessIdentity
+from flowdsl.engine.trouble import Trouble
 from flowdsl.errors import StoreError
 from flowdsl.model.instance import Instance
 
@@ -27,6 +28,7 @@ class Membership:
         self._lapse = lapse
         self._changed = changed
         """Called when the owner changed: what is in hand and has not begun is not ours any more."""
+        self._trouble = Trouble(log, core.clock, "the heartbeat")
         self._identity = ProcessIdentity.of_this_process()
         self._next = 0.0
         self._instance: Instance | None = None
@@ -58,9 +60,10 @@ class Membership:
             dead = self._dead(others)
             freed = core.store.free_lapsed(core.namespace, dead)
         except StoreError as error:
-            log.warning("heartbeat failed: %s", error)
+            self._trouble.failed(error)
             self._next = now + min(1.0, self._beat)
             return False
+        self._trouble.over()
         if freed:
             log.warning("freed %d claims of instances that are gone", freed)
         living = frozenset(other.owner for other in others).difference(dead)

@@ -15,6 +15,8 @@ from flowdsl.naming import role
 
 log = logging.getLogger("flowdsl.migrations")
 DEFAULT_INTERVAL = timedelta(seconds=60)
+LONGEST_INTERVAL = timedelta(minutes=10)
+"""Between two walks when the ones before found nothing: most migrations are over soon, and a walk is not free."""
 
 Key = tuple[str, str]
 """Workflow and the status that is no more."""
@@ -37,6 +39,8 @@ class Migrator:
         self._holds = holds
         self._interval = interval.total_seconds()
         self._next = 0.0
+        self._wait = self._interval
+        self._found = False
         self._todo: list[MigrationPass] = []
         self._keys = list(migration_roles(core.workflows, core.namespace))
 
@@ -49,11 +53,7 @@ class Migrator:
             held = [key for key in self._keys if self._holds(key)]
             if not held:
                 return False
-            self._next = now + self._interval
-            self._todo = [
-                MigrationPass(core, name, core.workflows[name].definition().migrations[status], "migrator")
-                for name, status in held
-            ]
+            self._begin(now, held)
         walk = self._todo[0]
         try:
             found = walk.step()
@@ -61,11 +61,23 @@ class Migrator:
             log.warning("looking for runs to migrate failed: %s", error)
             self._todo.clear()
             return False
+        self._found = self._found or found
         if core.committer.waiting:
             core.commit_soon()
         if walk.finished:
             self._todo.pop(0)
         return found or bool(self._todo)
+
+    def _begin(self, now: float, held: list[Key]) -> None:
+        """Another round; the one after it comes the later, the longer nothing has been found."""
+        self._wait = self._interval if self._found else min(self._wait, LONGEST_INTERVAL.total_seconds())
+        self._next = now + self._wait
+        self._wait *= 2
+        self._found = False
+        workflows = self._core.workflows
+        self._todo = [
+            MigrationPass(self._core, name, workflows[name].definition().migrations[status], "migrator") for name, status in held
+        ]
 
     def next_due(self) -> float | None:
         if not self._keys:

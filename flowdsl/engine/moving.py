@@ -73,7 +73,7 @@ def moving(
     be stored (None: as it is), what `judge` said, and the side row that asked. Raises what an `at=` of the new status raises."""
     kind = outcome.kind if outcome is not None else None
     timers: tuple[NewRow, ...] = ()
-    if kind is None:
+    if kind is None and key in lane.workflow.definition().timeouts:
         timers = yield from core.timers.rows(lane.workflow, arriving(record, key), obj)
     elif kind is OutcomeKind.REPEAT and isinstance(lane.spec, TimeoutSpec):  # its time begins anew
         repeated = replace(record, version=record.version + 1)

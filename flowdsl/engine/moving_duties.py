@@ -114,7 +114,7 @@ class StepDuty(Duty):
 
     def _skip(self, work: Work) -> None:
         """The row stays, so that everybody sees why nothing happens, and is never due."""
-        park = ParkRow(change_id=self._core.ids(), row_id=work.row_id, owner=work.owner, delivery=work.delivery)
+        park = ParkRow(change_id=self._core.ids(), **work.claim)
         self._results.submit(work, park, lambda result: self._results.given_back(work, result))
 
     def _settled_by(self, kind: OutcomeKind | None) -> bool:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
-from flowdsl.engine.control import Control, control_move, default_actor
+from flowdsl.engine.control import Control, Draft, control_move, default_actor
+from flowdsl.engine.core import Core
 from flowdsl.engine.error_pause import paused_by_errors
 from flowdsl.engine.placing import placed
 from flowdsl.errors import ConfigurationError, FlowError, IllegalMoveError
-from flowdsl.model.change import Change, CommitResult, Refusal
+from flowdsl.model.change import Change
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import ItemKey, ItemKind
 from flowdsl.model.pending import PendingRow
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState, may_move
+
+Rows = Mapping[str, PendingRow]
+"""Step rows by run id."""
 
 
 class Repair(Control):
@@ -22,50 +26,78 @@ class Repair(Control):
     def retry(self, run_id: str, reason: str | None = None, actor: str | None = None) -> RunRecord:
         """Run the step of its status again, now, counting failures from zero. For a run that errors paused, one whose failed step
         waits for its next attempt, and one whose step answered skip. Raises IllegalMoveError for any other."""
-        return self._unless_claimed(
-            run_id, lambda record: self.retrying(record, reason, actor), "It is tried without your doing."
-        )
-
-    def retrying(self, record: RunRecord, reason: str | None, actor: str | None, *, handoff: bool = True) -> Change:
-        """The change that `retry` makes. Raises IllegalMoveError when the run needs none."""
-        core = self._core
-        _refuse_finished(record)
-        self._refuse_requested(record)
-        drop: tuple[ItemKey, ...] = ()
-        state = record.state
-        if state is RunState.PAUSED:
-            if not paused_by_errors(record):
-                why = f" ({record.reason})" if record.reason else ""
-                raise _illegal(
-                    record, f"it was not errors that paused it but {record.actor or 'somebody'}{why}", "resume lets it go on."
-                )
-            drop, state = (ItemKey(ItemKind.AUTO_RESUME, record.run_id),), RunState.RUNNING
-        else:
-            self._refuse_unfailed(record)
-        row = core.step_row(record.workflow, record.run_id, record.status, priority=record.priority, handoff=handoff)
-        return control_move(
-            core,
-            record,
-            state,
-            reason,
-            actor or default_actor(),
-            name=self._name,
-            row=row,
-            drop_items=drop,
-            unless_claimed=True,
-            honour_request=True,
-        )
+        return self.until_applied(run_id, self.retrying(reason, actor))
 
     def move(self, run_id: str, status: str, reason: str, actor: str | None = None, *, force: bool = False) -> RunRecord:
         """Put an unfinished run into another status of its workflow's graph, from where it goes on; into a terminal one: it is
         completed. Raises IllegalMoveError, ConfigurationError when the workflow's code is not at hand."""
-        remedy = "Try again when it is done, or discard its result with force=True."
-        return self._unless_claimed(run_id, lambda record: self.moving(record, status, reason, actor, force=force), remedy)
+        return self.until_applied(run_id, self.moving(status, reason, actor, force=force))
 
-    def moving(
-        self, record: RunRecord, status: str, reason: str, actor: str | None, *, force: bool = False, handoff: bool = True
-    ) -> Change:
-        """The change that `move` makes. Raises IllegalMoveError, ConfigurationError."""
+    def retrying(self, reason: str | None, actor: str | None, *, handoff: bool = True, rows: Rows | None = None) -> Draft:
+        """The change that `retry` makes. In: the step rows of the runs, where they are known."""
+        core, who = self._core, actor or default_actor()
+
+        def draft(record: RunRecord, claimed: bool) -> Change:
+            if claimed:
+                raise _claimed(record, "It is tried without your doing.")
+            _refuse_finished(record)
+            _refuse_requested(record)
+            drop: tuple[ItemKey, ...] = ()
+            state = record.state
+            if state is RunState.PAUSED:
+                _refuse_pause_of_others(record)
+                drop, state = (ItemKey(ItemKind.AUTO_RESUME, record.run_id),), RunState.RUNNING
+            else:
+                _refuse_unfailed(record, step_row(core, record, rows))
+            row = core.step_row(record.workflow, record.run_id, record.status, priority=record.priority, handoff=handoff)
+            return control_move(
+                core,
+                record,
+                state,
+                reason,
+                who,
+                name=self._name,
+                row=row,
+                drop_items=drop,
+                unless_claimed=True,
+                honour_request=True,
+            )
+
+        return draft
+
+    def moving(self, status: str, reason: str, actor: str | None, *, force: bool = False, handoff: bool = True) -> Draft:
+        """The change that `move` makes."""
+        core = self._core
+        origin = Origin(cause=Cause.CONTROL, name=self._name, actor=actor or default_actor(), reason=reason)
+
+        def draft(record: RunRecord, claimed: bool) -> Change:
+            if claimed:
+                raise _claimed(record, "Try again when it is done, or discard its result with force=True.")
+            state = self._destination(record, status)
+            if not force:
+                _refuse_requested(record)
+            try:
+                return placed(
+                    core,
+                    record,
+                    status,
+                    state,
+                    origin,
+                    new_task=True,
+                    unless_claimed=not force,
+                    handoff=handoff,
+                    drop_items=(ItemKey(ItemKind.AUTO_RESUME, record.run_id),) if record.state is RunState.PAUSED else (),
+                )
+            except FlowError:
+                raise
+            except Exception as error:  # a user's at= may raise anything
+                why = f"at= of a timeout of status {status!r} raised {type(error).__name__}"
+                raise _illegal(record, why, "Mend it, then try again.") from error
+
+        return draft
+
+    def _destination(self, record: RunRecord, status: str) -> RunState:
+        """The state that the run has when it has been moved there."""
         workflow = self._core.workflows.get(record.workflow)
         if workflow is None:
             raise ConfigurationError(
@@ -77,75 +109,50 @@ class Repair(Control):
         if status == record.status:
             raise _illegal(record, f"it is in {status!r} already", "retry runs the status's step again.")
         if status not in definition.statuses:
-            raise _illegal(
-                record,
-                f"nothing leads to or from status {status!r}",
-                f"Move it to one of {', '.join(sorted(definition.statuses))}.",
-            )
-        if not force:
-            self._refuse_requested(record)
+            known = ", ".join(sorted(definition.statuses))
+            raise _illegal(record, f"nothing leads to or from status {status!r}", f"Move it to one of {known}.")
         state = RunState.COMPLETED if status in definition.terminal else RunState.RUNNING
         if not may_move(record.state, state):  # the table decides, whatever this verb thinks of
             raise _illegal(record, f"a run that is {record.state.label.lower()} cannot become {state.label.lower()}")
-        try:
-            return placed(
-                self._core,
-                record,
-                status,
-                state,
-                Origin(cause=Cause.CONTROL, name=self._name, actor=actor or default_actor(), reason=reason),
-                new_task=True,
-                unless_claimed=not force,
-                handoff=handoff,
-                drop_items=(ItemKey(ItemKind.AUTO_RESUME, record.run_id),) if record.state is RunState.PAUSED else (),
-            )
-        except FlowError:
-            raise
-        except Exception as error:  # a user's at= may raise anything
-            why = f"at= of a timeout of status {status!r} raised {type(error).__name__}"
-            raise _illegal(record, why, "Mend it, then try again.") from error
+        return state
 
-    def refuse_claimed(self, record: RunRecord) -> None:
-        """Raises IllegalMoveError while its step is being executed: for a look ahead, since the commit makes sure."""
-        row = self._step_row(record)
-        if row is not None and row.owner is not None:
-            raise _claimed(record)
 
-    def _unless_claimed(self, run_id: str, make: Callable[[RunRecord], Change], remedy: str) -> RunRecord:
-        claimed = False
+def step_row(core: Core, record: RunRecord, rows: Rows | None) -> PendingRow | None:
+    """The run's step row, among those that are known, or as the store has it."""
+    if rows is not None:
+        return rows.get(record.run_id)
+    return next((row for row in core.store.rows([record.run_id]) if row.row_id == record.run_id), None)
 
-        def change(record: RunRecord) -> Change:
-            if claimed:
-                raise _claimed(record, remedy)
-            return make(record)
 
-        def learn(result: CommitResult) -> None:
-            nonlocal claimed
-            claimed = result.refusal is Refusal.CLAIMED
-
-        return self._until_applied(run_id, change, learn)
-
-    def _step_row(self, record: RunRecord) -> PendingRow | None:
-        rows = self._core.store.rows([record.run_id])
-        return next((row for row in rows if row.row_id == record.run_id), None)
-
-    def _refuse_unfailed(self, record: RunRecord) -> None:
-        row = self._step_row(record)
-        if row is None:
-            raise _illegal(record, "no step waits for it", "explain says why it stands still.")
-        if row.owner is None and row.due_at is not None and not row.attempts and not row.lapses:
-            raise _illegal(record, "its step has not failed", f"It is due at {row.due_at.isoformat()} without your doing.")
-
-    def _refuse_requested(self, record: RunRecord) -> None:
-        request = record.requested
-        if request is not None:
-            verb = "cancel" if request.state is RunState.CANCELLED else "pause"
-            raise _illegal(record, f"a {verb} by {request.actor} waits for it", "Wait until its step is done.")
+def refuse_claimed(record: RunRecord, row: PendingRow | None) -> None:
+    """Raises IllegalMoveError while its step is being executed: for a look ahead, since the commit makes sure."""
+    if row is not None and row.owner is not None:
+        raise _claimed(record)
 
 
 def _refuse_finished(record: RunRecord) -> None:
     if record.state.finished:
         raise _illegal(record, f"it is {record.state.label.lower()}", "restart starts a new run from any status.")
+
+
+def _refuse_requested(record: RunRecord) -> None:
+    request = record.requested
+    if request is not None:
+        verb = "cancel" if request.state is RunState.CANCELLED else "pause"
+        raise _illegal(record, f"a {verb} by {request.actor} waits for it", "Wait until its step is done.")
+
+
+def _refuse_pause_of_others(record: RunRecord) -> None:
+    if not paused_by_errors(record):
+        why = f" ({record.reason})" if record.reason else ""
+        raise _illegal(record, f"it was not errors that paused it but {record.actor or 'somebody'}{why}", "resume lets it go on.")
+
+
+def _refuse_unfailed(record: RunRecord, row: PendingRow | None) -> None:
+    if row is None:
+        raise _illegal(record, "no step waits for it", "explain says why it stands still.")
+    if row.owner is None and row.due_at is not None and not row.attempts and not row.lapses:
+        raise _illegal(record, "its step has not failed", f"It is due at {row.due_at.isoformat()} without your doing.")
 
 
 def _claimed(record: RunRecord, remedy: str | None = None) -> IllegalMoveError:

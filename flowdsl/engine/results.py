@@ -43,7 +43,7 @@ class Results:
     def drop(self, work: Work) -> None:
         """Remove a row that nothing needs any more."""
         core, lane = self._core, work.lane
-        change = DropRow(change_id=core.ids(), row_id=work.row_id, owner=work.owner, delivery=work.delivery)
+        change = DropRow(change_id=core.ids(), **work.claim)
         core.committer.submit(change, lambda _: core.close_lane(lane), lambda _: core.close_lane(lane))
 
     def _unanswered(self, work: Work, change: Change, done: Done, error: StoreError) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from flowdsl.engine.core import Core
 from flowdsl.engine.lane import Lane
+from flowdsl.engine.trouble import Trouble
 from flowdsl.errors import RoleSchedulerError, StoreError
 from flowdsl.naming import consumer_role
 from flowdsl.ports.role_scheduler import RoleScheduler
@@ -25,6 +26,7 @@ class RoleKeeper:
         self._core = core
         self._roles = roles
         self._lease = lease
+        self._trouble = Trouble(log, core.clock, "campaigning for roles")
         self._next = 0.0
         self._until: dict[str, float] = {}
         self._slots = {
@@ -50,9 +52,10 @@ class RoleKeeper:
             try:
                 leases = self._roles.campaign(self._core.owner, self._wanted, self._lease)
             except (StoreError, RoleSchedulerError) as error:
-                log.warning("campaign for roles failed: %s", error)
+                self._trouble.failed(error)
                 self._next = now + min(1.0, self._lease.total_seconds() / 3)
             else:
+                self._trouble.over()
                 held = {lease.role: now + lease.ttl.total_seconds() * SAFE_PART for lease in leases}
                 changed = held.keys() != self._until.keys()
                 self._until = held

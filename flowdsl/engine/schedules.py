@@ -277,7 +277,7 @@ def _made(
     after = structs.replace(old, origin=ScheduleOrigin.RUNTIME, rule=rule, object=text, object_version=version, changed=note)
     if old.removed is not None:
         after = structs.replace(after, created=note, removed=None, paused=None)
-    elif old.timetable.fingerprint == timetable.fingerprint:
+    elif old.rule.times == rule.times:
         return after
     return _anew(after, timetable.after(max(note.at, old.passed or note.at)))
 

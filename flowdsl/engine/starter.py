@@ -155,7 +155,7 @@ class Starter:
             answer.set_result(result)
 
         def failed(error: Exception) -> None:
-            core.abandon(change.row)
+            core.abandon(change.row, 1)
             answer.set_exception(error)
 
         core.committer.submit(change, done, failed)

@@ -65,7 +65,7 @@ class Steps:
 
     def drop_row(self, lane: Lane, row: PendingRow, owner: str) -> None:
         """Remove a row whose run is gone."""
-        change = DropRow(change_id=self._core.ids(), row_id=row.row_id, owner=owner, delivery=row.delivery)
+        change = DropRow(change_id=self._core.ids(), row_id=row.row_id, owner=owner, delivery=row.delivery, version=row.version)
         self._core.committer.submit(change, lambda _: self._core.close_lane(lane), lambda _: self._core.close_lane(lane))
 
     # -- the body -------------------------------------------------------------------------------------------------------------
@@ -155,9 +155,7 @@ class Steps:
         told = () if lane.kind is RowKind.HOOK else core.hooks.of_failure(work.record.workflow, change_id, failure)
         change = FailRow(
             change_id=change_id,
-            row_id=work.row_id,
-            owner=work.owner,
-            delivery=work.delivery,
+            **work.claim,
             error=text,
             delay=delay,
             side_rows=told,

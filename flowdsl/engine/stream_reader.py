@@ -11,6 +11,7 @@ from flowdsl.engine.core import Core
 from flowdsl.engine.intake import Intake
 from flowdsl.engine.lane import Lane
 from flowdsl.engine.publisher import stream_topic
+from flowdsl.engine.trouble import Trouble
 from flowdsl.errors import StoreError, StreamerError
 from flowdsl.model.event import Event
 from flowdsl.model.pending import TopicQuota
@@ -38,6 +39,8 @@ class StreamReader:
         self._read: frozenset[str] = frozenset()
         self._room = threading.Event()
         self._not_before = 0.0
+        self._receiving = Trouble(log, core.clock, "receiving events (rows are claimed from the store meanwhile)")
+        self._claims = Trouble(log, core.clock, "claiming after events")
         self.claiming = False
         """A claim may be under way: what it brings is in no lane yet."""
 
@@ -64,6 +67,7 @@ class StreamReader:
         try:
             receiver = self._the_receiver([topic for topic, _, _ in asked])
             events = receiver.receive(quotas, timeout)
+            self._receiving.over()
             self._note(asked, events)
             if not events:
                 return False
@@ -77,7 +81,7 @@ class StreamReader:
             receiver.acknowledge(events)
         except StreamerError as error:
             if core.accepting:
-                log.warning("receiving failed, rows are claimed from the store meanwhile: %s", error)
+                self._receiving.failed(error)
             self._not_before = core.clock.monotonic() + AFTER_ERROR.total_seconds()
             for _, lane, _ in asked:
                 lane.more = False
@@ -116,9 +120,10 @@ class StreamReader:
         try:
             claimed = core.store.claim_rows(core.namespace, owner, list(dict.fromkeys(event.row_id for event in events)))
         except StoreError as error:
-            log.warning("claim failed: %s", error)
+            self._claims.failed(error)
             core.wake([self._lanes[event.topic].topic for event in events])
             return
+        self._claims.over()
         core.metrics.stale_events.inc(len(events) - len(claimed))
         ours = [entry for entry in claimed if entry.row.topic in core.topics]
         self._intake.take(owner, ours)

@@ -61,7 +61,7 @@ class Transactions:
             else:
                 results = self._commit(starts, change, extras)
         except StoreError:
-            core.abandon(change.row)
+            core.abandon(change.row, change.version + 1)
             raise
         except BaseException:
             core.not_committed(change.row)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 from flowdsl.model.record import RunRecord
+
+
+class Claim(TypedDict):
+    """One claim of one row: the fields of FailRow, ReleaseRow, ParkRow and DropRow that name it."""
+
+    row_id: str
+    owner: str
+    delivery: int
+    version: int
 
 
 class Work:
@@ -55,6 +64,11 @@ class Work:
         self.payload = payload
         self.began = -1.0
         """Monotonic time at which the body began; negative while it has not."""
+
+    @property
+    def claim(self) -> Claim:
+        """What names the claim, for a change that gives it up."""
+        return {"row_id": self.row_id, "owner": self.owner, "delivery": self.delivery, "version": self.version}
 
     @property
     def failures(self) -> int:

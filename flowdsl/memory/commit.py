@@ -194,7 +194,7 @@ class Commit:
             del t.active[record.namespace, record.workflow, record.foreign_id]
             t.ended[record.namespace, record.workflow][record.run_id] = now
         self._log(change, after, record.status, record.state, reason, actor)
-        if change.erase:
+        if change.erase:  # what this very change says is in the history by now
             after = self._erase(change, after)
         for key in change.drop_items:
             t.drop_item(change.namespace, key.kind, key.key)
@@ -298,6 +298,8 @@ class Commit:
     def _claimed(self, change: FailRow | ReleaseRow | ParkRow | DropRow) -> Row | None:
         row = self._t.rows.get(change.row_id)
         if row is None or row.owner != change.owner or row.delivery != change.delivery:
+            return None
+        if change.version is not None and row.version != change.version:
             return None
         return row
 

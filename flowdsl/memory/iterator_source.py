@@ -51,12 +51,14 @@ class IteratorSource(ConnectorSource):
         clock: Clock | None = None,
     ) -> None:
         given: Any = items
-        if not callable(given) and not isinstance(given, Iterable | AsyncIterable):
+        is_function = callable(given)
+        if not is_function and not isinstance(given, Iterable | AsyncIterable):
             raise ConfigurationError(
                 f"{given!r} cannot be iterated over.", remedy="Give an iterable, an async iterable, or a function that gives one."
             )
-        self._make: Callable[[], Items] | None = given if callable(given) else None
-        self._items: Items | None = None if callable(given) else given
+        make: Any = given if is_function else None
+        self._make: Callable[[], Any] | None = make
+        self._items: Any = None if is_function else given
         self._read = read
         self._blocking = blocking
         self._clock = clock or SystemClock()

@@ -110,7 +110,8 @@ class AddRow(Struct, frozen=True, kw_only=True, tag=True):
 
 class FailRow(Struct, frozen=True, kw_only=True, tag=True):
     """A failed attempt: count it, keep the error, give up the claim, due again after `delay`. Condition: the claim
-    (`owner`, `delivery`) still stands. A run with a waiting ControlRequest gets its row back due at once."""
+    (`owner`, `delivery` and, where it is given, `version`) still stands. A run with a waiting ControlRequest gets its row back
+    due at once."""
 
     change_id: str
     row_id: str
@@ -118,6 +119,9 @@ class FailRow(Struct, frozen=True, kw_only=True, tag=True):
     delivery: int
     error: str
     delay: timedelta
+    version: int | None = None
+    """The run's version that made the row. A step row counts deliveries anew with each version: without it a change that comes
+    late may meet a later claim of its own owner. None: any."""
     side_rows: tuple[NewRow, ...] = ()
     """Hooks that want to know of it; added beside the row's run."""
 
@@ -130,6 +134,8 @@ class ReleaseRow(Struct, frozen=True, kw_only=True, tag=True):
     row_id: str
     owner: str
     delivery: int
+    version: int | None = None
+    """As in FailRow."""
     delay: timedelta | None = None
     """Due again this long after the commit; None: when it was due."""
 
@@ -142,6 +148,8 @@ class ParkRow(Struct, frozen=True, kw_only=True, tag=True):
     row_id: str
     owner: str
     delivery: int
+    version: int | None = None
+    """As in FailRow."""
 
 
 class DropRow(Struct, frozen=True, kw_only=True, tag=True):
@@ -151,6 +159,8 @@ class DropRow(Struct, frozen=True, kw_only=True, tag=True):
     row_id: str
     owner: str
     delivery: int
+    version: int | None = None
+    """As in FailRow."""
 
 
 class PutItems(Struct, frozen=True, kw_only=True, tag=True):

@@ -85,6 +85,9 @@ def unfit_note(**notes: str | None) -> str | None:
 
 
 def _notes(**notes: str | None) -> str | None:
+    together = "".join([note for note in notes.values() if note])
+    if len(together) <= MAX_NOTE and together.isascii() and "\0" not in together:
+        return None
     for name, note in notes.items():
         if note is None:
             continue

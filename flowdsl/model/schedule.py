@@ -61,6 +61,11 @@ class ScheduleRule(Struct, frozen=True, kw_only=True):
     start_status: str | None = None
     """The stored text of the status that runs start in; None: the workflow's first starting status."""
 
+    @property
+    def times(self) -> tuple[str, str, Gap, OverlapHour]:
+        """What its slots depend on: two rules with the same fire at the same moments."""
+        return (self.spec.strip(), self.timezone, self.gap, self.overlap_hour)
+
     def foreign_id_at(self, moment: datetime) -> str:
         """The foreign id of the run of a slot, or of a run that is started by hand at a moment."""
         if self.if_running is not IfRunning.ALLOW:

@@ -27,6 +27,8 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ASKED, _TIMES = ("workflow", "status", "foreign_id", "state"), ("created", "age")
+"""Fields by which the store finds runs."""
 _MICROSECOND = timedelta(microseconds=1)
 _MIRRORED = {Op.UNDER: Op.OVER, Op.AT_MOST: Op.AT_LEAST, Op.OVER: Op.UNDER, Op.AT_LEAST: Op.AT_MOST}
 
@@ -59,6 +61,14 @@ class Where:
         """Whether a Subject needs the run's step row."""
         return any(condition.field.reads_row for condition in self.conditions)
 
+    @property
+    def narrowed(self) -> bool:
+        """Whether `query` alone finds just the runs that are meant, but for a moment more or less."""
+        return all(
+            condition.name in _TIMES or (condition.name in _ASKED and condition.op in (Op.IS, Op.IN))
+            for condition in self.conditions
+        )
+
     def holds(self, subject: Subject) -> bool:
         """Whether the run is meant."""
         return all(condition.holds(subject) for condition in self.conditions)
@@ -75,7 +85,7 @@ class Where:
     ) -> RunQuery | None:
         """What the store can be asked so that every run that is meant is among the answers; `holds` decides.
         In: `states` narrows it further. None: no run can be meant."""
-        found = {name: self._wanted(name) for name in ("workflow", "status", "foreign_id", "state")}
+        found = {name: self._wanted(name) for name in _ASKED}
         if states:
             named = found["state"]
             found["state"] = tuple(states) if named is None else tuple(state for state in named if state in states)
@@ -109,7 +119,7 @@ class Where:
         low: list[datetime] = []
         high: list[datetime] = []
         for condition in self.conditions:
-            if condition.name not in ("created", "age"):
+            if condition.name not in _TIMES:
                 continue
             (value,), op = condition.values, condition.op
             try:

@@ -37,7 +37,7 @@ def flow_engine(flow_clock: Any) -> Iterator[Any]:
     store, roles, made = MemoryRecordStore(flow_clock), MemoryRoleScheduler(flow_clock), list[SteppedEngine]()
 
     def engine(*workflows: Any, **settings: Any) -> SteppedEngine:
-        common = {"clock": flow_clock, "store": store, "roles": roles, "seed": len(made)}
+        common: dict[str, Any] = {"clock": flow_clock, "store": store, "roles": roles, "seed": len(made)}
         made.append(SteppedEngine(*workflows, **{**common, **settings}).__enter__())
         return made[-1]
 

@@ -174,7 +174,8 @@ class _RehearsedEngine(SteppedEngine):
         self.plan = plan
         self._inside = False
         self._dead = False
-        super().__init__(*workflows, store=_Store(inner, self), **settings)
+        store: Any = _Store(inner, self)  # what it does not change it takes from the other
+        super().__init__(*workflows, store=store, **settings)
 
     def step(self) -> bool:
         self._inside = True

@@ -177,7 +177,7 @@ def test_every_event_starts_one_run_though_workers_are_killed(place: Place, tmp_
             # whoever works: the roles are with two of three, and all of them may have runs in hand
             for number in range(WORKERS):
                 fleet.kill(number)
-        while len(records(client, RunState.COMPLETED)) < EVENTS:
+        while len(records(client, RunState.COMPLETED)) < EVENTS or waiting(place) or attempts(client):
             assert time.monotonic() - began < PATIENCE, f"{len(records(client, None))} runs, {waiting(place)} events wait"
             time.sleep(0.1)
         found = records(client, None)
@@ -185,12 +185,16 @@ def test_every_event_starts_one_run_though_workers_are_killed(place: Place, tmp_
     finally:
         fleet.end()
     letters = client.dead_letters.list().letters
-    left = [item.key for item in client._the_core().store.items("default", "connector_attempt")]
     client.stop()
     twice = sum(count - 1 for count in handled.values())
     print(json.dumps({"events": EVENTS, "kills": KILLS * WORKERS, "handled again": twice, "s": round(time.monotonic() - began)}))
     assert Counter(found) == {f"p-{number:05}": 1 for number in range(EVENTS)}
-    assert (letters, waiting(place), left) == ([], 0, [])
+    assert (letters, waiting(place)) == ([], 0)
+
+
+def attempts(client: Engine) -> int:
+    """Notes on events that are being tried; none is left behind."""
+    return len(client._the_core().store.items("default", "connector_attempt"))
 
 
 def records(client: Engine, state: RunState | None) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 
 from flowdsl.dsl.run import Run
 from flowdsl.engine.auto_resume import AutoResume
-from flowdsl.engine.bulk_operation import Turn
+from flowdsl.engine.bulk_turns import Turn
 from flowdsl.errors import (
     BadDataError,
     BlockingCallError,
@@ -20,6 +20,7 @@ from flowdsl.errors import (
     IllegalMoveError,
 )
 from flowdsl.model.bulk import BulkReport, BulkVerb, Refused
+from flowdsl.model.change import MoveRun
 from flowdsl.model.condition import WhereError
 from flowdsl.model.history import Cause
 from flowdsl.model.item import ItemKind
@@ -31,6 +32,7 @@ from tests.behaviour.world import (
     SECOND,
     Answer,
     Body,
+    Doctored,
     Job,
     Status,
     Thing,
@@ -52,6 +54,11 @@ def paused_by_errors(world: World, count: int) -> tuple[Job, SteppedEngine, list
             handles.append(engine.trigger(job.workflow, f"thing-{number}", Thing()))
             engine.advance(SECOND)
     return job, world.outsider(job.workflow), handles
+
+
+def passing(world: World) -> Callable[[float], None]:
+    """Lets time pass instead of waiting for it."""
+    return lambda seconds: world.clock.advance(timedelta(seconds=seconds, microseconds=1))
 
 
 def states(handles: list[Any]) -> Counter[RunState]:
@@ -229,7 +236,8 @@ def test_a_run_that_is_no_longer_meant_when_its_turn_comes_is_left_alone(world: 
         if turn.run.run_id == handles[0].run_id:
             handles[1].resume()
 
-    report = engine.bulk.cancel(PAUSED_BY_ERRORS, reason="hopeless", rate=None, seen=somebody_else)
+    operation = engine.bulk.begin(BulkVerb.CANCEL, PAUSED_BY_ERRORS, reason="hopeless", rate=5, seen=somebody_else)
+    report = operation.run(wait=passing(world))
 
     assert (report.done, report.passed) == (2, 1)
     assert handles[1].record().state is RunState.RUNNING
@@ -257,9 +265,29 @@ def test_the_rate_is_kept(memory_world: World) -> None:
     operation = engine.bulk.begin(
         BulkVerb.RETRY, PAUSED_BY_ERRORS, reason="slowly", rate=2, seen=lambda _: turns.append(clock.monotonic() - begun)
     )
-    operation.run(wait=lambda seconds: clock.advance(timedelta(seconds=seconds)))
+    operation.run(wait=passing(memory_world))
 
-    assert turns == pytest.approx([n / 2 for n in range(10)])
+    assert turns == pytest.approx([n / 2 for n in range(10)], abs=0.001)
+
+
+def test_what_may_have_its_turn_at_once_is_committed_together(memory_world: World) -> None:
+    job = Job(memory_world.clock)
+    outside = memory_world.outsider(job.workflow)
+    outside.trigger_many(job.workflow, [(f"thing-{n}", Thing()) for n in range(100)])
+    groups: list[int] = []
+
+    def commit(changes: Any) -> Any:
+        groups.append(sum(isinstance(change, MoveRun) for change in changes))
+        return memory_world.store.commit(changes)
+
+    engine = memory_world.engine(job.workflow, store=Doctored(memory_world.store, commit=commit))
+    engine.bulk.pause("workflow=jobs", reason="maintenance", rate=None)
+    assert [group for group in groups if group] == [100]
+
+    groups.clear()
+    operation = engine.bulk.begin(BulkVerb.RESUME, "workflow=jobs", reason="over", rate=50)
+    operation.run(wait=passing(memory_world))
+    assert [group for group in groups if group] == [10] * 10, "a fifth of a second's worth at a time"
 
 
 def test_after_a_break_it_does_not_catch_up_on_its_rate(memory_world: World) -> None:

@@ -11,7 +11,7 @@ from flowdsl.errors import (
 )
 from flowdsl.model.bulk import BulkVerb
 from flowdsl.model.run_state import RunState
-from tests.behaviour.test_bulk import PAUSED_BY_ERRORS, paused_by_errors, states
+from tests.behaviour.test_bulk import PAUSED_BY_ERRORS, passing, paused_by_errors, states
 from tests.behaviour.world import (
     MINUTE,
     SECOND,
@@ -27,9 +27,10 @@ def test_an_operation_whose_process_is_gone_is_gone_on_with_and_no_run_has_two_t
     job = Job(world.clock)
     engine = world.outsider(job.workflow)
     handles = engine.trigger_many(job.workflow, [(f"thing-{n}", Thing()) for n in range(PAGE + 20)])
-    operation = engine.bulk.begin(BulkVerb.PAUSE, "workflow=jobs", reason="maintenance", rate=None)
+    operation = engine.bulk.begin(BulkVerb.PAUSE, "workflow=jobs", reason="maintenance", rate=5)
     while operation.report.turns < turns:
-        operation.step()
+        if not operation.step():
+            world.clock.advance(SECOND)
 
     report = world.outsider(job.workflow).bulk.go_on(operation.order.operation, rate=None)
 
@@ -41,9 +42,11 @@ def test_an_operation_whose_process_is_gone_is_gone_on_with_and_no_run_has_two_t
 def test_a_turn_that_leaves_the_run_among_those_meant_is_not_given_twice(world: World) -> None:
     """A retry leaves status and workflow as they were: only the history tells."""
     _, engine, handles = paused_by_errors(world, 3)
-    operation = engine.bulk.begin(BulkVerb.RETRY, "status=new", reason="again", rate=None)
+    operation = engine.bulk.begin(BulkVerb.RETRY, "status=new", reason="again", rate=1)
     operation.step()
+    world.clock.advance(SECOND)
     operation.step()
+    assert operation.report.done == 2
 
     report = engine.bulk.go_on(operation.order.operation, rate=None)
 
@@ -54,12 +57,12 @@ def test_a_turn_that_leaves_the_run_among_those_meant_is_not_given_twice(world: 
 def test_a_store_that_does_not_answer_stops_it_and_it_can_be_gone_on_with(memory_world: World) -> None:
     job, engine, handles = paused_by_errors(memory_world, 4)
     flaky = memory_world.engine(job.workflow, store=failing_commits(memory_world.store, 0))
-    operation = flaky.bulk.begin(BulkVerb.RETRY, PAUSED_BY_ERRORS, reason="again", rate=None)
+    operation = flaky.bulk.begin(BulkVerb.RETRY, PAUSED_BY_ERRORS, reason="again", rate=1)
     operation.step()
     flaky.store.methods.update(failing_commits(memory_world.store, 1).methods)  # type: ignore[attr-defined]
 
     with pytest.raises(OperationStoppedError, match="the database is away") as caught:
-        operation.run()
+        operation.run(wait=passing(memory_world))
 
     report = engine.bulk.go_on(caught.value.operation, rate=None)
     assert report.done == 4
@@ -68,14 +71,14 @@ def test_a_store_that_does_not_answer_stops_it_and_it_can_be_gone_on_with(memory
 
 def test_of_two_processes_that_go_on_with_it_one_stops(world: World) -> None:
     job, engine, handles = paused_by_errors(world, 4)
-    operation = engine.bulk.begin(BulkVerb.RETRY, PAUSED_BY_ERRORS, reason="again", rate=None)
+    operation = engine.bulk.begin(BulkVerb.RETRY, PAUSED_BY_ERRORS, reason="again", rate=1)
     operation.step()
-    other = world.outsider(job.workflow).bulk.begin_again(operation.order.operation, rate=None)
+    other = world.outsider(job.workflow).bulk.begin_again(operation.order.operation, rate=1)
     other.step()
-    operation.run()
+    operation.run(wait=passing(world))
 
     with pytest.raises(OperationError, match="by another process"):
-        other.run()
+        other.run(wait=passing(world))
 
     assert [handle.record().version for handle in handles] == [3, 3, 3, 3]
 
@@ -83,7 +86,7 @@ def test_of_two_processes_that_go_on_with_it_one_stops(world: World) -> None:
 def test_a_stop_from_another_thread_leaves_the_rest_for_later(memory_world: World) -> None:
     _, engine, handles = paused_by_errors(memory_world, 4)
     operation: BulkOperation = engine.bulk.begin(
-        BulkVerb.RETRY, PAUSED_BY_ERRORS, reason="again", rate=None, seen=lambda _: operation.stop()
+        BulkVerb.RETRY, PAUSED_BY_ERRORS, reason="again", rate=1, seen=lambda _: operation.stop()
     )
 
     report = operation.run()

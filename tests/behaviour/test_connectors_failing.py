@@ -246,14 +246,17 @@ def test_a_store_that_does_not_answer_costs_time_and_no_event(world: World) -> N
     assert stream.unacknowledged() == []
 
 
-def test_a_source_that_cannot_be_reached_is_tried_again(world: World, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("problem", [StreamerError("the broker is away."), ConfigurationError("the broker is away.")])
+def test_a_source_that_cannot_be_reached_is_tried_again(
+    world: World, caplog: pytest.LogCaptureFixture, problem: Exception
+) -> None:
     stream = Stream(world)
     stream.add("e-1")
     real, down = stream.source.open, True
 
     def open_(name: str) -> ConnectorReader:
         if down:
-            raise StreamerError("the broker is away.")
+            raise problem
         return real(name)
 
     stream.source.open = open_  # type: ignore[method-assign]

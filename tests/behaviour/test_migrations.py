@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -128,6 +129,27 @@ def test_runs_that_older_code_brings_there_later_are_found_too(world: World) -> 
         engine.advance(MINUTE)
 
         assert handle.record().status == "sent"
+
+
+def test_the_longer_nothing_is_found_the_more_seldom_it_is_looked_for(memory_world: World) -> None:
+    asked: list[Any] = []
+
+    def runs(query: Any) -> Any:
+        if query.statuses == ("checking",):
+            asked.append(memory_world.clock.now())
+        return memory_world.store.runs(query)
+
+    with memory_world.engine(new_code([]), store=Doctored(memory_world.store, runs=runs)) as engine:
+        for _ in range(240):
+            engine.advance(15 * SECOND)
+
+        waits = [(later - earlier) // MINUTE for earlier, later in itertools.pairwise(asked)]
+        assert waits == [1, 2, 4, 8, 10, 10, 10, 10]
+        started(memory_world, [])
+        for _ in range(80):
+            engine.advance(15 * SECOND)
+        waits = [(later - earlier) // MINUTE for earlier, later in itertools.pairwise(asked)]
+        assert waits[8:11] == [10, 10, 1], "once there was something, it looks again soon"
 
 
 def test_a_run_paused_by_a_person_stays_paused_by_them(world: World) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from flowdsl.engine.metrics import ProcessState
+from flowdsl.errors import TimetableError
 from flowdsl.model.instance import Lease
-from flowdsl.model.schedule import IfRunning, Misfire
+from flowdsl.model.schedule import IfRunning, Misfire, _timetable
+from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.stepped import SteppedEngine
 from tests.behaviour.diary import DAY, START, Diary, at, runs, slots, thing
-from tests.behaviour.world import HOUR, MINUTE, SECOND, Doctored, World
+from tests.behaviour.world import HOUR, MINUTE, SECOND, Doctored, Thing, World
 
 
 def diaries(count: int = 3, **options: Any) -> list[Diary]:
@@ -298,6 +300,44 @@ def test_a_clock_that_goes_back_fires_nothing_twice(world: World) -> None:
     with world.engine(diary.workflow, store=behind) as engine:
         engine.schedules.resume(diary.workflow, "page")
         assert diary.stored(engine).slot == at("9:30")
+
+
+def test_a_worker_whose_own_clock_is_wrong_fires_nothing_early_or_late(world: World) -> None:
+    diary, ahead = Diary("*/10 * * * *"), ManualClock(START + HOUR)
+    with SteppedEngine(diary.workflow, clock=ahead, store=world.store, roles=world.roles, seed=99) as engine:
+        for _ in range(21):
+            engine.run_until_idle()
+            engine.worker.membership.cover(MINUTE)
+            world.clock.advance(MINUTE)
+            ahead.advance(MINUTE)
+        engine.run_until_idle()
+
+    assert slots(world) == ["09:10", "09:20"]
+    assert [run.created_at for run in runs(world)] == [at("9:10"), at("9:20")]
+
+
+def test_a_schedule_in_a_zone_that_this_machine_does_not_know_is_counted_as_failing_and_holds_nobody_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diary = Diary("*/10 * * * *")
+    with world.engine(diary.workflow) as engine:
+        engine.schedules.create(diary.workflow, "far", "*/10 * * * *", Thing(), timezone="Pacific/Apia")
+        engine.run_until_idle()
+
+        def zone(name: str) -> Any:
+            raise TimetableError(f"there is no time zone {name!r}.")
+
+        _timetable.cache_clear()
+        monkeypatch.setattr("flowdsl.timetable.zone_of", lambda name: UTC if name == "UTC" else zone(name))
+        engine.advance(11 * MINUTE)
+        far = engine.schedules.get("diary", "far")
+        assert far.error == "TimetableError: there is no time zone 'Pacific/Apia'."
+        assert (far.slot, far.attempts >= 1) == (at("9:10"), True)
+        monkeypatch.undo()
+        engine.advance(2 * MINUTE)
+        assert engine.schedules.get("diary", "far").error is None
+
+    assert sorted(slots(world)) == ["09:10", "09:10"]
 
 
 def test_a_commit_that_took_very_long_does_not_make_the_next_slot_late(world: World) -> None:

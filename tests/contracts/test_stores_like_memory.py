@@ -235,6 +235,7 @@ class Chaos:
             "row_id": row.row_id if row else run_id,
             "owner": row.owner or "one" if row else "one",
             "delivery": (row.delivery if row else 1) + (rng.random() < 0.1),
+            "version": rng.choice([None, (row.version if row else 1) - (rng.random() < 0.1)]),
         }
         kind = rng.randrange(4)
         if kind == 0:
@@ -265,8 +266,9 @@ class Chaos:
 
     def together(self) -> None:
         """All or none, and which: of several that do not hold any may be named."""
+        run_id = self.some_run()
         changes: list[StartRun | MoveRun] = [self.start() for _ in range(self.rng.randrange(3))]
-        changes.append(self.move(self.some_run(), ending=not changes))
+        changes.append(self.move(run_id, ending=not changes))
         if self.both(lambda store: all(result.applied for result in store.commit_together(changes))):
             self.done.extend(changes)
 

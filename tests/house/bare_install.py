@@ -18,7 +18,7 @@ OF_EXTRAS = {
     "flowdsl_redis": {"redis"},
     "flowdsl_kafka": {"confluent_kafka"},
     "flowdsl_etcd": {"etcd3gw", "requests"},
-    "flowdsl_docs.sphinx_extension": {"sphinx", "docutils"},
+    "flowdsl_docs": {"sphinx", "docutils"},
 }
 """What may be missing in a bare install, and the package that needs it."""
 
@@ -65,6 +65,8 @@ def main() -> int:
                 wrong.append(f"the entry point {point.group}:{point.name}: {error}")
     shipped = {str(file) for file in found.files or ()}
     wrong += [f"{package}/py.typed is not shipped" for package in PACKAGES if f"{package}/py.typed" not in shipped]
+    if "flowdsl_docs/style.css" not in shipped:
+        wrong.append("the style of HTML pages is not shipped")
     if not any(file.startswith("flowdsl_sql/migrations/versions/") and file.endswith(".py") for file in shipped):
         wrong.append("no migration is shipped")
     print(f"{imported} modules imported from {sys.prefix}", *wrong, sep="\n  ")

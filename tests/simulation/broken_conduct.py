@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from flowdsl.model.history import Cause
 from flowdsl.model.item import Item, ItemKind
 from flowdsl.model.run_state import RunState as R
-from flowdsl.testing.simulation.customers import secret_of
 from flowdsl.testing.simulation.journal import Answer, Granted, Held, Kind, Told, Trigger
+from flowdsl.testing.simulation.workload import secret_of
 from tests.simulation.chronicle import Chronicle, complete, last_step, spoil
 from tests.simulation.sound import erased, failed_once, letter, paused_by_a_person, paused_for_errors, resumed_by_itself
 

@@ -17,11 +17,10 @@ from flowdsl.model.pending import PendingRow, RowKind
 from flowdsl.model.record import Payload, RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.clock import START, ManualClock
-from flowdsl.testing.simulation.customers import secret_of
 from flowdsl.testing.simulation.evidence import Evidence, by_run, by_version
 from flowdsl.testing.simulation.fault import Fault
 from flowdsl.testing.simulation.journal import Answer, Commit, Execution, Journal, Kind, Loss, Told, Trigger
-from flowdsl.testing.simulation.workload import Cargo, Door, Flow, Mischief, Place, Step, Timer, Workload
+from flowdsl.testing.simulation.workload import Cargo, Door, Flow, Mischief, Place, Step, Timer, Workload, secret_of
 
 A, B, C, D, E = Place
 SECOND = timedelta(seconds=1)

@@ -35,7 +35,6 @@ NOT_NEEDED = {
     "runs": "customers list nothing",
     "rows": "customers look at no rows",
     "purge": "nothing is kept for a limited time here",
-    "next_due_item": "likewise",
     "close": "stores are closed by the world",
 }
 """Methods of the store that simulated processes do not call: why."""

@@ -12,10 +12,12 @@ import msgspec
 from flowdsl import (
     CallbackOutcome,
     CallbackResult,
+    ConnectorEngine,
     Engine,
     Failure,
     Gap,
     IfRunning,
+    Incoming,
     Misfire,
     OnEarly,
     Outcome,
@@ -234,3 +236,21 @@ def mend(engine: Engine) -> None:
     report = engine.bulk.move("workflow=orders", to=Status.PAID, reason="by hand", force=True, rate=None, dry_run=True)
     assert_type(report.done, int)
     engine.bulk.retry("state=paused", reason="why not", limit=5, actor="Ada", progress=lambda so_far: print(so_far.turns))
+
+
+@orders.connector("web", parallel_count=2, dead_letter_after_err_count=None)
+def on_order(engine: ConnectorEngine, event: Incoming[Order]) -> None:
+    assert_type(event.payload, Order)
+    assert_type(event.foreign_id, str)
+    assert_type(engine.trigger(orders, event.foreign_id, event.payload), RunHandle[Order, Status])
+    assert_type(engine.trigger_many(orders, [("a", event.payload)]), list[RunHandle[Order, Status]])
+
+
+@orders.connector("mail", err_backoff=timedelta(seconds=1))
+async def on_mail(engine: ConnectorEngine, event: Incoming[bytes]) -> None:
+    handle = await engine.aio.trigger(orders, event.foreign_id, Order(1.0))
+    assert_type(await handle.run(), Run[Order, Status])
+
+
+def call_connectors(engine: ConnectorEngine, event: Incoming[Order]) -> None:
+    assert_type(on_order(engine, event), None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from flowdsl import Engine, Run, Workflow
+from flowdsl import ConnectorEngine, Engine, Incoming, Run, Workflow
 
 
 class Status(StrEnum):
@@ -133,6 +133,21 @@ def wrong_given(run: Run[Order, Status]) -> Order:
 calendar = orders.schedule("@daily", foreign_id="d")
 calendar(wrong_made)  # refused
 calendar(wrong_given)  # refused
+orders.connector("web", pause_after_err_count=3)  # refused
+orders.connector("web", consume_lag=5)  # refused
+orders.connector("web", source="amqp://host")  # refused
+
+
+def one_parameter(engine: ConnectorEngine) -> None: ...
+
+
+def an_order(engine: ConnectorEngine, event: Incoming[Order]) -> None:
+    event.payload.nothing  # refused
+    engine.trigger(orders, event.foreign_id, "not an order")  # refused
+
+
+connect = orders.connector("web")
+connect(one_parameter)  # refused
 
 
 def use(engine: Engine) -> None:

@@ -86,7 +86,7 @@ local function move(change)
   run.err, run.ar = change.origin.error, change.ar
   run.rqs, run.rqr, run.rqa = nil, nil, nil
   log(change, run, before.st, before.state, reason, actor)
-  if change.erase then erase(run) end
+  if change.erase then erase(run) end -- what this very change says is in the history by now
   save_run(run)
   if FINISHED[before.state] then
     file(run)
@@ -149,7 +149,7 @@ end
 local function of_row(change)
   local row = load_row(change.row)
   if not row then return LOST end
-  if row.own ~= change.own or row.del ~= change.del then
+  if row.own ~= change.own or row.del ~= change.del or (change.ver and row.ver ~= change.ver) then
     return row.mark == change.id and given_back('ALREADY_APPLIED', row) or LOST
   end
   local result = given_back('APPLIED', row)

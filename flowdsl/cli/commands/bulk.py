@@ -20,7 +20,8 @@ from flowdsl.cli.problem import UsageProblem
 from flowdsl.cli.target import status_member, workflow_named
 from flowdsl.clock import SystemClock
 from flowdsl.engine.bulk import DEFAULT_RATE, ForcibleOptions
-from flowdsl.engine.bulk_operation import BulkOperation, Turn
+from flowdsl.engine.bulk_operation import BulkOperation
+from flowdsl.engine.bulk_turns import Turn
 from flowdsl.engine.engine import Engine
 from flowdsl.model.bulk import BulkReport, BulkVerb
 from flowdsl.model.condition import FIELDS, METADATA, Op

@@ -120,6 +120,8 @@ def _log_to(console: Console, level: str, *, one_of_several: bool = False) -> No
     if not root.handlers:
         root.addHandler(ConsoleHandler(console, one_of_several=one_of_several))
         root.setLevel(level.upper())
+        if level != "debug":
+            logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every plugin
 
 
 def _supervise(target: str, count: int, drain: float | None, host: str, port: int | None, log_level: str) -> None:

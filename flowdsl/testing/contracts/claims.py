@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from flowdsl.model.change import Change, CommitOutcome, DropRow, FailRow, ParkRow, ReleaseRow
 from flowdsl.model.instance import Instance
@@ -137,6 +138,25 @@ class ClaimRules:
         claimed = world.claim_one(owner)
         world.commit(_fail(world, record.run_id, owner, claimed.row.delivery, "e", timedelta(0)))
         assert len(world.claim(owner)) == 1
+
+    def test_a_claim_is_of_one_version_where_that_is_said(self, world: World) -> None:
+        """The row of the next version begins to count anew, and the same owner may have it."""
+        owner, record = world.owner(), world.started()
+        claimed = world.claim_one(owner)
+        row = NewRow(row_id=record.run_id, topic="orders/paid", owner=owner)
+        world.commit(world.move(record, "paid", row=row))
+        (before,) = world.store.rows([record.run_id])
+        assert (before.owner, before.delivery, before.version) == (owner, claimed.row.delivery, 2)
+        claim: dict[str, Any] = {"row_id": record.run_id, "owner": owner, "delivery": before.delivery}
+        late: list[Change] = [
+            FailRow(change_id=world.new_id(), **claim, version=1, error="late", delay=SECOND),
+            ReleaseRow(change_id=world.new_id(), **claim, version=1),
+            ParkRow(change_id=world.new_id(), **claim, version=1),
+            DropRow(change_id=world.new_id(), **claim, version=1),
+        ]
+        assert {result.outcome for result in world.store.commit(late)} == {CommitOutcome.LOST}
+        assert list(world.store.rows([record.run_id])) == [before]
+        assert world.commit(ReleaseRow(change_id=world.new_id(), **claim, version=2)).outcome is CommitOutcome.APPLIED
 
     def test_what_is_said_under_a_stale_claim_is_lost(self, world: World) -> None:
         owner, record = world.owner(), world.started()

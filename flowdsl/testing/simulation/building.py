@@ -9,8 +9,9 @@ from flowdsl.dsl.run import Run
 from flowdsl.dsl.spec import OnEarly
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.model.outcome import Outcome
+from flowdsl.model.schedule import IfRunning, Misfire
 from flowdsl.options import SideOptions, StepOptions
-from flowdsl.testing.simulation.workload import Cargo, Door, Flow, Mover, Place, Step, Timer
+from flowdsl.testing.simulation.workload import Calendar, Cargo, Door, Flow, Mover, Place, Step, Timer
 
 CargoRun = Run[Cargo, Place]
 HOOK_BACKOFF = timedelta(seconds=2)
@@ -22,6 +23,7 @@ class Players(Protocol):
 
     def perform(self, flow: Flow, mover: Mover, run: CargoRun, payload: bytes = b"") -> Place | Outcome: ...
     def watch(self, flow: Flow, event: str, run: CargoRun) -> None: ...
+    def order(self, flow: Flow, calendar: Calendar, slot: datetime) -> Cargo | None: ...
 
 
 def build(flow: Flow, players: Players) -> Workflow[Cargo, Place]:
@@ -40,6 +42,11 @@ def build(flow: Flow, players: Players) -> Workflow[Cargo, Place]:
         declare(_door(flow, door, players))
     for event in flow.hooks:
         _hook(workflow, flow, event, players)
+    for calendar in flow.calendars:
+        declare = workflow.schedule(
+            "* * * * *", foreign_id=calendar.name, misfire=Misfire.ALL, max_catch_up=10_000, if_running=IfRunning.ALLOW
+        )
+        declare(_order(flow, calendar, players))
     return workflow
 
 
@@ -83,6 +90,13 @@ def _due(timer: Timer) -> Any:
         return now + timer.after
 
     return due_async if timer.is_async else due
+
+
+def _order(flow: Flow, calendar: Calendar, players: Players) -> Any:
+    def order(slot: datetime) -> Cargo | None:
+        return players.order(flow, calendar, slot)
+
+    return order
 
 
 def _hook(workflow: Workflow[Cargo, Place], flow: Flow, event: str, players: Players) -> None:

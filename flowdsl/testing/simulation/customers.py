@@ -21,7 +21,7 @@ from flowdsl.model.callback_result import CallbackOutcome
 from flowdsl.testing.simulation.journal import Call, Journal, Order, Told, Trigger, Waiting
 from flowdsl.testing.simulation.node import Node, SimulatedEngine
 from flowdsl.testing.simulation.plan import Plan
-from flowdsl.testing.simulation.workload import Cargo, Place, RanOutError, Workload
+from flowdsl.testing.simulation.workload import Cargo, Place, RanOutError, Workload, secret_of
 
 
 class Customers:
@@ -281,11 +281,6 @@ class Customers:
                 self._journal.say(name, f"{what}: {told()}")
 
         return node.ask(guarded)
-
-
-def secret_of(foreign_id: str) -> str:
-    """Text that is in a run's object, reasons, errors and payloads, and in nothing else."""
-    return f"secret-{foreign_id}-"
 
 
 def _cargo(foreign_id: str) -> Cargo:

@@ -153,6 +153,18 @@ class Commit:
 
 
 @dataclass(slots=True, frozen=True)
+class Ordered:
+    """A schedule's function was asked for the object of a slot."""
+
+    workflow: str
+    schedule: str
+    slot: datetime
+    at: datetime
+    answer: Answer
+    """STATUS: it made one; SKIP: no run is wanted; RAISED."""
+
+
+@dataclass(slots=True, frozen=True)
 class Loss:
     """An instance lost its claims: its process was gone, or its heartbeat had lapsed."""
 
@@ -191,6 +203,7 @@ class Journal:
     waits: list[Waiting] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     commits: list[Commit] = field(default_factory=list)
+    ordered: list[Ordered] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
     granted: list[Granted] = field(default_factory=list)

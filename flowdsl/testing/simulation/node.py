@@ -4,13 +4,14 @@ next. What production gives to threads are turns here, that the world hands out.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Protocol, cast
 
 from flowdsl.clock import Clock
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.auto_resume import AutoResume
+from flowdsl.engine.awaiting import complete_here
 from flowdsl.engine.core import Core
 from flowdsl.engine.executor import InlineExecutor
 from flowdsl.engine.steps import Steps
@@ -51,6 +52,12 @@ class Shuffled(InlineExecutor):
 
     def _candidates(self) -> list[int]:
         return [place for place, work in enumerate(self._ready) if not (self.on_loop and work.lane.spec.is_async)]
+
+    def complete(self, waiting: Awaitable[Any]) -> Any:
+        """Beside a body that has the loop, another one serves: what was awaited here awaits nothing of it."""
+        if self._loop is None or not self._loop.is_running():
+            return super().complete(waiting)
+        return complete_here(waiting)
 
     def step(self) -> bool:
         places = self._candidates()
@@ -263,7 +270,8 @@ class Node:
         if self.works:
             worker = engine.worker
             threads["vital"] = lambda: self._vital(worker)
-            threads["house"] = lambda: [process.step() for process in worker.slow_processes]
+            if not core.committer.leading:  # some of it waits for its own commit
+                threads["house"] = lambda: [process.step() for process in worker.slow_processes]
             threads["dispatch"] = worker.dispatcher.step
             if worker.reader is not None:
                 threads["stream"] = worker.reader.step

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from datetime import datetime
 from typing import Protocol
 
 from flowdsl.model.outcome import Outcome, OutcomeKind
 from flowdsl.testing.simulation.building import CargoRun
 from flowdsl.testing.simulation.fault import Fault
 from flowdsl.testing.simulation.gate import CrashedError
-from flowdsl.testing.simulation.journal import Answer, Execution, Journal, Kind
+from flowdsl.testing.simulation.journal import Answer, Execution, Journal, Kind, Ordered
 from flowdsl.testing.simulation.weather import Weather
-from flowdsl.testing.simulation.workload import Door, Flow, Mover, Place, RanOutError, Timer, decide
+from flowdsl.testing.simulation.workload import Calendar, Cargo, Door, Flow, Mover, Place, RanOutError, Timer, decide, secret_of
 
 CRASH_IN_STEP = 0.03
 ANSWERS = {
@@ -79,6 +80,21 @@ class Stage:
             self._end(execution, Answer.RAISED)
             raise RanOutError("the hook fails at first")
         self._end(execution, Answer.STATUS)
+
+    def order(self, flow: Flow, calendar: Calendar, slot: datetime) -> Cargo | None:
+        """A schedule's function."""
+        node, journal = self._acting(), self._journal
+        rng = random.Random(f"{self._seed}/{flow.name}/{calendar.name}/{slot.isoformat()}")
+        before = sum(one.schedule == calendar.name and one.slot == slot for one in journal.ordered)
+        answer = Answer.SKIP if rng.random() < calendar.declines else Answer.STATUS
+        if rng.random() < calendar.fails and before == 0:
+            answer = Answer.RAISED
+        journal.say(node.name, f"schedule {calendar.name} is asked for {slot.isoformat()}: {answer.value}")
+        journal.ordered.append(Ordered(flow.name, calendar.name, slot, journal.clock.now(), answer))
+        self._pause(node)
+        if answer is Answer.RAISED:
+            raise RanOutError("the schedule's function fails at first")
+        return None if answer is Answer.SKIP else Cargo(calendar.name, secret_of(calendar.name))
 
     def _begin(self, run: CargoRun, kind: Kind, task: str) -> tuple[Actor, Execution]:
         node, journal = self._acting(), self._journal

@@ -91,6 +91,17 @@ class Door(Mover):
     """One that comes before its run is kept."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calendar:
+    """A schedule that fires every minute, makes up for every slot that was missed, and lets runs stand beside each other."""
+
+    name: str
+    declines: float = 0.0
+    """The chance that a slot gets no run."""
+    fails: float = 0.0
+    """The chance that its function raises at first."""
+
+
 HOOKS = ("pause", "cancel", "complete", "transition", "error")
 """What hooks may be told of."""
 
@@ -104,6 +115,7 @@ class Flow:
     timers: tuple[Timer, ...] = ()
     doors: tuple[Door, ...] = ()
     hooks: tuple[str, ...] = ()
+    calendars: tuple[Calendar, ...] = ()
     hook_fails: float = 0.3
     """The chance that a hook raises at first."""
     cycles: bool = False
@@ -150,6 +162,11 @@ class Workload:
 
     def flow(self, name: str) -> Flow:
         return next(flow for flow in self.flows if flow.name == name)
+
+
+def secret_of(foreign_id: str) -> str:
+    """Text that is in a run's object, reasons, errors and payloads, and in nothing else."""
+    return f"secret-{foreign_id}-"
 
 
 class RanOutError(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from flowdsl.testing.simulation.workload import HOOKS, Door, Flow, Mischief, Place, Step, Timer, Workload
+from flowdsl.testing.simulation.workload import HOOKS, Calendar, Door, Flow, Mischief, Place, Step, Timer, Workload
 
 A, B, C, D, E = Place
 
@@ -109,6 +109,11 @@ WATCHED = Flow(
     hooks=HOOKS,
     hook_fails=0.5,
 )
+SCHEDULED = Flow(
+    name="scheduled",
+    steps=(Step(from_=A, to=(B,)), Step(from_=B, to=(C,), is_async=True, mischief=Mischief(fails=0.1))),
+    calendars=(Calendar(name="minutely", declines=0.1, fails=0.2), Calendar(name="steady")),
+)
 
 CALM: Mapping[str, int] = {"wait": 2, "again": 1}
 BUSY: Mapping[str, int] = {"wait": 2, "again": 1, "pause": 3, "resume": 4, "cancel": 1, "force": 1}
@@ -128,6 +133,7 @@ WORKLOADS: Mapping[str, Workload] = {
         Workload(name="sleepy", flows=(SLEEPY,), verbs=BUSY),
         Workload(name="asked", flows=(ASKED,), verbs={**BUSY, "call": 8}, keys=0.5),
         Workload(name="watched", flows=(WATCHED,), verbs={**BUSY, "delete": 3}),
+        Workload(name="scheduled", flows=(SCHEDULED, LINEAR), verbs=CALM),
         Workload(name="erased", flows=(ASKED, WATCHED), verbs={**BUSY, "call": 6, "delete": 6}, keys=0.5),
         Workload(name="together", flows=(LINEAR, FAILING, PARALLEL, PAUSING), verbs=BUSY),
     )

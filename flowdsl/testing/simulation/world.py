@@ -31,7 +31,8 @@ DEEPEST = 3
 """How many processes may stand still within a call while others act."""
 STRIDE = 5.0
 """Seconds after which heartbeats get their turn when much time passes at once."""
-LONGEST_RECOVERY = timedelta(minutes=20)
+LONGEST_RECOVERY = timedelta(hours=2)
+"""What failed again and again waits for up to an hour, by the library's own policy."""
 QUIET = timedelta(minutes=3)
 """How long it is watched that nothing moves any more."""
 NAMESPACE = "default"
@@ -91,10 +92,11 @@ class World:
 
     def interrupt(self) -> None:
         """A process is between two lines: others may act now, and for a stalled one a long time passes."""
-        if self.weather.calm or len(self.stack) > DEEPEST:
+        depth = len(self.stack)
+        if self.weather.calm or depth > DEEPEST:
             return
-        stalls = self.weather.strikes(Fault.STALL, 0.003)
-        if stalls or self._rng.random() < self.plan.interruptions:
+        stalls = self.weather.strikes(Fault.STALL, 0.003 / depth)
+        if stalls or self._rng.random() < self.plan.interruptions / depth**2:  # or interruptions of interruptions never end
             with off_the_loop():
                 self._let_others_act(stalls)
 

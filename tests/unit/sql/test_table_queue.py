@@ -45,7 +45,7 @@ def test_rows_in_hand_are_nobody_elses_until_the_process_is_gone(owner: Owner, o
     assert ids(second.receive(10, NOW)) == ["3", "4"]
     first.acknowledge(mine[:1])
     assert look(owner, second) == [], "what is left in the first one's hand is locked again"
-    first._connection.invalidate()
+    first._line.drop()
     for _ in range(100):
         if found := look(owner, second):
             break
@@ -89,14 +89,14 @@ def test_a_transaction_is_renewed_before_it_is_old(owner: Owner, opened: Opened)
     owner.write(1, 2)
     reader: Any = opened(owner.queue())
     events = reader.receive(10, NOW)
-    before = reader._connection
+    before = reader._transaction
     owner.clock.advance(11 * SECOND)
     reader.receive(0, NOW)
-    assert reader._connection is not before
+    assert reader._transaction not in (None, before)
     other = opened(owner.queue())
     assert ids(other.receive(10, NOW)) == []
     reader.acknowledge(events)
-    assert reader._connection is None, "an empty hand holds nothing"
+    assert reader._transaction is None, "an empty hand holds nothing"
     assert owner.rows() == []
 
 
@@ -106,7 +106,7 @@ def test_what_another_reader_got_meanwhile_is_its_own(owner: Owner, opened: Open
     owner.write(1, 2)
     first: Any = opened(owner.queue())
     events = first.receive(10, NOW)
-    first._end(commit=True)  # as for a moment between two transactions
+    first._commit()  # as for a moment between two transactions
     second = opened(owner.queue())
     assert ids(second.receive(1, NOW)) == ["1"]
     first._renew()

@@ -131,11 +131,3 @@ def test_the_last_firing_is_found_quickly_however_long_the_time_was(monkeypatch:
 
     assert timetable.latest(AUTUMN - timedelta(days=3650), AUTUMN, 1) == [AUTUMN]
     assert asked[0] < 100
-
-
-def test_two_timetables_with_one_fingerprint_fire_together() -> None:
-    one = Timetable(" 0 9 * * * ", BERLIN)
-
-    assert one.fingerprint == Timetable("0 9 * * *", BERLIN).fingerprint
-    others = [Timetable("1 9 * * *", BERLIN), Timetable("0 9 * * *"), Timetable("0 9 * * *", BERLIN, gap=Gap.SKIP)]
-    assert one.fingerprint not in [other.fingerprint for other in others]

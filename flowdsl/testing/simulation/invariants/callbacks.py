@@ -14,7 +14,7 @@ from flowdsl.model.pending import RowKind
 from flowdsl.testing.simulation.evidence import Evidence
 from flowdsl.testing.simulation.invariants.states import ERASED
 from flowdsl.testing.simulation.invariants.violation import Violation
-from flowdsl.testing.simulation.journal import Call
+from flowdsl.testing.simulation.journal import Answer, Call, Kind
 
 NOT_STORED = frozenset(CallbackOutcome) - {CallbackOutcome.APPLIED, CallbackOutcome.KEPT}
 
@@ -27,14 +27,15 @@ class Kept(msgspec.Struct):
 
 def callbacks_kept(evidence: Evidence) -> Iterator[Violation]:
     """I1, callbacks: one that was applied is in its run's object exactly once; one that was kept is there once, or waits beside
-    its run, or is a dead letter of a run that ended first, and is never in two of these places; one that was refused is nowhere;
-    of all that carry one idempotency key at most one is applied, and a duplicate has an original."""
+    its run, or is a dead letter of a run that ended first, or its function skipped it, and is never in two of these places; one
+    that was refused is nowhere; of all that carry one idempotency key at most one is applied, and a duplicate has an original."""
     if not evidence.journal.calls:
         return
     erased = {record.foreign_id for record in evidence.runs.values() if record.state in ERASED}
     applied = Counter(
         entry.partition("!")[2] for record in evidence.runs.values() for entry in evidence.trail(record) if "!" in entry
     )
+    skipped = {one.task for one in evidence.journal.executions if one.kind is Kind.CALLBACK and one.answer is Answer.SKIP}
     waiting, buried = _waiting(evidence), _buried(evidence)
     for call in evidence.journal.calls:
         if call.foreign_id in erased:
@@ -44,7 +45,7 @@ def callbacks_kept(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("I3", f"callback {call.call_id} is in {places} places", call.run_id)
         if call.outcome is CallbackOutcome.APPLIED and not applied[call.call_id]:
             yield Violation("I1", f"callback {call.call_id} was said to be applied, and its run knows nothing of it", call.run_id)
-        if call.outcome is CallbackOutcome.KEPT and not places:
+        if call.outcome is CallbackOutcome.KEPT and not places and call.call_id not in skipped:
             yield Violation("I1", f"callback {call.call_id} was kept, and is nowhere", call.run_id)
         if call.outcome in NOT_STORED and places:
             yield Violation("I1", f"callback {call.call_id} was answered {call.outcome}, and is stored", call.run_id)

@@ -8,9 +8,9 @@ import msgspec
 
 from flowdsl.model.item import ItemKind
 from flowdsl.model.run_state import RunState
-from flowdsl.testing.simulation.customers import secret_of
 from flowdsl.testing.simulation.evidence import Evidence
 from flowdsl.testing.simulation.invariants.violation import Violation
+from flowdsl.testing.simulation.workload import secret_of
 
 
 class Letter(msgspec.Struct):

@@ -56,9 +56,8 @@ def lost(evidence: Evidence, execution: Execution) -> bool:
 
 def _keys(evidence: Evidence) -> Iterator[Violation]:
     """Of steps and timeouts: callbacks bring keys of their own."""
-    Work = tuple[str, int, Kind]
-    keys: dict[str, Work] = {}
-    works: dict[Work, str] = {}
+    keys: dict[str, tuple[str, int, Kind]] = {}
+    works: dict[tuple[str, int, Kind], str] = {}
     for execution in evidence.journal.executions:
         if execution.kind not in (Kind.STEP, Kind.TIMEOUT):
             continue

@@ -1,0 +1,1 @@
+"""Deliveries that wait for somebody outside: callbacks."""

@@ -1,0 +1,1 @@
+"""Telling others what happens to runs: hooks."""

@@ -1,0 +1,1 @@
+"""Personal data that has to go: deletion and retention."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from functools import partial
 from types import TracebackType
@@ -17,6 +17,7 @@ from flowdsl.engine.awaiting import in_thread
 from flowdsl.engine.callbacks import CallbackOptions
 from flowdsl.engine.dead_letters import AioDeadLetters
 from flowdsl.engine.handle import AioRunHandle, RunHandle
+from flowdsl.engine.hook_replay import HookReplay
 from flowdsl.engine.starter import TriggerOptions
 from flowdsl.model.callback_result import CallbackResult
 from flowdsl.model.query import Page
@@ -36,6 +37,8 @@ class BlockingEngine(Protocol):
     def trigger_many(self) -> Any: ...
     @property
     def callback(self) -> Any: ...
+    @property
+    def replay_hook(self) -> Any: ...
     @property
     def handle(self) -> Any: ...
     @property
@@ -114,6 +117,10 @@ class AioEngine:
         call = partial(self._engine.callback, workflow, foreign_id, status, payload, **options)
         result: CallbackResult = await in_thread(call)
         return result
+
+    async def replay_hook(self, workflow: Workflow[Any, Any], name: str, *, since: datetime | None = None) -> HookReplay:
+        told: HookReplay = await in_thread(partial(self._engine.replay_hook, workflow, name, since=since))
+        return told
 
     async def handle(self, run_id: str) -> AioRunHandle[Any, Any]:
         handle: RunHandle[Any, Any] = await asyncio.to_thread(self._engine.handle, run_id)

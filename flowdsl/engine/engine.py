@@ -16,9 +16,10 @@ from flowdsl.engine.callback_replayer import CallbackReplayer
 from flowdsl.engine.callbacks import CallbackOptions, Callbacks
 from flowdsl.engine.connector_processes import ConnectorProcesses, ConnectorReplayer
 from flowdsl.engine.core import Core
-from flowdsl.engine.dead_letters import DeadLetters
+from flowdsl.engine.dead_letters import DeadLetters, Replayer
 from flowdsl.engine.event_calls import EventCalls
 from flowdsl.engine.handle import RunHandle
+from flowdsl.engine.hook_replay import HookReplay, HookReplayer, PastEvents
 from flowdsl.engine.life import EngineLife
 from flowdsl.engine.loop_guard import refuse_on_loop
 from flowdsl.engine.migrations import Migrations
@@ -58,8 +59,12 @@ class Engine(EngineLife):
     @cached_property
     def dead_letters(self) -> DeadLetters:
         """What was given up: list, get, replay, drop."""
-        callbacks = CallbackReplayer(self._the_core)
-        return DeadLetters(self._the_core, {LetterOrigin.CONNECTOR: ConnectorReplayer(self), LetterOrigin.CALLBACK: callbacks})
+        replayers: dict[str, Replayer] = {
+            LetterOrigin.CONNECTOR: ConnectorReplayer(self),
+            LetterOrigin.CALLBACK: CallbackReplayer(self._the_core),
+            LetterOrigin.HOOK: HookReplayer(self._the_core),
+        }
+        return DeadLetters(self._the_core, replayers)
 
     @cached_property
     def bulk(self) -> Bulk:
@@ -137,6 +142,13 @@ class Engine(EngineLife):
         """
         refuse_on_loop("engine.callback", "engine.aio.callback")
         return Callbacks(self._the_core()).call(workflow, foreign_id, status, payload, **options)
+
+    def replay_hook(self, workflow: Workflow[Any, Any], name: str, *, since: datetime | None = None) -> HookReplay:
+        """Tell the workflow's hooks of that name, here and now, of what the history of its runs holds (None: all of it): a new
+        hook knows nothing of the past. Under the idempotency keys that they had, or would have had. What fails becomes a dead
+        letter. Raises DefinitionError, ConfigurationError for an on_error hook, StoreError."""
+        refuse_on_loop("engine.replay_hook", "engine.aio.replay_hook")
+        return PastEvents(self._the_core(), workflow, name, since).tell()
 
     def handle(self, run_id: str) -> RunHandle[Any, Any]:
         """A handle on any run. Raises RunNotFoundError."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import msgspec
-from msgspec.structs import replace
 
-from flowdsl.dsl.run import Run
 from flowdsl.dsl.spec import HookEvent, HookSpec
 from flowdsl.engine.awaiting import Plan
 from flowdsl.engine.core import Core
 from flowdsl.engine.duty import Duty, Opened
+from flowdsl.engine.hook_view import as_it_was, hook_view
 from flowdsl.engine.idle_intent import refuse_intents
 from flowdsl.engine.results import Results
 from flowdsl.engine.work import Work
+from flowdsl.errors import ConfigurationError
 from flowdsl.model.change import DropRow, MoveRun
 from flowdsl.model.failure import Failure
 from flowdsl.model.record import RunRecord
@@ -32,33 +32,21 @@ class HookDuty(Duty):
 
     def open(self, work: Work) -> Opened:
         """The run with its object as it is now, and status, state, reason and error as they were."""
-        workflow, record = work.lane.workflow, self._as_it_was(work)
-        obj, leftover = workflow.codec.decode(record.payload)
-        spec, failure = work.lane.spec, None
-        task = f"{work.version}:{spec.event}:{spec.label}" if isinstance(spec, HookSpec) else ""
-        if isinstance(spec, HookSpec) and spec.event is HookEvent.ERROR:
+        spec, failure, mark = work.lane.spec, None, ""
+        if not isinstance(spec, HookSpec):
+            raise ConfigurationError(f"{work.lane.name} tells no hook.")
+        if spec.event is HookEvent.ERROR:
             failure = Failure("", "", 0) if work.payload is None else msgspec.json.decode(work.payload, type=Failure)
-            task += f":{work.row_id.partition(':')[0]}"  # a version may have failed several times
-        run = Run(record, obj, workflow.member(record.status), work.failures + 1, task, failure)
-        return Opened(run, leftover)
+            mark = work.row_id.partition(":")[0]  # a version may have failed several times
+        then = self._then(work)
+        return Opened(hook_view(work.lane.workflow, spec, then, work.failures + 1, failure=failure, mark=mark), None)
 
-    def _as_it_was(self, work: Work) -> RunRecord:
+    def _then(self, work: Work) -> RunRecord:
         record = work.record
         if record.version == work.version:
             return record
-        for row in self._core.store.history(record.run_id):
-            if row.version == work.version:
-                return replace(
-                    record,
-                    status=row.to_status,
-                    state=row.to_state,
-                    version=row.version,
-                    reason=row.reason,
-                    actor=row.actor,
-                    last_error=row.error,
-                    updated_at=row.at,
-                )
-        return record
+        rows = self._core.store.history(record.run_id)
+        return next((as_it_was(record, row) for row in rows if row.version == work.version), record)
 
     def finish(self, work: Work, opened: Opened, answer: object) -> Plan[None]:
         refuse_intents(opened.run, f"hook {work.lane.spec.name}")

@@ -165,8 +165,14 @@ class Steps:
 
 
 def describe(error: BaseException) -> str:
-    """An error as it is stored: type and text, bounded."""
-    return f"{type(error).__name__}: {error}"[:MAX_ERROR_TEXT]
+    """An error as it is stored: type and text, bounded, without what no database holds. Whatever a user's class does, a failed
+    attempt has to be stored, or its row stays in our hands."""
+    try:
+        text = str(error)
+    except Exception as broken:
+        text = f"(its text raised {type(broken).__name__})"
+    whole = f"{type(error).__name__}: {text}"[:MAX_ERROR_TEXT]
+    return whole.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()[:MAX_ERROR_TEXT]
 
 
 def _undo(opened: Opened | None) -> None:

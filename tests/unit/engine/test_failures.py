@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from flowdsl.dsl.run import Run
 from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.model.history import Cause
@@ -65,3 +67,37 @@ def test_failures_between_successes_do_not_add_up() -> None:
         engine.advance(timedelta(minutes=5))
         assert len(script.attempts) == 21
         assert handle.record().state is RunState.COMPLETED
+
+
+class UnspeakableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("error", "stored"),
+    [
+        (RuntimeError("a\0b"), "RuntimeError: a\\0b"),
+        (RuntimeError("lone \ud800"), "RuntimeError: lone \\ud800"),
+        (UnspeakableError(), "UnspeakableError: (its text raised RuntimeError)"),
+        (RuntimeError("\0" * 9000), "RuntimeError: " + "\\0" * 993),
+    ],
+)
+def test_an_error_whose_text_no_database_holds_is_stored_all_the_same_and_the_step_tried_again(
+    error: Exception, stored: str
+) -> None:
+    script = Script(error, Status.PAID)
+    told: list[str] = []
+
+    @script.workflow.on_error
+    def failed(run: Run[Order, Status]) -> None:
+        assert run.failure is not None
+        told.append(run.failure.error)
+
+    with script.engine() as engine:
+        handle = engine.trigger(script.workflow, "order-1", Order(1))
+        engine.run_until_idle()
+        assert [row.last_error for row in handle.pending()] == [stored]
+        engine.advance(timedelta(minutes=1))
+
+        assert (handle.record().state, told) == (RunState.COMPLETED, [stored])

@@ -113,7 +113,7 @@ def test_an_operation_that_was_interrupted_is_gone_on_with(three: Shop, monkeypa
         raise KeyboardInterrupt
 
     monkeypatch.setattr(BulkOperation, "run", interrupted)
-    broken = three.ask("runs", "pause", *WHERE, *WHY, "--yes")
+    broken = three.ask("runs", "pause", *WHERE, *WHY, "--yes", "--rate", "1")
     assert broken.exit_code == 130
     (entry,) = lines(three.ask("audit", "--json"))
     assert f"flowdsl runs pause --continue {entry['operation']} goes on." in broken.stderr

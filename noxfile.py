@@ -151,12 +151,12 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def minimum_versions(session: nox.Session) -> None:
-    """The tests, without the slow ones, with the oldest version of each dependency that pyproject.toml allows, on the oldest
-    Python."""
+    """What touches a dependency - the contract suites, the tests of each part, the examples, the documents -, without the slow
+    tests, with the oldest version of each that pyproject.toml allows, on the oldest Python."""
     constraints = fresh_folder(session) / "minimum.txt"
     constraints.write_text("\n".join([*lower_bounds(), *OF_THAT_TIME]) + "\n", encoding="utf-8")
     session.install("-c", str(constraints), "-e", ".[all]", *TEST_TOOLS)
-    chosen = ["-m", "not slow", "--ignore=tests/typing", "--ignore=tests/house"]
+    chosen = ["-m", "not slow", "tests/contracts", "tests/unit", "tests/examples", "tests/docs"]
     session.run("python", "-m", "pytest", "-q", "-n", "auto", *chosen, *session.posargs)
 
 

@@ -93,7 +93,8 @@ def _given(columns: Columns, clock: str) -> str:
 
 
 def _moves(clock: str) -> str:
-    # COALESCE: written plainly, the condition invites the planner to walk the whole partial index of unfinished runs.
+    # COALESCE: written plainly, the conditions invite the planner to walk the index of unfinished runs, or that of states, for each
+    # given row.
     return f"""
 WITH given AS MATERIALIZED ({_given(MOVES, clock)}),
 done AS (
@@ -103,7 +104,7 @@ done AS (
     updated = g.now, finished = CASE WHEN g.state IN ({FINISHED}) THEN g.now END, change_id = g.change_id,
     reason = g.stop_reason, actor = g.stop_actor, last_error = g.error, auto_resumes = g.auto_resumes
   FROM given g {PLACE.format(table="flowdsl_run", row="g")}
-  WHERE r.ctid = f.place AND r.version = g.version AND r.status = g.from_status AND r.state = g.from_state
+  WHERE r.ctid = f.place AND r.version = g.version AND r.status = g.from_status AND COALESCE(r.state, 0) = g.from_state
     AND COALESCE(r.finished, 0) = 0 AND r.requested_state IS NULL AND r.timers = 0
   RETURNING r.run_id, r.namespace, r.workflow, r.version, r.visit, g.from_status, g.from_state, g.status, g.state, g.change_id,
     g.error, g.cause, g.name, g.actor, g.reason, g.attempt, g.topic, g.receiver, g.delay, g.row_priority, g.owner, g.now

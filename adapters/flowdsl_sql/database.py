@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -265,7 +265,12 @@ class Database:
             connection = engine.raw_connection()
             try:
                 session = Session(connection, self.dialect, self.clock)
-                yield session
+                try:
+                    yield session
+                except BaseException:
+                    with suppress(Exception):  # SQLite keeps a closed connection's transaction while a statement of it is open
+                        session.cursor.close()
+                    raise
                 session.cursor.close()
             except BaseException as error:
                 self._put_back(connection, error)

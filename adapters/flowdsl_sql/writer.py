@@ -188,7 +188,7 @@ class Writer:
 
     def insert_runs(self, rows: Sequence[Row]) -> set[str]:
         """Insert runs whose foreign id is free; the ids of those that were inserted."""
-        execute = self.session.cursor.execute
+        execute = self.session.execute
         return {found[0][0] for row in rows if (found := execute(INSERT_RUN, row).fetchall())}
 
     def move_runs(self, rows: Sequence[Row]) -> None:

@@ -163,6 +163,23 @@ def test_a_database_that_stays_away_is_an_error_and_changes_nothing(world: World
     assert world.store.lookup([start.run_id]) == {}
 
 
+def test_an_error_amid_a_transaction_holds_nobody_up_for_as_long_as_it_is_remembered(store: SqlRecordStore, world: World) -> None:
+    """A traceback keeps alive what the error came through, an open statement among it; SQLite's lock goes with the last statement."""
+    first, second = world.start(), world.start()
+
+    def work(session: Session) -> None:
+        session.run("UPDATE flowdsl_run SET metadata = NULL WHERE run_id = ?", (first.run_id,))
+        session.execute("SELECT run_id FROM flowdsl_run")
+        raise ValueError("amid it")
+
+    assert [result.outcome for result in store.commit([first, second])] == [APPLIED, APPLIED]
+    with pytest.raises(ValueError, match="amid it") as remembered:
+        store._database.write(work)
+
+    assert world.commit(world.start()).outcome is APPLIED
+    assert remembered.value.__traceback__ is not None
+
+
 def test_a_deadlock_is_tried_again_and_nobody_hears_of_it(world: World, faults: Faults) -> None:
     faults.conflict(1, 2, 3)
     results = world.store.commit([world.start(), world.start()])

@@ -138,7 +138,7 @@ def test_keys_of_other_types_are_kept(owner: Owner, opened: Opened, kind: Any) -
     values = known[type(kind).__name__]
     if owner.engine.dialect.name == "sqlite" and isinstance(kind, sqlalchemy.Numeric):
         pytest.skip("SQLite has no decimals")
-    table = Table(f"keyed_{uuid.uuid4().hex[:8]}", MetaData(), Column("at", kind, primary_key=True))
+    table = Table(f"keyed_{uuid.uuid4().hex[:8]}", MetaData(), Column("at", kind, primary_key=True, autoincrement=False))
     with owner.engine.begin() as connection:
         table.create(connection)
         connection.execute(table.insert(), [{"at": value} for value in values])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -35,6 +36,35 @@ class SystemClock:
         return time.monotonic()
 
 
+class OsRandom(threading.local):
+    """The operating system's random bytes, fetched in portions: each call to it passes the interpreter's lock to whoever waits.
+    Every thread, and every forked child, has portions of its own."""
+
+    def __init__(self) -> None:
+        self._portion, self._used, self._fork = b"", 0, -1
+
+    def __call__(self, count: int) -> bytes:
+        """`count` bytes, at most PORTION."""
+        begin = self._used
+        if begin + count > len(self._portion) or self._fork != _forks:
+            self._portion, self._fork, begin = os.urandom(PORTION), _forks, 0
+        self._used = begin + count
+        return self._portion[begin : self._used]
+
+
+PORTION = 2560
+_forks = 0
+
+
+def _forked() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 class Uuid7Source:
     """Time-ordered UUIDs, version 7 of RFC 9562: 48 bits of Unix milliseconds, then random bits.
 
@@ -42,9 +72,9 @@ class Uuid7Source:
     Out, at each call: 36 characters. Sorting them sorts by millisecond of creation, within one clock.
     """
 
-    def __init__(self, clock: Clock | None = None, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(self, clock: Clock | None = None, random_bytes: Callable[[int], bytes] | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._random_bytes = random_bytes
+        self._random_bytes = random_bytes or OsRandom()
 
     def __call__(self) -> str:
         millis = int(self._clock.now().timestamp() * 1000)

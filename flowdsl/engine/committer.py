@@ -17,6 +17,10 @@ log = logging.getLogger("flowdsl.commit")
 MAX_GROUP = 256
 SECOND_FROM = 16
 """A second group is only worth a transaction of its own when at least so many changes wait; fewer ride with the leader's next."""
+QUICK = 0.0002
+"""Seconds. Waking a thread and passing the interpreter's lock to it and back takes about as long."""
+SMALL = 8
+"""Changes in a group whose time tells how long a transaction takes, and not how much there was to do."""
 
 Done = Callable[[CommitResult], None]
 Failed = Callable[[StoreError], None]
@@ -35,6 +39,7 @@ class Committer:
         """Adds to each change what must be stored with it."""
         self.grouped: Callable[[], None] = _nobody
         """Told after each group, when all of its results have been followed up."""
+        self._pace: float | None = None  # seconds per small transaction, smoothed; None until one has been measured
         self._leading = threading.Lock()
         self._second = threading.Lock() if store.parallel_commits > 1 else None
 
@@ -55,6 +60,11 @@ class Committer:
         if not self._leading.locked():
             return False
         return self._second is None or self._second.locked() or len(self._queue) < SECOND_FROM
+
+    @property
+    def quick(self) -> bool:
+        """A transaction takes less than it costs to let another thread go on meanwhile."""
+        return self._pace is not None and self._pace < QUICK
 
     @property
     def waiting(self) -> bool:
@@ -105,8 +115,11 @@ class Committer:
             for _, _, failed in group:
                 self._call(failed, error)
             return True
+        took = self._clock.monotonic() - began
+        if len(group) <= SMALL:
+            self._pace = took if self._pace is None else self._pace + (min(took, 4 * self._pace) - self._pace) * 0.1
         self._metrics.batch.observe(len(group))
-        self._metrics.commit.observe(self._clock.monotonic() - began)
+        self._metrics.commit.observe(took)
         for (_, done, _), result in zip(group, results, strict=True):
             self._call(done, result)
         self.grouped()

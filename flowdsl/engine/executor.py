@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -16,6 +17,10 @@ from flowdsl.engine.committer import Committer
 from flowdsl.engine.work import Work
 
 log = logging.getLogger("flowdsl.executor")
+IN_A_ROW = 16
+"""Quick bodies that one thread runs before it commits what came of them."""
+PATIENCE = 0.01
+"""Seconds after which a thread that has run no body to its end is no longer waited for."""
 
 
 class Body(Protocol):
@@ -132,6 +137,11 @@ class ThreadExecutor:
         self._ready: SimpleQueue[Work | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._idle = 0
+        self._shelf: deque[Work] = deque()
+        """Quick works that no thread was woken for: whichever thread has committed takes them."""
+        self._shelved = threading.Event()
+        self._served = 0
+        self._here = threading.local()
         self._threads: list[threading.Thread] = []
         self._active: dict[int, Work] = {}
         self._stopped = False
@@ -153,8 +163,31 @@ class ThreadExecutor:
         if work.lane.spec.is_async:
             self._arrived.append(work)
             self.event_loop().call_soon_threadsafe(self._begin_arrived)
-        else:
+        elif not self._shelve(work):
             self._enqueue(work)
+
+    def _shelve(self, work: Work) -> bool:
+        """Leave a quick body to a thread that is at work already: it is over before another one has woken up."""
+        if not work.lane.quick:
+            return False
+        if getattr(self._here, "committing", False):
+            if not self._committer.quick and (self._shelf or self._committer.waiting):
+                return False  # this thread goes on committing, and that takes longer than a waking
+            self._shelf.append(work)  # we look there when the commit is over
+        else:
+            if not self._committer.quick:
+                return False
+            with self._lock:
+                if self._idle == len(self._threads):
+                    return False
+                self._shelf.append(work)
+        self._look_after()
+        return True
+
+    def _look_after(self) -> None:
+        """Something waits for a body to end that is expected to be quick."""
+        if not self._shelved.is_set():
+            self._shelved.set()
 
     def _enqueue(self, work: Work) -> None:
         """Every queued work has a thread that will come for it. An idle one is taken off the count here, not when it wakes, or
@@ -163,26 +196,69 @@ class ThreadExecutor:
             if self._idle:
                 self._idle -= 1
             elif not self._stopped:
+                if not self._threads:
+                    threading.Thread(target=self._clear_shelf, name=f"{self._name}-shelf", daemon=True).start()
                 thread = threading.Thread(target=self._serve, name=f"{self._name}-step-{len(self._threads) + 1}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
         self._ready.put(work)
 
     def _serve(self) -> None:
-        while True:
-            work = self._ready.get()
-            if work is None:
-                return
+        while (work := self._ready.get()) is not None:
+            ran = 0
             while work is not None:
-                work = self._run(work)
-                if self._committer.leading:
-                    continue  # the leader takes what we just submitted along
-                if work is not None:  # lead ourselves, and let another thread run what follows meanwhile
+                work, ran = self._turn(work, ran)
+                if work is None:
+                    with self._lock:
+                        work = self._from_shelf()
+                        if work is None:
+                            self._idle += 1
+
+    def _turn(self, work: Work, ran: int) -> tuple[Work | None, int]:
+        """Run a body and see to it that what came of it is committed, perhaps with what follows. In: how many bodies this thread has
+        run whose results still wait for that. What it does next."""
+        committer = self._committer
+        following = self._run(work)
+        if committer.leading:  # the leader takes what we just submitted along
+            return following or self._from_shelf(), 0
+        if committer.quick:
+            following = following or self._from_shelf()
+            if following is not None and following.lane.quick and ran < IN_A_ROW:
+                self._look_after()
+                return following, ran + 1
+        elif following is not None:  # lead ourselves, and let another thread run what follows meanwhile
+            self._enqueue(following)
+            following = None
+        self._here.committing = True
+        try:
+            committer.flush()
+        finally:
+            self._here.committing = False
+        return following or self._from_shelf(), 0
+
+    def _from_shelf(self) -> Work | None:
+        try:
+            return self._shelf.popleft()
+        except IndexError:
+            return None
+
+    def _clear_shelf(self) -> None:
+        """A body that was expected to be quick, and is not, holds up neither what its thread would have done next nor the commit
+        of what was done before it."""
+        while True:
+            self._shelved.wait()
+            if self._stopped:
+                return
+            self._shelved.clear()
+            served = self._served
+            time.sleep(PATIENCE)
+            if not (self._shelf or self._committer.waiting):
+                continue
+            self._shelved.set()  # look again
+            if self._served == served:
+                while (work := self._from_shelf()) is not None:
                     self._enqueue(work)
-                    work = None
                 self._committer.flush()
-            with self._lock:
-                self._idle += 1
 
     def _run(self, work: Work) -> Work | None:
         clock = self._clock
@@ -192,6 +268,7 @@ class ThreadExecutor:
             self._body.run(work)
         finally:
             del self._active[id(work)]
+        self._served += 1
         return work.lane.finish(clock.monotonic() - began)  # type: ignore[no-any-return]
 
     def event_loop(self) -> asyncio.AbstractEventLoop:
@@ -254,6 +331,9 @@ class ThreadExecutor:
                 works.append(work)
         with self._lock:
             self._idle += len(works)  # their threads wait on
+        while (work := self._from_shelf()) is not None:
+            work.lane.retract()
+            works.append(work)
         lanes = {id(work.lane): work.lane for work in [*works, *self._active.values()]}
         for lane in lanes.values():
             works.extend(lane.withdraw())
@@ -261,6 +341,7 @@ class ThreadExecutor:
 
     def stop(self) -> None:
         self._stopped = True
+        self._shelved.set()
         for _ in self._threads:
             self._ready.put(None)
         loop, thread = self._loop, self._own_loop_thread

@@ -17,6 +17,8 @@ LOOK_AHEAD = 0.05
 """Seconds of work to hold beyond what runs: enough that a quick step never waits for the next claim, too little for a slow one
 to keep rows from other instances."""
 MAX_AHEAD = 240
+QUICK = 0.0005
+"""Seconds."""
 OVERLOOK = 10.0
 """Seconds for which a lane whose stream has more than it can take is not looked for in the store: what waits there is announced
 on the stream as well, except for the few rows whose event was lost."""
@@ -76,6 +78,11 @@ class Lane:
     def running(self) -> int:
         return self._running
 
+    @property
+    def quick(self) -> bool:
+        """Its bodies have been over sooner than another thread would have begun one."""
+        return self._pace is not None and self._pace < QUICK
+
     def _ahead(self) -> int:
         if self._pace is None:
             return 0
@@ -124,7 +131,10 @@ class Lane:
     def finish(self, seconds: float) -> Work | None:
         """A body ended; the next one to run in its place, if any waits."""
         with self._lock:
-            self._pace = seconds if self._pace is None else self._pace + (seconds - self._pace) * 0.2
+            if self._pace is None:
+                self._pace = seconds
+            else:  # a body that once waited for the interpreter's lock is no slow body: a sample counts within bounds
+                self._pace += (min(seconds, 4 * self._pace + 0.0001) - self._pace) * 0.2
             if self._waiting and self._running <= self.limit:
                 return self._waiting.popleft()
             self._running -= 1

@@ -135,7 +135,9 @@ def engine_at(place: Place, clock: ManualClock, trap: Trap) -> Generator[tuple[S
             streamer=None if streamer is None else TrappedStreamer(streamer, trap),
             namespace=place.namespace,
             handoff=place.handoff,
-            seed=zlib.crc32(f"{place.namespace} {clock.now()}".encode()),  # ids come from it: no two scenarios of a database share them
+            seed=zlib.crc32(
+                f"{place.namespace} {clock.now()}".encode()
+            ),  # ids come from it: no two scenarios of a database share them
         )
         try:
             yield engine, workflow

@@ -164,7 +164,7 @@ def test_a_database_that_stays_away_is_an_error_and_changes_nothing(world: World
 
 
 def test_an_error_amid_a_transaction_holds_nobody_up_for_as_long_as_it_is_remembered(store: SqlRecordStore, world: World) -> None:
-    """A traceback keeps alive what the error came through, an open statement among it; SQLite's lock goes with the last statement."""
+    """A traceback keeps alive what the error came through, an open statement among it; SQLite's lock goes with the last."""
     first, second = world.start(), world.start()
 
     def work(session: Session) -> None:

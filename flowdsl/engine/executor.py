@@ -215,8 +215,8 @@ class ThreadExecutor:
                             self._idle += 1
 
     def _turn(self, work: Work, ran: int) -> tuple[Work | None, int]:
-        """Run a body and see to it that what came of it is committed, perhaps with what follows. In: how many bodies this thread has
-        run whose results still wait for that. What it does next."""
+        """Run a body and see to it that what came of it is committed, perhaps with what follows. In: how many bodies this thread
+        has run whose results still wait for that. What it does next."""
         committer = self._committer
         following = self._run(work)
         if committer.leading:  # the leader takes what we just submitted along

@@ -84,10 +84,20 @@ class KombuReceiver(EventReceiver):
             return
         try:
             with translated(self._link.connection, "acknowledging"):
-                for tag in tags:
-                    self._link.channel().basic_ack(tag)
+                self._acknowledge(self._link.channel(), tags)
         except StreamerError as error:
             self._lost(error)
+
+    def _acknowledge(self, channel: Any, tags: list[Any]) -> None:
+        """RabbitMQ takes one word for all before which nothing is kept back."""
+        if self._traits.native_routing:
+            kept = min((tag for others in self._tags.values() for tag in others), default=None)
+            together = [tag for tag in tags if kept is None or tag < kept]
+            if together:
+                channel.basic_ack(max(together), multiple=True)
+            tags = [tag for tag in tags if kept is not None and tag > kept]
+        for tag in tags:
+            channel.basic_ack(tag)
 
     def close(self) -> None:
         if not self._closed:

@@ -35,8 +35,8 @@ RUNS = int(os.environ.get("FLOWDSL_KILL_RUNS", "120"))
 KILLS = int(os.environ.get("FLOWDSL_KILLS", "3"))
 SEED = int(os.environ.get("FLOWDSL_KILL_SEED", "1"))
 WORKERS, CONCURRENCY, STEPS = 3, 3, 3
-STEP_MS = KILLS * 1000 * WORKERS * CONCURRENCY * STEPS / (RUNS * STEPS)
-"""So long that they are busy for a second a kill: most of them die with claims."""
+STEP_MS = KILLS * 750 * WORKERS * CONCURRENCY * STEPS / (RUNS * STEPS)
+"""So long that they would be busy for three quarters of a second a kill if none died: nearly all of them die with claims."""
 PATIENCE = timedelta(seconds=60 + RUNS / 20)
 PAIRS = [
     ("sqlite", ""),

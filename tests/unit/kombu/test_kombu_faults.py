@@ -116,6 +116,26 @@ def test_an_acknowledgement_of_an_earlier_connection_is_dropped(
     assert receive(receiver, 1) == [held]
 
 
+@pytest.mark.parametrize("rounds", [[[0, 1, 2], [4], [7, 3]], [[7], [3, 0, 4], [1, 2]], [[5, 6], [0, 1, 2, 3, 4]]], ids=str)
+def test_what_is_acknowledged_in_any_order_does_not_come_again_and_the_rest_does(
+    streamer: EventStreamer, rounds: list[list[int]]
+) -> None:
+    first = streamer.receiver("a", [TOPIC])
+    streamer.publish([make() for _ in range(10)])
+    got = receive(first, 8)  # two more are on their way, or with the receiver
+    for numbers in rounds:
+        first.acknowledge([got[number] for number in numbers])
+    first.close()
+
+    done = {got[number].event_id for numbers in rounds for number in numbers}
+    second = streamer.receiver("a", [TOPIC])
+    again = {event.event_id for event in receive(second, 10 - len(done))}
+    assert not again & done
+    assert again >= {event.event_id for event in got} - done
+    assert list(second.receive([TopicQuota(TOPIC, 10)], timedelta(0))) == []
+    second.close()
+
+
 def test_a_broker_that_never_confirms_is_an_error_within_the_time(
     through: EventStreamer, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

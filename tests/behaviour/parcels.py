@@ -103,3 +103,25 @@ def rows(handle: RunHandle[Any, Any], kind: RowKind) -> list[PendingRow]:
 def way(handle: RunHandle[Any, Any]) -> Sequence[tuple[str, str]]:
     """Where a run went, and what made it."""
     return [(row.cause.value, row.to_status) for row in handle.history()]
+
+
+def listened(workflow: Parcels) -> list[tuple[Any, ...]]:
+    """What the three hooks of a run's state are told."""
+    told: list[tuple[Any, ...]] = []
+
+    def note(event: str, run: ParcelRun) -> None:
+        told.append((event, run.foreign_id, run.state, run.status, run.record.reason, run.record.actor))
+
+    @workflow.on_pause
+    def paused(run: ParcelRun) -> None:
+        note("pause", run)
+
+    @workflow.on_cancel
+    def cancelled(run: ParcelRun) -> None:
+        note("cancel", run)
+
+    @workflow.on_complete
+    def completed(run: ParcelRun) -> None:
+        note("complete", run)
+
+    return told

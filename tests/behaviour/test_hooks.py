@@ -9,32 +9,10 @@ import pytest
 
 from flowdsl.model.pending import RowKind
 from flowdsl.model.run_state import RunState
-from tests.behaviour.parcels import Parcel, ParcelRun, Parcels, PickUp, Stage, bare, collected, parcels, rows, waiting
+from tests.behaviour.parcels import Parcel, ParcelRun, PickUp, Stage, bare, collected, listened, parcels, rows, waiting
 from tests.behaviour.world import HOUR, MINUTE, SECOND, World, sample
 
 S = RunState
-
-
-def listened(workflow: Parcels) -> list[tuple[Any, ...]]:
-    """What the three hooks of a run's state are told."""
-    told: list[tuple[Any, ...]] = []
-
-    def note(event: str, run: ParcelRun) -> None:
-        told.append((event, run.foreign_id, run.state, run.status, run.record.reason, run.record.actor))
-
-    @workflow.on_pause
-    def paused(run: ParcelRun) -> None:
-        note("pause", run)
-
-    @workflow.on_cancel
-    def cancelled(run: ParcelRun) -> None:
-        note("cancel", run)
-
-    @workflow.on_complete
-    def completed(run: ParcelRun) -> None:
-        note("complete", run)
-
-    return told
 
 
 # -- what is told -------------------------------------------------------------------------------------------------------------

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import threading
 import time
 import uuid
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from flowdsl_sql.dialects import Dialect, dialect_of
 from flowdsl_sql.errors import Trouble, diagnose, flow_error, is_driver_error
 
 T = TypeVar("T")
+log = logging.getLogger("flowdsl.sql")
 Row = Sequence[Any]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -268,8 +270,7 @@ class Database:
                 try:
                     yield session
                 except BaseException:
-                    with suppress(Exception):  # SQLite keeps a closed connection's transaction while a statement of it is open
-                        session.cursor.close()
+                    _end_statement(session)
                     raise
                 session.cursor.close()
             except BaseException as error:
@@ -340,6 +341,14 @@ class Database:
                     raise Unstorable(error) from error
                 else:
                     raise flow_error(error, self.where) from error
+
+
+def _end_statement(session: Session) -> None:
+    """SQLite keeps the transaction of a closed connection, and its lock, while a statement of it is open."""
+    try:
+        session.cursor.close()
+    except Exception as error:
+        log.debug("after an error a statement could not be closed: %s", type(error).__name__)
 
 
 class Unstorable(StoreError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -145,6 +144,7 @@ class ThreadExecutor:
         self._threads: list[threading.Thread] = []
         self._active: dict[int, Work] = {}
         self._stopped = False
+        self._over = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._own_loop_thread: threading.Thread | None = None
         self._arrived: deque[Work] = deque()
@@ -251,7 +251,7 @@ class ThreadExecutor:
                 return
             self._shelved.clear()
             served = self._served
-            time.sleep(PATIENCE)
+            self._over.wait(PATIENCE)
             if not (self._shelf or self._committer.waiting):
                 continue
             self._shelved.set()  # look again
@@ -341,6 +341,7 @@ class ThreadExecutor:
 
     def stop(self) -> None:
         self._stopped = True
+        self._over.set()
         self._shelved.set()
         for _ in self._threads:
             self._ready.put(None)

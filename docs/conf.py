@@ -49,4 +49,6 @@ html_css_files = ["site.css"]
 html_extra_path = ["front"]
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
+smartquotes = False  # two dashes before an option stay two dashes
 html_theme_options = {"top_of_page_buttons": []}

@@ -139,7 +139,7 @@ class PlainObjects(SphinxTransform):
     def apply(self, **kwargs: Any) -> None:
         for link in list(self.document.findall(addnodes.pending_xref)):
             if link.get("reftarget") == "object":
-                link.replace_self(link.children)
+                link.replace_self(nodes.Text("object"))
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:

@@ -131,7 +131,8 @@ def docs(session: nox.Session) -> None:
     session.run("flowdsl", "docs", verb, "docs.drawings", "--inject", "docs/architecture.md")
     site = ROOT / "build" / "site"
     shutil.rmtree(site, ignore_errors=True)
-    session.run("python", "-m", "sphinx", "-W", "--keep-going", "-q", "-E", "-c", "docs", "-d", str(ROOT / "build" / "doctrees"), str(ROOT), str(site))
+    built = ["-c", "docs", "-d", str(ROOT / "build" / "doctrees"), str(ROOT), str(site)]
+    session.run("python", "-m", "sphinx", "-W", "--keep-going", "-q", "-E", *built)
     session.run("python", "-m", "tests.house.built_site", str(site))
 
 
@@ -222,7 +223,8 @@ def lower_bounds() -> list[str]:
     """Constraints that hold every dependency of users, the drivers of the extras included, to its lower bound."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    texts = [*project["dependencies"], *(text for name, group in extras.items() if name not in ("all", "site", "dev") for text in group)]
+    groups = [group for name, group in extras.items() if name not in ("all", "site", "dev")]
+    texts = [*project["dependencies"], *(text for group in groups for text in group)]
     bounds: list[str] = []
     for requirement in map(Requirement, texts):
         lowest = [spec.version for spec in requirement.specifier if spec.operator in (">=", "==", "~=")]

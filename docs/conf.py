@@ -24,7 +24,17 @@ extensions = [
     "docs.generated",
 ]
 root_doc = "docs/index"
-include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md", "docs/reference/*.md", "docs/workflows/*.md", "examples/*/README.md", "benchmarks/README.md"]
+include_patterns = [
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs/*.md",
+    "docs/reference/*.md",
+    "docs/workflows/*.md",
+    "examples/*/README.md",
+    "benchmarks/README.md",
+]
 exclude_patterns = ["build", ".nox", ".venv", "**/node_modules"]
 
 myst_heading_anchors = 3
@@ -50,4 +60,4 @@ html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
 smartquotes = False  # two dashes before an option stay two dashes
-html_theme_options = {"top_of_page_buttons": []}
+html_theme_options: dict[str, object] = {"top_of_page_buttons": []}

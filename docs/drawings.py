@@ -1,10 +1,9 @@
-"""The diagrams of the page on the architecture. They are drawn as workflows are, by `flowdsl docs build docs.drawings --inject ...`:
-these workflows are never run."""
+"""The diagrams of the page on the architecture, drawn as workflows are: `flowdsl docs build docs.drawings --inject ...`. These
+workflows are never run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 

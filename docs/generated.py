@@ -1,7 +1,7 @@
 """Parts of the reference that are read off the code when the site is built. A Sphinx extension:
 
-    ```{generated} commands
-    ```
+```{generated} commands
+```
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def metrics() -> str:
     made = Metrics(registry)
     made.observe_depths(dict)
     labels = {each._name: each._labelnames for each in vars(made).values() if hasattr(each, "_labelnames")}
-    rows = [
-        [code(each.name), each.type, ", ".join(code(name) for name in labels.get(each.name, DEPTH_LABELS)), escaped(each.documentation)]
-        for each in registry.collect()
-    ]
+    rows: list[list[str]] = []
+    for each in registry.collect():
+        of_it = ", ".join(code(name) for name in labels.get(each.name, DEPTH_LABELS))
+        rows.append([code(each.name), each.type, of_it, escaped(each.documentation)])
     return grid([["name", "kind", "labels", "what it is"], *sorted(rows)])
 
 
@@ -127,7 +127,7 @@ class GeneratedDirective(SphinxDirective):
     required_arguments = 1
     option_spec: ClassVar[dict[str, Callable[[str], Any]] | None] = {}
 
-    def run(self) -> Sequence[nodes.Node]:  # type: ignore[override]
+    def run(self) -> Sequence[nodes.Node]:
         return self.parse_text_to_nodes(GENERATORS[self.arguments[0]](), allow_section_headings=True)
 
 

@@ -24,7 +24,7 @@ def test_every_command_has_a_heading_its_usage_and_its_options() -> None:
 
     assert set(re.findall(r"^## flowdsl ([\w -]+)$", page, re.MULTILINE)) == {*commands, *inner}
     assert "flowdsl trigger [OPTIONS]" in page
-    assert "`--idempotency-key" in page
+    assert "`-o, --object JSON\\|@FILE\\|-`" in page
 
 
 def test_what_is_hidden_stays_hidden() -> None:

@@ -1,5 +1,5 @@
-"""Run by the docs session: `python -m tests.house.built_site FOLDER`. Nothing of the site comes from the network, every link inside of
-it leads somewhere, and no Mermaid text is left where a picture should be. Ends with 1 and says what is wrong if anything is."""
+"""Run by the docs session: `python -m tests.house.built_site FOLDER`. Nothing of the site comes from the network, every link
+inside of it leads somewhere, and no Mermaid text is left where a picture should be. Ends with 1 and says what is wrong."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """mypy --strict over everything; pyright, as strict, over what users import or read."""
     session.install("-e", ".[dev]")
-    session.run("mypy", *existing("flowdsl", "adapters", "docs_gen", "examples", "benchmarks", "tests", "noxfile.py"))
+    session.run("mypy", *existing("flowdsl", "adapters", "docs_gen", "docs", "examples", "benchmarks", "tests", "noxfile.py"))
     session.run("pyright", "--pythonpath", session_python(session), env={"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"})
 
 
@@ -121,12 +121,19 @@ def examples(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The committed pages and diagrams of the examples are those that would be made now. `-- build` makes them."""
-    session.install("-e", ".[graphviz]")
+    """The committed pages and diagrams are those that would be made now, and the site is built from them without a warning, into
+    build/site. `-- build` makes the pages and diagrams."""
+    session.install("-e", ".[all,site]")
     (verb,) = session.posargs or ["check"]
     pages = ["--out", "docs/workflows", "--format", "markdown", "--title", "Workflows of the examples"]
-    filled = ["--inject", "README.md", "--inject", "examples/order_processor/README.md"]
+    filled = ["--inject", "README.md", "--inject", "examples/order_processor/README.md", "--inject", "docs/diagrams.md"]
     session.run("flowdsl", "docs", verb, "examples.workflows", *pages, *filled)
+    session.run("flowdsl", "docs", verb, "docs.drawings", "--inject", "docs/architecture.md")
+    site = ROOT / "build" / "site"
+    shutil.rmtree(site, ignore_errors=True)
+    built = ["-c", "docs", "-d", str(ROOT / "build" / "doctrees"), str(ROOT), str(site)]
+    session.run("python", "-m", "sphinx", "-W", "--keep-going", "-q", "-E", *built)
+    session.run("python", "-m", "tests.house.built_site", str(site))
 
 
 @nox.session
@@ -216,7 +223,8 @@ def lower_bounds() -> list[str]:
     """Constraints that hold every dependency of users, the drivers of the extras included, to its lower bound."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    texts = [*project["dependencies"], *(text for name, group in extras.items() if name not in ("all", "dev") for text in group)]
+    groups = [group for name, group in extras.items() if name not in ("all", "site", "dev")]
+    texts = [*project["dependencies"], *(text for group in groups for text in group)]
     bounds: list[str] = []
     for requirement in map(Requirement, texts):
         lowest = [spec.version for spec in requirement.specifier if spec.operator in (">=", "==", "~=")]

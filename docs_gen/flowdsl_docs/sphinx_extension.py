@@ -7,11 +7,16 @@
 
 The first draws a workflow; the second puts its page, without the title, under the heading where it stands. HTML gets Graphviz's
 picture, where Graphviz is there; every other output, and HTML without it, gets the drawing for terminals.
+
+    flowdsl_workflows = ["shop"]
+
+Mermaid blocks that flowdsl made of a workflow of these modules, as in pages by `flowdsl docs build`, become such drawings too, so
+that nobody needs Mermaid. A Mermaid block of anything else stays what it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from itertools import chain, count
 from typing import Any, ClassVar
@@ -19,10 +24,13 @@ from typing import Any, ClassVar
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.errors import ExtensionError
+from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
-from flowdsl.cli.target import load_workflow
+from flowdsl.cli.target import load_module, load_workflow, workflows_of
 from flowdsl.errors import ConfigurationError, FlowError
 from flowdsl.graph.build import Direction
 from flowdsl.graph.diagram import Diagram
@@ -30,6 +38,7 @@ from flowdsl.graph.graphviz import dot, svg_texts
 from flowdsl.graph.terminal import terminal
 from flowdsl_docs.docutils_nodes import Nodes
 from flowdsl_docs.extract import AnyWorkflow, extract
+from flowdsl_docs.fences import Drawn, mermaid_texts
 from flowdsl_docs.page import workflow_page
 
 
@@ -86,6 +95,32 @@ class WorkflowDirective(_OfWorkflow):
         return made
 
 
+class MermaidBlocks(SphinxTransform):
+    """Puts drawings in the place of the Mermaid blocks that show a workflow of flowdsl_workflows."""
+
+    default_priority = 200
+    """Before blocks of code are coloured: there is no colouring of Mermaid."""
+
+    def apply(self, **kwargs: Any) -> None:
+        known: Mapping[str, Drawn] = self.config.flowdsl_drawn
+        for block in list(self.document.findall(nodes.literal_block)):
+            if block.get("language") == "mermaid":
+                found = known.get(block.astext().strip())
+                if found is None:
+                    block["language"] = "text"
+                else:
+                    block.replace_self(drawn(found.diagram, found.direction))
+
+
+def _load(app: Sphinx, config: Config) -> None:
+    """Import the modules of flowdsl_workflows."""
+    try:
+        workflows = [each for name in config.flowdsl_workflows for each in workflows_of(load_module(name)).values()]
+    except FlowError as error:
+        raise ExtensionError(f"flowdsl_workflows: {error}") from error
+    config.flowdsl_drawn = mermaid_texts(workflows)
+
+
 def _html(translator: Any, node: drawing) -> None:
     picture = node["svg"] or f"<pre>{escape(node['text'])}</pre>"
     translator.body.append(f'<div class="flowdsl-graph" role="img" aria-label="{escape(node["title"])}">{picture}</div>\n')
@@ -103,4 +138,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_node(drawing, html=(_html, None), latex=text, text=text, man=text, texinfo=text)
     app.add_directive("flowdsl-graph", GraphDirective)
     app.add_directive("flowdsl-workflow", WorkflowDirective)
+    app.add_config_value("flowdsl_workflows", [], "env", [list])
+    app.connect("config-inited", _load)
+    app.add_transform(MermaidBlocks)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

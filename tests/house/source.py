@@ -47,7 +47,7 @@ def library() -> list[SourceFile]:
 def everything() -> list[SourceFile]:
     return [
         *library(),
-        *(file for folder in ("examples", "benchmarks", "tests") for file in read(folder)),
+        *(file for folder in ("docs", "examples", "benchmarks", "tests") for file in read(folder)),
         _parsed(ROOT / "noxfile.py"),
     ]
 

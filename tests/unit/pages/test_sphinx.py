@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
 from tests.readers import graphviz
+from tests.unit.pages.shop import orders
 
 ROOT = Path(__file__).parents[3]
 CONF = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nproject = 'shop'\nextensions = ['flowdsl_docs.sphinx_extension']\n"
@@ -32,8 +34,23 @@ The other
 """
 
 
-def build(folder: Path, page: str, builder: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
-    (folder / "conf.py").write_text(CONF)
+MERMAID = """
+Orders
+======
+
+.. code-block:: mermaid
+
+{}
+
+.. code-block:: mermaid
+
+   stateDiagram-v2
+       a --> b
+"""
+
+
+def build(folder: Path, page: str, builder: str, path: str | None = None, more: str = "") -> subprocess.CompletedProcess[str]:
+    (folder / "conf.py").write_text(CONF + more)
     (folder / "index.rst").write_text(page)
     command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", builder, str(folder), str(folder / "out" / builder)]
     environment = os.environ if path is None else {**os.environ, "PATH": path}
@@ -80,3 +97,25 @@ def test_a_workflow_that_is_not_there_is_a_warning_at_its_line(tmp_path: Path) -
     assert done.returncode != 0
     assert "index.rst:4" in done.stderr
     assert "Did you mean examples.workflows:parcels?" in done.stderr
+
+
+@pytest.mark.slow
+def test_mermaid_of_a_workflow_that_is_named_becomes_its_picture_and_other_mermaid_stays_text(tmp_path: Path) -> None:
+    graphviz()
+    page = MERMAID.format(indent(orders.graph.mermaid("TB", notes=True), "   "))
+    done = build(tmp_path, page, "html", more="flowdsl_workflows = ['tests.unit.pages.shop']\n")
+    made = (tmp_path / "out" / "html" / "index.html").read_text("utf-8")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert made.count("<svg ") == 1
+    assert made.count("stateDiagram-v2") == 1
+    assert "a --&gt; b" in made
+
+
+@pytest.mark.slow
+def test_a_module_of_workflows_that_is_not_there_ends_the_build(tmp_path: Path) -> None:
+    done = build(tmp_path, PAGE, "html", more="flowdsl_workflows = ['tests.unit.pages.shops']\n")
+
+    assert done.returncode != 0
+    assert "flowdsl_workflows: " in done.stderr
+    assert "tests.unit.pages.shops" in done.stderr

@@ -15,6 +15,7 @@ from flowdsl.errors import StreamerError
 from flowdsl.model.event import ConnectorEvent
 from flowdsl.model.reading import Message, Reading, text
 from flowdsl.ports.connector_source import ConnectorReader
+from flowdsl_kombu.as_sent import AsSent
 from flowdsl_kombu.errors import translated
 from flowdsl_kombu.link import Link
 from flowdsl_kombu.traits import Traits
@@ -130,6 +131,8 @@ class KombuConnectorReader(ConnectorReader):
                 f"there is no {'exchange ' + exchange if exchange is not None else 'queue ' + queue}.",
                 remedy="A source reads what is there: check the name, or let its owner make it.",
             ) from error
+        if not self._traits.native_routing:
+            channel.Message = AsSent
         channel.basic_qos(0, self._prefetch, False)
         more = {"on_cancel": self._on_cancel} if self._traits.native_routing else {}
         channel.basic_consume(queue, no_ack=False, callback=self._on_message, consumer_tag=self._tag, **more)

@@ -17,6 +17,7 @@ from flowdsl.model.pending import TopicQuota
 from flowdsl.model.quotas import limits_of
 from flowdsl.model.wire import decode
 from flowdsl.ports.event_streamer import EventReceiver
+from flowdsl_kombu.as_sent import AsSent
 from flowdsl_kombu.errors import translated
 from flowdsl_kombu.link import Link
 from flowdsl_kombu.names import Names
@@ -142,6 +143,7 @@ class KombuReceiver(EventReceiver):
             channel.basic_qos(0, PREFETCH, False)
         else:
             channel.basic_qos(0, 0, False)  # bounded per queue, see `_adjust`
+            channel.Message = AsSent
         for topic, queue in self._queues.items():
             channel.queue_declare(
                 queue=queue, durable=True, auto_delete=False, arguments={**self._traits.queue_arguments, **self._extra}

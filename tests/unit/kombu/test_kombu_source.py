@@ -18,7 +18,7 @@ from flowdsl.ports.connector_source import ConnectorReader
 from flowdsl.testing.clock import ManualClock
 from flowdsl_kombu.connector_source import KombuSource
 from tests.proxy import Proxy
-from tests.services import RABBITMQ, broker, own_sqs
+from tests.services import RABBITMQ, REDIS, broker, own_sqs
 
 PATIENCE = timedelta(seconds=15)
 NOW, SHORTLY = timedelta(0), timedelta(milliseconds=200)
@@ -322,3 +322,30 @@ def test_a_reader_of_sqs_takes_no_more_than_its_prefetch(endpoint: str) -> None:
     reader.acknowledge(got)
     assert len(reader.receive(10, PATIENCE)) == 2
     reader.close()
+
+
+# -- kombu's own transports ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", ["memory://", REDIS], ids=["memory", "redis"])
+def test_a_body_that_is_called_compressed_is_not_inflated_and_is_given_back_as_it_came(
+    transport: str, opened: Callable[..., ConnectorReader]
+) -> None:
+    place = f"t{uuid.uuid4().hex}"
+    with Connection(transport if transport == "memory://" else broker(REDIS)) as connection:
+        producer = connection.Producer(serializer="raw", auto_declare=False)
+        channel = producer.channel
+        channel.queue_declare(queue=place)
+        producer.publish(
+            b"\0" * 5_000_000, routing_key=place, compression="zlib", content_type="application/data", content_encoding="binary"
+        )
+        source = KombuSource(transport, place, foreign_id=content_hash, event_id=content_hash)
+        first = source.open("courier")
+        (event,) = receive(first, 1)
+        first.close()
+        (again,) = receive(opened(source), 1)
+        channel.queue_delete(queue=place)
+
+    assert len(event.body) < 10_000
+    assert event.headers["compression"] == "application/x-gzip"
+    assert (again.body, again.headers["compression"]) == (event.body, event.headers["compression"])

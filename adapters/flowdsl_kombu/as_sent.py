@@ -15,14 +15,16 @@ class AsSent(virtual.Message):
         headers = payload.get("headers") or {}
         self._compression = headers.get("compression")
         plain = {name: value for name, value in headers.items() if name != "compression"}
-        super().__init__({**payload, "headers": plain}, channel, **more)
+        untyped: Any = super()
+        untyped.__init__({**payload, "headers": plain}, channel, **more)
         self._raw = payload  # what Redis keeps until it is acknowledged
         if self._compression is not None:
             self.headers["compression"] = self._compression
 
     def serializable(self) -> dict[str, Any]:
         """What is given back to the queue: the same message."""
-        found: dict[str, Any] = super().serializable()
+        untyped: Any = super()
+        found: dict[str, Any] = untyped.serializable()
         if self._compression is not None:
             found["headers"]["compression"] = self._compression
         return found

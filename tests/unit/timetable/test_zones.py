@@ -100,7 +100,7 @@ def test_every_kind_of_change_of_every_zone_since_1972_is_as_the_oracle_says() -
             gap, overlap = POLICIES[compared % len(POLICIES)]
             compare(name, SPECS[compared % len(SPECS)], gap, overlap, change - 3 * HOUR, change + 3 * HOUR)
             compared += 1
-    assert compared > 3_000
+    assert compared > 1_500  # how many there are depends on how the machine's database of zones is packed: 1,837 or over 3,000
 
 
 def field(low: int, high: int) -> st.SearchStrategy[str]:

@@ -15,6 +15,7 @@ from flowdsl.engine.dead_letters import Replay
 from flowdsl.engine.hook_view import as_it_was, hook_view
 from flowdsl.engine.hooks import EVENT_OF
 from flowdsl.engine.idle_intent import refuse_intents
+from flowdsl.engine.moving_duties import DATA_GOES
 from flowdsl.engine.steps import describe
 from flowdsl.errors import ConfigurationError, DefinitionError, RunNotFoundError
 from flowdsl.model.change import PutItems
@@ -95,6 +96,9 @@ class PastEvents:
 
     def _bury(self, spec: HookSpec, record: RunRecord, row: HistoryRow, error: str) -> None:
         core = self._core
+        now = core.store.lookup([record.run_id]).get(record.run_id)
+        if now is None or (now.state in DATA_GOES and record.state not in DATA_GOES):
+            error = "it failed while the data of its run was being deleted"  # its own text may hold what is gone
         letter = DeadLetter(
             letter_id=core.ids(),
             origin=LetterOrigin.HOOK,

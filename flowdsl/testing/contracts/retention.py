@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from flowdsl.model.change import Change, CommitOutcome, FailRow
 from flowdsl.model.history import Cause, Origin
-from flowdsl.model.pending import RowKind
-from flowdsl.model.record import Payload
+from flowdsl.model.pending import PendingRow, RowKind
+from flowdsl.model.record import Payload, RunRecord
 from flowdsl.model.run_state import RunState
-from flowdsl.testing.contracts.beside import hook, kept
+from flowdsl.testing.contracts.beside import HOOKS, hook, kept
 from flowdsl.testing.contracts.samples import NAMESPACE, SECOND, World
 
 
@@ -55,6 +56,60 @@ class RetentionRules:
         )
 
         assert world.run(record.run_id).payload == Payload(b'{"name":""}')
+
+    def test_what_fails_after_the_data_was_erased_brings_none_of_it_back(self, world: World) -> None:
+        record, (told,) = self._asked_to_erase(world, world.owner())
+        assert world.commit(self._erasing(world, record)).applied
+
+        assert world.commit(self._failing_again(world, told)).outcome is CommitOutcome.APPLIED
+
+        self._nothing_is_left(world, record, attempts=1)
+
+    def test_what_fails_in_one_commit_with_the_erasure_leaves_none_of_the_data(self, world: World) -> None:
+        for fails_first in (True, False):
+            record, (told,) = self._asked_to_erase(world, world.owner())
+            changes = [self._erasing(world, record), self._failing_again(world, told)]
+            if fails_first:
+                changes.reverse()
+
+            assert [result.outcome for result in world.store.commit(changes)] == [CommitOutcome.APPLIED] * 2
+
+            self._nothing_is_left(world, record, attempts=1)
+
+    def test_what_fails_while_the_data_waits_for_its_erasure_says_why(self, world: World) -> None:
+        record, (told,) = self._asked_to_erase(world, world.owner())
+
+        world.commit(self._failing_again(world, told))
+
+        assert "canary" in {row.last_error for row in world.store.rows([record.run_id])}
+        assert world.commit(self._erasing(world, record)).applied
+        self._nothing_is_left(world, record, attempts=1)
+
+    def _asked_to_erase(self, world: World, owner: str) -> tuple[RunRecord, list[PendingRow]]:
+        """A run whose data is to go, and the row of a hook that is being told of it."""
+        record = world.started(payload=Payload(b'{"name":"canary"}'))
+        world.commit(world.stop(record, RunState.COMPLETED, side_rows=(hook(world, payload=b"canary"),)))
+        world.commit(world.move(world.run(record.run_id), to_state=RunState.REQUESTED_DATA_DELETED, row=None))
+        return world.run(record.run_id), [world.claim_one(owner, HOOKS).row]
+
+    def _erasing(self, world: World, record: RunRecord) -> Change:
+        return world.move(record, to_state=RunState.DATA_DELETED, row=None, erase=True)
+
+    def _failing_again(self, world: World, row: PendingRow) -> Change:
+        return FailRow(
+            change_id=world.new_id("change"),
+            row_id=row.row_id,
+            owner=row.owner or "",
+            delivery=row.delivery,
+            error="canary",
+            delay=timedelta(hours=1),
+            side_rows=(hook(world, payload=b"canary", delay=timedelta(hours=1)),),
+        )
+
+    def _nothing_is_left(self, world: World, record: RunRecord, attempts: int) -> None:
+        rows = world.store.rows([record.run_id])
+        assert sorted((row.attempts, row.last_error, row.payload) for row in rows) == [(0, None, None), (attempts, None, None)]
+        assert world.run(record.run_id).payload is None
 
     # -- purging ----------------------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind, TopicDepth, T
 from flowdsl.model.query import Page, RunQuery
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
-from flowdsl.ports.record_store import RecordStore
+from flowdsl.ports.record_store import NO_TOPICS, RecordStore
 from flowdsl.ports.unit_of_work import UnitOfWork, Write
 from flowdsl_redis.change_encoding import ChangeEncoder, result
 from flowdsl_redis.link import PREFIX, Address, parse
@@ -276,9 +276,16 @@ class RedisRecordStore(RecordStore):
         return {topic: TopicDepth(due, timedelta(microseconds=age), waiting) for topic, due, age, waiting in found}
 
     def unattended(
-        self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int, kind: RowKind = RowKind.STEP
+        self,
+        namespace: str,
+        workflow: str,
+        statuses: Sequence[str],
+        after: str,
+        limit: int,
+        kind: RowKind = RowKind.STEP,
+        topics: Mapping[str, Sequence[str]] = NO_TOPICS,
     ) -> Sequence[RunRecord]:
-        return self._unattended.records(namespace, workflow, statuses, after, limit, kind)
+        return self._unattended.records(namespace, workflow, statuses, after, limit, kind, topics)
 
     def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
         count = fruitless = 0

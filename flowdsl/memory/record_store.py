@@ -22,7 +22,7 @@ from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind, TopicDepth, T
 from flowdsl.model.query import Cursor, Order, Page, RunQuery
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
-from flowdsl.ports.record_store import RecordStore
+from flowdsl.ports.record_store import NO_TOPICS, RecordStore
 from flowdsl.ports.unit_of_work import UnitOfWork, Write
 
 Wake = Callable[[Sequence[str]], None]
@@ -253,7 +253,14 @@ class MemoryRecordStore(RecordStore):
             return depths
 
     def unattended(
-        self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int, kind: RowKind = RowKind.STEP
+        self,
+        namespace: str,
+        workflow: str,
+        statuses: Sequence[str],
+        after: str,
+        limit: int,
+        kind: RowKind = RowKind.STEP,
+        topics: Mapping[str, Sequence[str]] = NO_TOPICS,
     ) -> Sequence[RunRecord]:
         with self._lock:
             t, wanted = self._open(), set(statuses)
@@ -262,12 +269,15 @@ class MemoryRecordStore(RecordStore):
                 found = [run_id for run_ids in bare for run_id in run_ids if run_id > after]
             else:
                 active = (run_id for (space, name, _), run_id in t.active.items() if (space, name) == (namespace, workflow))
-                found = [run_id for run_id in active if run_id > after and self._lacks(t.runs[run_id], wanted, kind)]
+                found = [run_id for run_id in active if run_id > after and self._lacks(t.runs[run_id], wanted, kind, topics)]
             return [t.runs[run_id] for run_id in sorted(found)[:limit]]
 
-    def _lacks(self, record: RunRecord, statuses: set[str], kind: RowKind) -> bool:
-        under_way = not record.state.stopped and record.status in statuses
-        return under_way and not self._tables.side_rows(record.run_id, kind)
+    def _lacks(self, record: RunRecord, statuses: set[str], kind: RowKind, topics: Mapping[str, Sequence[str]]) -> bool:
+        if record.state.stopped or record.status not in statuses:
+            return False
+        there = {row.topic for row in self._tables.side_rows(record.run_id, kind)}
+        wanted = topics.get(record.status)
+        return not there if wanted is None else not there.issuperset(wanted)
 
     def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
         with self._lock:

@@ -18,7 +18,6 @@ from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl.ports.unit_of_work import UnitOfWork, Write
 
-
 NO_TOPICS: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 

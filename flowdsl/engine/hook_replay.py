@@ -52,8 +52,8 @@ class PastEvents:
         self._core, self._workflow, self._since = core, workflow, since
         self._specs = _specs(workflow, name)
 
-    def tell(self) -> HookReplay:
-        """Raises StoreError; then it may be asked for once more."""
+    def tell(self, seen: Callable[[HookReplay], object] | None = None) -> HookReplay:
+        """In: who is told, after each run, what became of it so far. Raises StoreError; then it may be asked for once more."""
         told = failed = 0
         for record in self._runs():
             for row in self._core.store.history(record.run_id):
@@ -66,6 +66,8 @@ class PastEvents:
                         told += 1
                     else:
                         failed += 1
+            if seen is not None:
+                seen(HookReplay(told, failed))
         return HookReplay(told, failed)
 
     def _runs(self) -> Iterator[RunRecord]:

@@ -153,7 +153,8 @@ class Engine(EngineLife):
     ) -> HookReplay:
         """Tell the workflow's hooks of that name, here and now, of what the history of its runs holds (None: all of it): a new
         hook knows nothing of the past. Under the idempotency keys that they had, or would have had. What fails becomes a dead
-        letter. `seen` is called after each run, with what became of it so far. Raises DefinitionError, ConfigurationError for an on_error hook, StoreError."""
+        letter. `seen` is called after each run, with what became of it so far. Raises DefinitionError, ConfigurationError for an
+        on_error hook, StoreError."""
         refuse_on_loop("engine.replay_hook", "engine.aio.replay_hook")
         return PastEvents(self._the_core(), workflow, name, since).tell(seen)
 

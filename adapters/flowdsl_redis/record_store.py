@@ -287,14 +287,24 @@ class RedisRecordStore(RecordStore):
     ) -> Sequence[RunRecord]:
         return self._unattended.records(namespace, workflow, statuses, after, limit, kind, topics)
 
-    def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
+    def purge(
+        self,
+        namespace: str,
+        workflow: str,
+        states: Sequence[RunState],
+        age: timedelta,
+        limit: int,
+        unless_waiting: Sequence[str] = (),
+    ) -> int:
         count = fruitless = 0
-        wanted = [int(state) for state in dict.fromkeys(states)]
-        while wanted and count < limit and fruitless < FRUITLESS:
+        passed = {int(state): 0 for state in states}
+        while passed and count < limit and fruitless < FRUITLESS:
             now, old = min(limit - count, PURGED), age // MICROSECOND
-            deleted, more = self._server.script("purging", "purge", namespace, workflow, old, now, WALKED, *wanted)
+            asked = (len(unless_waiting), *unless_waiting, *(number for pair in passed.items() for number in pair))
+            deleted, more, *stay = self._server.script("purging", "purge", namespace, workflow, old, now, WALKED, *asked)
+            passed = {state: before + more_stay for (state, before), more_stay in zip(passed.items(), stay, strict=True)}
             count += deleted
-            fruitless += not deleted
+            fruitless += not deleted and not any(stay)
             if not more:
                 break
         return count

@@ -145,8 +145,16 @@ class SqlRecordStore:
     ) -> Sequence[RunRecord]:
         return self._queries.unattended(namespace, workflow, statuses, after, limit, kind, topics)
 
-    def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
-        return purge(self._database, namespace, workflow, states, age, limit)
+    def purge(
+        self,
+        namespace: str,
+        workflow: str,
+        states: Sequence[RunState],
+        age: timedelta,
+        limit: int,
+        unless_waiting: Sequence[str] = (),
+    ) -> int:
+        return purge(self._database, namespace, workflow, states, age, limit, unless_waiting)
 
     def item(self, namespace: str, kind: str, key: str) -> Item | None:
         return self._queries.item(namespace, kind, key)

@@ -10,6 +10,7 @@ from typing import Any
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.core import Core
 from flowdsl.errors import StoreError
+from flowdsl.model.pending import RowKind
 from flowdsl.model.run_state import RunState
 
 log = logging.getLogger("flowdsl.purger")
@@ -39,7 +40,7 @@ class Purger:
                 return False
         workflow, states, age = self._todo.pop(0)
         try:
-            gone = core.store.purge(core.namespace, workflow, states, age, BATCH)
+            gone = core.store.purge(core.namespace, workflow, states, age, BATCH, self._awaited(workflow))
         except StoreError as error:
             log.warning("purging failed: %s", error)
             self._todo.clear()
@@ -49,6 +50,14 @@ class Purger:
         if gone == BATCH:
             self._todo.insert(0, (workflow, states, age))
         return bool(self._todo)
+
+    def _awaited(self, workflow: str) -> list[str]:
+        """What is promised to be done at least once: a run stays until its hooks were told, its events published and its kept
+        callbacks seen to. Rows that no code of this engine asks for any more keep nothing."""
+        kinds = {RowKind.HOOK, RowKind.CALLBACK}
+        if self._core.publisher is not None:
+            kinds.add(RowKind.EVENT)
+        return [lane.topic for lane in self._core.side_lanes if lane.workflow.name == workflow and lane.kind in kinds]
 
     def next_due(self) -> float | None:
         return self._core.clock.monotonic() if self._todo else self._next

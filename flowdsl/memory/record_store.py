@@ -279,14 +279,27 @@ class MemoryRecordStore(RecordStore):
         wanted = topics.get(record.status)
         return not there if wanted is None else not there.issuperset(wanted)
 
-    def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
+    def purge(
+        self,
+        namespace: str,
+        workflow: str,
+        states: Sequence[RunState],
+        age: timedelta,
+        limit: int,
+        unless_waiting: Sequence[str] = (),
+    ) -> int:
         with self._lock:
             t, before = self._open(), self._clock.now() - age
             ended = t.ended[namespace, workflow]
             old = itertools.takewhile(lambda run_id: ended[run_id] < before, ended)
-            gone = set(itertools.islice((run_id for run_id in old if t.runs[run_id].state in states), limit))
+            done = (run_id for run_id in old if t.runs[run_id].state in states and not self._waits(run_id, unless_waiting))
+            gone = set(itertools.islice(done, limit))
             t.forget(gone)
             return len(gone)
+
+    def _waits(self, run_id: str, topics: Sequence[str]) -> bool:
+        t = self._tables
+        return any(t.rows[row_id].topic in topics for row_id in t.side.get(run_id, ()))
 
     # -- items ----------------------------------------------------------------------------------------------------------------
 

@@ -131,9 +131,18 @@ class RecordStore(Protocol):
         topics. What the sweeper mends."""
 
     @abstractmethod
-    def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
+    def purge(
+        self,
+        namespace: str,
+        workflow: str,
+        states: Sequence[RunState],
+        age: timedelta,
+        limit: int,
+        unless_waiting: Sequence[str] = (),
+    ) -> int:
         """Delete runs in these states, all of them finished ones, that ended longer than `age` ago, those that ended first
-        before others, at most `limit`: with history and rows. Returns how many."""
+        before others, at most `limit`: with history and rows. A run with a row in one of the topics `unless_waiting` stays, and
+        keeps none of the others from going. Returns how many."""
 
     @abstractmethod
     def item(self, namespace: str, kind: str, key: str) -> Item | None:

@@ -254,7 +254,8 @@ class Chaos:
         ends = sorted(_ended_at(memory, run_id) for run_id in runs)
         limits = [number for number in range(1, len(ends)) if ends[number - 1] < ends[number]]
         limit = rng.choice([*limits, 1000])
-        self.both(lambda store: store.purge(self.namespace, WORKFLOW, states, age, limit))
+        topics = self.rng.sample(TOPICS, self.rng.choice([0, 0, 1]))
+        self.both(lambda store: store.purge(self.namespace, WORKFLOW, states, age, limit, topics))
         left = memory.lookup(self.runs)
         self.done = [change for change in self.done if change.run_id in left]
 

@@ -100,8 +100,16 @@ class CountingStore(RecordStore):
     ) -> Sequence[RunRecord]:
         return self.inner.unattended(namespace, workflow, statuses, after, limit, kind, topics)
 
-    def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
-        return self.inner.purge(namespace, workflow, states, age, limit)
+    def purge(
+        self,
+        namespace: str,
+        workflow: str,
+        states: Sequence[RunState],
+        age: timedelta,
+        limit: int,
+        unless_waiting: Sequence[str] = (),
+    ) -> int:
+        return self.inner.purge(namespace, workflow, states, age, limit, unless_waiting)
 
     def item(self, namespace: str, kind: str, key: str) -> Item | None:
         return self.inner.item(namespace, kind, key)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from flowdsl.model.change import Change, CommitOutcome, FailRow
+from msgspec.structs import replace
+
+from flowdsl.model.change import Change, CommitOutcome, DropRow, FailRow
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.pending import PendingRow, RowKind
 from flowdsl.model.record import Payload, RunRecord
@@ -141,6 +143,32 @@ class RetentionRules:
             alive.run_id,
             young.run_id,
         }
+
+    def test_runs_for_which_something_waits_stay_until_it_is_done_and_keep_none_of_the_others(self, world: World) -> None:
+        workflow, owner, other = world.new_id("flow"), world.owner(), "orders//elsewhere"
+        states = (RunState.COMPLETED, RunState.CANCELLED)
+        waiting: list[RunRecord] = []
+        free: list[RunRecord] = []
+        for number in range(8):
+            record = world.started(workflow=workflow)
+            rows = (hook(world),) if number < 4 else (replace(hook(world), topic=other),) if number < 6 else ()
+            world.commit(world.stop(record, states[number % 2], side_rows=rows))
+            (waiting if number < 4 else free).append(record)
+            world.clock.advance(SECOND)
+        told = [entry.row for entry in world.claim(owner, HOOKS)]
+
+        def purge(limit: int) -> int:
+            return world.store.purge(NAMESPACE, workflow, states, timedelta(0), limit, ["orders//never", HOOKS])
+
+        def left(records: list[RunRecord]) -> int:
+            return len(world.store.lookup([record.run_id for record in records]))
+
+        assert (purge(3), left(free)) == (3, 1)
+        assert (purge(3), left(free), left(waiting)) == (1, 0, 4)
+        row = told[0]
+        world.commit(DropRow(change_id=world.new_id("change"), row_id=row.row_id, owner=owner, delivery=row.delivery))
+        assert (purge(9), left(waiting)) == (1, 3)
+        assert world.store.purge(NAMESPACE, workflow, states, timedelta(0), 9) == 3
 
     def test_of_several_states_those_that_ended_first_are_purged_first(self, world: World) -> None:
         workflow, states = world.new_id("flow"), (RunState.CANCELLED, RunState.COMPLETED)

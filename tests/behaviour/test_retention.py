@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from flowdsl.engine import purger
 from flowdsl.errors import DefinitionError, RunNotFoundError, StoreUnavailableError
 from flowdsl.memory.event_streamer import MemoryEventStreamer
+from flowdsl.model.callback_result import CallbackOutcome
 from flowdsl.model.pending import RowKind
 from flowdsl.model.run_state import RunState
 from tests.behaviour.parcels import DAY, Parcel, ParcelRun, Parcels, PickUp, Stage, bare, collected, early, parcels, waiting
@@ -228,6 +230,35 @@ def test_a_store_that_is_away_is_asked_again(world: World) -> None:
         engine.advance(10 * MINUTE)
 
         assert gone(handle)
+
+
+@pytest.mark.parametrize("kept", [None, 2 * DAY])
+def test_idempotency_keys_are_kept_for_ever_unless_their_workflow_says_for_how_long(
+    world: World, kept: timedelta | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purger, "BATCH", 2)
+    workflow = collected(keep_keys=kept)
+    with world.engine(workflow) as engine:
+
+        def starts(key: str, foreign_id: str) -> bool:
+            created = engine.trigger(workflow, foreign_id, Parcel(), idempotency_key=key).created
+            engine.run_until_idle()
+            return created
+
+        def calls(foreign_id: str) -> CallbackOutcome:
+            return engine.callback(workflow, foreign_id, Stage.WAITING, PickUp("Ada"), idempotency_key="event").outcome
+
+        keys = [f"key-{number}" for number in range(5)]
+        assert [starts(key, f"first-{key}") for key in keys] == [True] * 5
+        assert calls("first-key-0") is CallbackOutcome.APPLIED
+        engine.advance(2 * DAY - MINUTE)
+        assert [starts(key, f"second-{key}") for key in keys] == [False] * 5
+        assert calls("first-key-1") is CallbackOutcome.DUPLICATE
+
+        engine.advance(4 * MINUTE)
+        over = kept is not None
+        assert [starts(key, f"third-{key}") for key in keys] == [over] * 5
+        assert calls("first-key-1") is (CallbackOutcome.APPLIED if over else CallbackOutcome.DUPLICATE)
 
 
 def test_how_long_runs_are_kept_is_a_duration_above_zero() -> None:

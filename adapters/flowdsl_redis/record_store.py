@@ -300,7 +300,9 @@ class RedisRecordStore(RecordStore):
         passed = {int(state): 0 for state in states}
         while passed and count < limit and fruitless < FRUITLESS:
             now, old = min(limit - count, PURGED), age // MICROSECOND
-            asked = (len(unless_waiting), *unless_waiting, *(number for pair in passed.items() for number in pair))
+            asked: list[str | int] = [len(unless_waiting), *unless_waiting]
+            for pair in passed.items():
+                asked += pair
             deleted, more, *stay = self._server.script("purging", "purge", namespace, workflow, old, now, WALKED, *asked)
             passed = {state: before + more_stay for (state, before), more_stay in zip(passed.items(), stay, strict=True)}
             count += deleted

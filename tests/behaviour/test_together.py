@@ -129,26 +129,6 @@ def test_a_start_with_an_idempotency_key_that_was_used_is_no_hindrance(world: Wo
         assert len(engine.runs(other).runs) == 1
 
 
-@pytest.mark.parametrize("again", ["b", "c"])
-def test_two_starts_with_one_idempotency_key_are_one(world: World, again: str) -> None:
-    def body(run: Run[Thing, Status]) -> None:
-        run.trigger(other, "b", Thing("first"), idempotency_key="k")
-        run.trigger(other, again, Thing("second"), idempotency_key="k")
-        run.trigger(first, "b", Thing(), idempotency_key="k")  # of another workflow: another key
-
-    first, other = pair(lambda run: body(run) if run.foreign_id == "a" else None)
-    with world.engine(first, other) as engine:
-        parent = engine.trigger(first, "a", Thing())
-
-        engine.run_until_idle()
-
-        assert parent.record().state is RunState.COMPLETED
-        assert [row.attempt for row in parent.history()] == [1, 1, 1]
-        (child,) = engine.runs(other).runs
-        assert (child.foreign_id, engine.latest(other, "b").run().object.note) == ("b", "first")
-        assert {run.foreign_id for run in engine.runs(first).runs} == {"a", "b"}
-
-
 def test_what_a_skip_or_a_cancelled_step_asked_for_is_stored_as_the_answer_says(world: World) -> None:
     def body(run: Run[Thing, Status]) -> Answer:
         run.trigger(other, f"{run.foreign_id}-child", Thing())

@@ -122,6 +122,8 @@ def test_what_happened_in_a_status_that_is_gone_from_the_code_becomes_a_dead_let
         assert {row.attempts for row in rows(handle, RowKind.HOOK)} <= set(range(1, 10)), "a deployment may still be under way"
         assert any("'waiting' of workflow 'parcels' is unknown" in (row.last_error or "") for row in handle.pending())
         assert engine.dead_letters.list().letters == []
+        sentences = [reason.sentence for reason in handle.explain().reasons]
+        assert any("hook 'cancelled'" in text and "unknown to this code" in text for text in sentences), sentences
 
         engine.advance(3 * HOUR)
         assert handle.pending() == []

@@ -39,7 +39,7 @@ class Purger:
                 return False
             self._next = now + self._interval
             self._todo = [rule for workflow in core.workflows.values() for rule in rules(workflow)]
-            if self._forget_keys():
+            if any(workflow.retention.keys for workflow in core.workflows.values()) and self._forget_keys():
                 self._next = now  # there may be more
             if not self._todo:
                 return False

@@ -98,7 +98,7 @@ def _questions(store: Any) -> dict[str, Callable[[], object]]:
         "when the next row is due": lambda: store.next_due("default", topics),
         "runs without their timeout": lambda: store.unattended("default", "orders", ["paid"], "", 200, RowKind.TIMEOUT),
         "old runs to purge, a hundred": lambda: store.purge(
-            "default", "orders", [RunState.COMPLETED], timedelta(seconds=990_000), 100
+            "default", "orders", [RunState.COMPLETED], timedelta(seconds=990_000), 100, ["orders//hook/complete/tell"]
         ),
     }
 

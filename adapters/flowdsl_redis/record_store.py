@@ -20,7 +20,7 @@ from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind, TopicDepth, T
 from flowdsl.model.query import Page, RunQuery
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
-from flowdsl.ports.record_store import RecordStore
+from flowdsl.ports.record_store import NO_TOPICS, RecordStore
 from flowdsl.ports.unit_of_work import UnitOfWork, Write
 from flowdsl_redis.change_encoding import ChangeEncoder, result
 from flowdsl_redis.link import PREFIX, Address, parse
@@ -276,18 +276,37 @@ class RedisRecordStore(RecordStore):
         return {topic: TopicDepth(due, timedelta(microseconds=age), waiting) for topic, due, age, waiting in found}
 
     def unattended(
-        self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int, kind: RowKind = RowKind.STEP
+        self,
+        namespace: str,
+        workflow: str,
+        statuses: Sequence[str],
+        after: str,
+        limit: int,
+        kind: RowKind = RowKind.STEP,
+        topics: Mapping[str, Sequence[str]] = NO_TOPICS,
     ) -> Sequence[RunRecord]:
-        return self._unattended.records(namespace, workflow, statuses, after, limit, kind)
+        return self._unattended.records(namespace, workflow, statuses, after, limit, kind, topics)
 
-    def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
+    def purge(
+        self,
+        namespace: str,
+        workflow: str,
+        states: Sequence[RunState],
+        age: timedelta,
+        limit: int,
+        unless_waiting: Sequence[str] = (),
+    ) -> int:
         count = fruitless = 0
-        wanted = [int(state) for state in dict.fromkeys(states)]
-        while wanted and count < limit and fruitless < FRUITLESS:
+        passed = {int(state): 0 for state in states}
+        while passed and count < limit and fruitless < FRUITLESS:
             now, old = min(limit - count, PURGED), age // MICROSECOND
-            deleted, more = self._server.script("purging", "purge", namespace, workflow, old, now, WALKED, *wanted)
+            asked: list[str | int] = [len(unless_waiting), *unless_waiting]
+            for pair in passed.items():
+                asked += pair
+            deleted, more, *stay = self._server.script("purging", "purge", namespace, workflow, old, now, WALKED, *asked)
+            passed = {state: before + more_stay for (state, before), more_stay in zip(passed.items(), stay, strict=True)}
             count += deleted
-            fruitless += not deleted
+            fruitless += not deleted and not any(stay)
             if not more:
                 break
         return count

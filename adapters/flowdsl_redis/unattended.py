@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowdsl.model.pending import RowKind
@@ -26,26 +26,37 @@ class Unattended:
         self._server = server
 
     def records(
-        self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int, kind: RowKind
+        self,
+        namespace: str,
+        workflow: str,
+        statuses: Sequence[str],
+        after: str,
+        limit: int,
+        kind: RowKind,
+        topics: Mapping[str, Sequence[str]],
     ) -> list[RunRecord]:
         wanted = list(dict.fromkeys(statuses))
         if not wanted or limit <= 0:
             return []
+        asked: list[str | int] = []
+        for status in wanted:
+            names = topics.get(status, ())
+            asked += [status, len(names), *names]
         if kind is RowKind.STEP:
             indexes = [self._server.key("bare", namespace, workflow, status) for status in wanted]
         else:
             indexes = [self._server.key("unfinished", namespace, workflow)]
             if not after:
                 self._complete(indexes[0], self._server.key("active", namespace, workflow))
-        found = [record for index in indexes for record in self._walk(index, wanted, after, limit, kind)]
+        found = [record for index in indexes for record in self._walk(index, asked, after, limit, kind)]
         return sorted(found, key=lambda record: record.run_id)[:limit]
 
-    def _walk(self, index: bytes, statuses: Sequence[str], after: str, limit: int, kind: RowKind) -> list[RunRecord]:
+    def _walk(self, index: bytes, asked: Sequence[str | int], after: str, limit: int, kind: RowKind) -> list[RunRecord]:
         found: list[RunRecord] = []
         place: bytes | str = after
         while len(found) < limit:
             left = limit - len(found)
-            answer = self._server.script(LOOKING, "unattended", index, place, left, PAGE, int(kind), *statuses)
+            answer = self._server.script(LOOKING, "unattended", index, place, left, PAGE, int(kind), *asked)
             stored = zip(answer[1::3], answer[2::3], answer[3::3], strict=True)
             found += known_runs((run_id.decode(), packed, obj) for run_id, packed, obj in stored)
             place = answer[0]

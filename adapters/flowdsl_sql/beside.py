@@ -95,6 +95,9 @@ class Beside:
             return
         run_ids = sorted(run_id for run_id, _ in self._to_erase)
         bare = sorted(run_id for run_id, scrubbed in self._to_erase if not scrubbed)
+        # Whoever fails one of these rows has it locked while it adds others: those are there to be found when we have the lock.
+        locked = f" ORDER BY row_id{session.dialect.for_update}"
+        session.among("SELECT row_id FROM flowdsl_pending WHERE kind <> 0 AND run_id IN", run_ids, behind=locked)
         session.later_among(
             "UPDATE flowdsl_run SET payload = NULL, content_type = NULL, schema_version = NULL WHERE run_id IN", bare
         )

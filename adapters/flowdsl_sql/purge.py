@@ -9,7 +9,15 @@ from flowdsl.model.run_state import RunState
 from flowdsl_sql.database import MICROSECOND, Database, Session
 
 
-def purge(database: Database, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
+def purge(
+    database: Database,
+    namespace: str,
+    workflow: str,
+    states: Sequence[RunState],
+    age: timedelta,
+    limit: int,
+    unless_waiting: Sequence[str],
+) -> int:
     """As `RecordStore.purge`."""
     wanted = [int(state) for state in states if state.finished]
     if not wanted or limit < 1:
@@ -18,9 +26,16 @@ def purge(database: Database, namespace: str, workflow: str, states: Sequence[Ru
     def work(session: Session) -> int:
         dialect = session.dialect
         marks, values = dialect.marks(len(wanted)), dialect.padded(list(wanted))
+        waits = ""
+        if unless_waiting:
+            waits = (
+                " AND NOT EXISTS (SELECT 1 FROM flowdsl_pending p WHERE p.kind <> 0 AND p.run_id = flowdsl_run.run_id"
+                f" AND p.topic IN {dialect.marks(len(unless_waiting))})"
+            )
+            values = [*values, *dialect.padded(list(unless_waiting))]
         old = session.all(
             "SELECT run_id FROM flowdsl_run WHERE namespace = ? AND workflow = ? AND finished IS NOT NULL AND finished < ?"
-            f" AND state IN {marks} ORDER BY finished LIMIT ?{dialect.skip_locked}",
+            f" AND state IN {marks}{waits} ORDER BY finished LIMIT ?{dialect.skip_locked}",
             (namespace, workflow, session.now() - age // MICROSECOND, *values, limit),
         )
         run_ids = sorted(row[0] for row in old)

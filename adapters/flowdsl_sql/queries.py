@@ -125,23 +125,39 @@ class Queries:
         return self._database.read(work)
 
     def unattended(
-        self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int, kind: RowKind
+        self,
+        namespace: str,
+        workflow: str,
+        statuses: Sequence[str],
+        after: str,
+        limit: int,
+        kind: RowKind,
+        topics: Mapping[str, Sequence[str]],
     ) -> Sequence[RunRecord]:
-        if not statuses:
-            return ()
         columns = ", ".join(f"r.{name}" for name in RUN.split(", "))
+        marks, padded = self._database.dialect.marks, self._database.dialect.padded
+        lacks = f"NOT EXISTS (SELECT 1 FROM flowdsl_pending p WHERE {ATTENDED[kind]}"
+        either: list[str] = []
+        values: list[Any] = []
+        plain = [status for status in statuses if not topics.get(status)]
+        if plain:
+            either.append(f"{lacks}) AND r.status IN {marks(len(plain))}")
+            values += padded(plain)
+        for status in sorted(set(statuses).difference(plain)):
+            missing = " OR ".join([f"{lacks} AND p.topic = ?)"] * len(topics[status]))
+            either.append(f"r.status = ? AND ({missing})")
+            values += [status, *topics[status]]
+        if not either:
+            return ()
         # `finished IS NULL` and the workflow lead to the index of unfinished runs
         sql = (
             f"SELECT {columns} FROM flowdsl_run r WHERE r.namespace = ? AND r.workflow = ? AND r.finished IS NULL"
-            " AND r.state IN (?, ?) AND r.run_id > ?"
-            f" AND NOT EXISTS (SELECT 1 FROM flowdsl_pending p WHERE {ATTENDED[kind]}) AND r.status IN"
+            f" AND r.state IN (?, ?) AND r.run_id > ? AND ({' OR '.join(either)}) ORDER BY r.run_id LIMIT ?"
         )
         before = (namespace, workflow, int(RunState.INITIATED), int(RunState.RUNNING), after)
 
         def work(session: Session) -> Sequence[RunRecord]:
-            marks, values = session.dialect.marks(len(statuses)), session.dialect.padded(list(statuses))
-            found = session.all(f"{sql} {marks} ORDER BY r.run_id LIMIT ?", (*before, *values, limit))
-            return known_runs(found)
+            return known_runs(session.all(sql, (*before, *values, limit)))
 
         return self._database.read(work)
 

@@ -16,6 +16,7 @@ from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind, TopicDepth, T
 from flowdsl.model.query import Page, RunQuery
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
+from flowdsl.ports.record_store import NO_TOPICS
 from flowdsl.ports.unit_of_work import Write
 from flowdsl_sql import schema
 from flowdsl_sql.claims import Claims
@@ -133,12 +134,27 @@ class SqlRecordStore:
         return self._queries.depths(namespace, topics)
 
     def unattended(
-        self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int, kind: RowKind = RowKind.STEP
+        self,
+        namespace: str,
+        workflow: str,
+        statuses: Sequence[str],
+        after: str,
+        limit: int,
+        kind: RowKind = RowKind.STEP,
+        topics: Mapping[str, Sequence[str]] = NO_TOPICS,
     ) -> Sequence[RunRecord]:
-        return self._queries.unattended(namespace, workflow, statuses, after, limit, kind)
+        return self._queries.unattended(namespace, workflow, statuses, after, limit, kind, topics)
 
-    def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
-        return purge(self._database, namespace, workflow, states, age, limit)
+    def purge(
+        self,
+        namespace: str,
+        workflow: str,
+        states: Sequence[RunState],
+        age: timedelta,
+        limit: int,
+        unless_waiting: Sequence[str] = (),
+    ) -> int:
+        return purge(self._database, namespace, workflow, states, age, limit, unless_waiting)
 
     def item(self, namespace: str, kind: str, key: str) -> Item | None:
         return self._queries.item(namespace, kind, key)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from flowdsl.model.change import (
     AddRow,
     Change,
@@ -23,6 +25,7 @@ from flowdsl.model.change import (
     RequestControl,
     StartRun,
 )
+from flowdsl.model.pending import NewRow
 from flowdsl.model.run_state import RunState
 from flowdsl_sql import results
 from flowdsl_sql.beside import BIT_OF
@@ -34,7 +37,7 @@ from flowdsl_sql.starts import decide_starts
 from flowdsl_sql.writer import Look, RowLook, Writer
 
 RowChange = FailRow | ReleaseRow | ParkRow | DropRow
-PAUSED, CANCELLED = RunState.PAUSED, RunState.CANCELLED
+PAUSED, CANCELLED, DATA_DELETED = RunState.PAUSED, RunState.CANCELLED, RunState.DATA_DELETED
 
 
 def waves(changes: Sequence[Change], followers: Mapping[str, str] | None = None) -> list[list[Change]]:
@@ -194,6 +197,10 @@ def _runs_of_side_rows(writer: Writer, rows: dict[str, RowLook]) -> dict[str, Lo
     return {row_id: found[run_id] for row_id, run_id in beside.items() if run_id in found}
 
 
+def _without_payload(rows: Sequence[NewRow]) -> list[NewRow]:
+    return [replace(row, payload=None) for row in rows]
+
+
 class _RowChanges:
     """FailRow, ReleaseRow, ParkRow and DropRow, each fenced by its claim."""
 
@@ -232,9 +239,10 @@ class _RowChanges:
         if isinstance(change, FailRow):
             hastened = waiting is not None and change.row_id == row.run_id  # a step row has its run's id
             due = draft.now if hastened else after(draft.now, change.delay)
-            self._fails.append((change.error, due, change.change_id, change.row_id))
+            erased = run is not None and run.state == DATA_DELETED
+            self._fails.append((None if erased else change.error, due, change.change_id, change.row_id))
             if run is not None:
-                for told in change.side_rows:
+                for told in _without_payload(change.side_rows) if erased else change.side_rows:
                     draft.add_row(told, row.namespace, row.workflow, row.run_id, run.version, run.visit)
         elif isinstance(change, ReleaseRow):
             due = None if change.delay is None else after(draft.now, change.delay)

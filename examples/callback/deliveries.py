@@ -38,11 +38,14 @@ def build(thank: Callable[[str], None]) -> Workflow[Delivery, Status]:
     """In: what thanks a driver."""
     deliveries = Workflow("deliveries", object_type=Delivery, status_type=Status)
 
-    @deliveries.callback(from_=Status.BOOKED, to=Status.WITH_COURIER)
+    # No timeouts: the courier's own deadlines end every booking, by webhook.
+    @deliveries.callback(from_=Status.BOOKED, to=Status.WITH_COURIER)  # flowdsl: ignore[no-timeout]
     def picked_up(run: Run[Delivery, Status], pick_up: PickUp) -> None:
         run.object.driver = pick_up.driver
 
-    @deliveries.callback(from_=Status.WITH_COURIER, to=[Status.DELIVERED, Status.RETURNED], keep_for=timedelta(days=2))
+    @deliveries.callback(  # flowdsl: ignore[no-timeout]
+        from_=Status.WITH_COURIER, to=[Status.DELIVERED, Status.RETURNED], keep_for=timedelta(days=2)
+    )
     def handed_over(run: Run[Delivery, Status], hand_over: HandOver) -> Status:
         run.object.signed_by = hand_over.signed_by
         return Status.DELIVERED if hand_over.signed_by else Status.RETURNED

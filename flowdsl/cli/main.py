@@ -17,6 +17,7 @@ from flowdsl.cli.commands.dead_letters import dead_letters
 from flowdsl.cli.commands.demo import demo
 from flowdsl.cli.commands.explain import explain
 from flowdsl.cli.commands.graph import graph
+from flowdsl.cli.commands.hooks import hooks
 from flowdsl.cli.commands.migrate import migrate
 from flowdsl.cli.commands.repair import move, restart, retry
 from flowdsl.cli.commands.run import run
@@ -79,6 +80,7 @@ app.command(rich_help_panel=CONTROL)(move)
 app.command(rich_help_panel=CONTROL)(restart)
 app.add_typer(schedules, name="schedules", rich_help_panel=CONTROL)
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel=CONTROL)
+app.add_typer(hooks, name="hooks", rich_help_panel=CONTROL)
 app.command(rich_help_panel=CODE)(graph)
 app.command(rich_help_panel=CODE)(check)
 app.command(rich_help_panel=CODE)(migrate)

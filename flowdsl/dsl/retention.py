@@ -1,4 +1,4 @@
-"""How long finished runs are kept."""
+"""How long finished runs and idempotency keys are kept."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """By how a run ended, counted from its end. None: for ever."""
+    """Of runs, by how they ended, counted from their end. None: for ever."""
 
     completed: timedelta | None = None
     cancelled: timedelta | None = None
     deleted: timedelta | None = None
     """Runs whose data was deleted."""
+    keys: timedelta | None = None
+    """Idempotency keys, counted from their use. None: for ever."""

@@ -43,7 +43,7 @@ class Workflow(Declarations[ObjectT, StatusT]):
     `allow_cycles`; `retired`, statuses that no step mentions any more but old runs may still be in; `schema_version` of the
     stored object, see `upcast`; how long finished runs are
     kept with their history, by how they ended (None: for ever): `keep_completed`, `keep_cancelled`, and `keep_deleted` for those
-    whose data was deleted.
+    whose data was deleted; `keep_keys`, how long idempotency keys of triggers and callbacks are kept, counted from their use.
     Raises DefinitionError for what can be refused at once; the rest is found by `check` and `definition`, all of it together.
     """
 
@@ -60,6 +60,7 @@ class Workflow(Declarations[ObjectT, StatusT]):
         keep_completed: timedelta | None = None,
         keep_cancelled: timedelta | None = None,
         keep_deleted: timedelta | None = None,
+        keep_keys: timedelta | None = None,
     ) -> None:
         here = caller()
         if not isinstance(name, str) or not name.strip() or len(name) > 100:
@@ -77,9 +78,10 @@ class Workflow(Declarations[ObjectT, StatusT]):
             ("keep_completed", keep_completed),
             ("keep_cancelled", keep_cancelled),
             ("keep_deleted", keep_deleted),
+            ("keep_keys", keep_keys),
         ):
             duration(option, kept, here)
-        self.retention = Retention(keep_completed, keep_cancelled, keep_deleted)
+        self.retention = Retention(keep_completed, keep_cancelled, keep_deleted, keep_keys)
         self._retired = frozenset(self._statuses.key(member) for member in retired)
         self._registry = Registry(status_type, object_type)
         self._connectors = Connectors(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import partial
@@ -118,8 +118,16 @@ class AioEngine:
         result: CallbackResult = await in_thread(call)
         return result
 
-    async def replay_hook(self, workflow: Workflow[Any, Any], name: str, *, since: datetime | None = None) -> HookReplay:
-        told: HookReplay = await in_thread(partial(self._engine.replay_hook, workflow, name, since=since))
+    async def replay_hook(
+        self,
+        workflow: Workflow[Any, Any],
+        name: str,
+        *,
+        since: datetime | None = None,
+        seen: Callable[[HookReplay], object] | None = None,
+    ) -> HookReplay:
+        """As Engine.replay_hook; `seen` is called in another thread."""
+        told: HookReplay = await in_thread(partial(self._engine.replay_hook, workflow, name, since=since, seen=seen))
         return told
 
     async def handle(self, run_id: str) -> AioRunHandle[Any, Any]:

@@ -288,7 +288,8 @@ class _Call:
     def _items(self, record: RunRecord) -> tuple[NewItem, ...]:
         if self._key is None:
             return ()
-        return (NewItem(kind=ItemKind.CALLBACK_KEY, key=self._item_key(), body=record.run_id.encode()),)
+        kept = self._workflow.retention.keys
+        return (NewItem(kind=ItemKind.CALLBACK_KEY, key=self._item_key(), body=record.run_id.encode(), delay=kept),)
 
     def _item_key(self) -> str:
         return f"{self._workflow.name}/{self._key}"

@@ -57,14 +57,19 @@ class DeletionDuty(Duty):
             self._core.release(work, BUSY_RETRY)
 
     def _burials_to_come(self, work: Work) -> bool:
-        """Whether callbacks that were kept for the run are still to become dead letters: one that is written after the letters of
-        the run were erased would outlive them. A callback that no code knows any more is erased as a row."""
+        """Whether callbacks that were kept for the run are still to become dead letters, or a hook that may be given up is in
+        somebody's hands: a letter that is written after those of the run were erased would outlive them. A callback that no code
+        knows any more is erased as a row."""
         try:
             rows = self._core.store.rows([work.record.run_id])
         except StoreError as error:
             log.info("what waits for run %s could not be read: %s", work.record.run_id, error)
             return True
-        return any(row.kind is RowKind.CALLBACK and row.topic in self._core.topics for row in rows)
+        return any(
+            (row.kind is RowKind.CALLBACK and row.topic in self._core.topics)
+            or (row.kind is RowKind.HOOK and row.attempts > 0 and row.owner is not None)
+            for row in rows
+        )
 
     def open(self, work: Work) -> Opened:
         workflow, record = work.lane.workflow, work.record

@@ -143,12 +143,20 @@ class Engine(EngineLife):
         refuse_on_loop("engine.callback", "engine.aio.callback")
         return Callbacks(self._the_core()).call(workflow, foreign_id, status, payload, **options)
 
-    def replay_hook(self, workflow: Workflow[Any, Any], name: str, *, since: datetime | None = None) -> HookReplay:
+    def replay_hook(
+        self,
+        workflow: Workflow[Any, Any],
+        name: str,
+        *,
+        since: datetime | None = None,
+        seen: Callable[[HookReplay], object] | None = None,
+    ) -> HookReplay:
         """Tell the workflow's hooks of that name, here and now, of what the history of its runs holds (None: all of it): a new
         hook knows nothing of the past. Under the idempotency keys that they had, or would have had. What fails becomes a dead
-        letter. Raises DefinitionError, ConfigurationError for an on_error hook, StoreError."""
+        letter. `seen` is called after each run, with what became of it so far. Raises DefinitionError, ConfigurationError for an
+        on_error hook, StoreError."""
         refuse_on_loop("engine.replay_hook", "engine.aio.replay_hook")
-        return PastEvents(self._the_core(), workflow, name, since).tell()
+        return PastEvents(self._the_core(), workflow, name, since).tell(seen)
 
     def handle(self, run_id: str) -> RunHandle[Any, Any]:
         """A handle on any run. Raises RunNotFoundError."""

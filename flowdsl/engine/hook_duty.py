@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 
 from flowdsl.dsl.spec import HookEvent, HookSpec
 from flowdsl.engine.awaiting import Plan
+from flowdsl.engine.burying import bury_hook
 from flowdsl.engine.core import Core
 from flowdsl.engine.duty import Duty, Opened
 from flowdsl.engine.hook_view import as_it_was, hook_view
 from flowdsl.engine.idle_intent import refuse_intents
-from flowdsl.engine.results import Results
+from flowdsl.engine.moving_duties import DATA_GOES
+from flowdsl.engine.results import Results, fields
 from flowdsl.engine.work import Work
-from flowdsl.errors import ConfigurationError
-from flowdsl.model.change import DropRow, MoveRun
+from flowdsl.errors import ConfigurationError, StoreError, UnknownStatusError
+from flowdsl.model.change import DropRow, MoveRun, PutItems
 from flowdsl.model.failure import Failure
 from flowdsl.model.record import RunRecord
+
+log = logging.getLogger("flowdsl.hooks")
 
 
 class HookDuty(Duty):
     """Every row is a run's event that one hook has not been told of yet. A hook that fails is told again, however often, and
-    never pauses its run."""
+    never pauses its run. What happened in a status that the code has no more is given up after `pause_after_err_count` attempts,
+    time for a deployment to end: a dead letter, which people find and which code that knows the status can still replay."""
 
     what = "hook"
 
@@ -28,17 +35,42 @@ class HookDuty(Duty):
         self._core, self._results = core, results
 
     def admit(self, work: Work) -> bool:
+        limit, spec = work.lane.options.pause_after_err_count, work.lane.spec
+        if not limit or work.attempts < limit or not isinstance(spec, HookSpec):
+            return True
+        try:
+            then = self._then(work)
+        except StoreError:
+            return True  # the attempt will fail with that
+        try:
+            work.lane.workflow.member(then.status)
+        except UnknownStatusError as error:
+            self._bury(work, spec, then, str(error))
+            return False
         return True
+
+    def _bury(self, work: Work, spec: HookSpec, then: RunRecord, why: str) -> None:
+        core, record = self._core, work.record
+        mark, body = _mark(work, spec), b"" if record.state in DATA_GOES or work.payload is None else work.payload
+        items = bury_hook(core.ids(), spec, then, why, work.attempts, core.store_clock.now(), mark=mark, body=body)
+        put = PutItems(change_id=core.ids(), namespace=core.namespace, items=items)
+        core.metrics.dead_letters.labels(record.workflow, work.lane.name).inc()
+        log.warning("hook %s of %s/%s is given up: %s", spec.name, record.workflow, record.foreign_id, why, extra=fields(work))
+        # First the letter, then the row: whatever happens in between, it is in one of the two.
+        self._results.submit(work, put, lambda _: self._buried(work))
+
+    def _buried(self, work: Work) -> None:
+        self._results.drop(work)
+        self._core.commit_soon()
 
     def open(self, work: Work) -> Opened:
         """The run with its object as it is now, and status, state, reason and error as they were."""
-        spec, failure, mark = work.lane.spec, None, ""
+        spec, failure = work.lane.spec, None
         if not isinstance(spec, HookSpec):
             raise ConfigurationError(f"{work.lane.name} tells no hook.")
         if spec.event is HookEvent.ERROR:
             failure = Failure("", "", 0) if work.payload is None else msgspec.json.decode(work.payload, type=Failure)
-            mark = work.row_id.partition(":")[0]  # a version may have failed several times
-        then = self._then(work)
+        then, mark = self._then(work), _mark(work, spec)
         return Opened(hook_view(work.lane.workflow, spec, then, work.failures + 1, failure=failure, mark=mark), None)
 
     def _then(self, work: Work) -> RunRecord:
@@ -57,3 +89,8 @@ class HookDuty(Duty):
 
     def give_up(self, work: Work, failures: int, error: str) -> MoveRun | None:
         return None
+
+
+def _mark(work: Work, spec: HookSpec) -> str:
+    """What tells the event from others of its version, which may have failed several times."""
+    return work.row_id.partition(":")[0] if spec.event is HookEvent.ERROR else ""

@@ -6,25 +6,27 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import msgspec
+
 from flowdsl.dsl.spec import HookEvent, HookSpec
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.awaiting import refuse_awaitable
+from flowdsl.engine.burying import MARK, VERSION, bury_hook
 from flowdsl.engine.control import commit_one
 from flowdsl.engine.core import Core
 from flowdsl.engine.dead_letters import Replay
 from flowdsl.engine.hook_view import as_it_was, hook_view
 from flowdsl.engine.hooks import EVENT_OF
 from flowdsl.engine.idle_intent import refuse_intents
+from flowdsl.engine.moving_duties import DATA_GOES
 from flowdsl.engine.steps import describe
 from flowdsl.errors import ConfigurationError, DefinitionError, RunNotFoundError
 from flowdsl.model.change import PutItems
-from flowdsl.model.dead_letter import DeadLetter, LetterOrigin, bury
+from flowdsl.model.dead_letter import DeadLetter
+from flowdsl.model.failure import Failure
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.query import MAX_PAGE, Cursor, Order, RunQuery
 from flowdsl.model.record import RunRecord
-
-VERSION = "version"
-"""Header of a hook's letter: the version of the run that it tells of."""
 
 
 class HookReplay(NamedTuple):
@@ -50,8 +52,8 @@ class PastEvents:
         self._core, self._workflow, self._since = core, workflow, since
         self._specs = _specs(workflow, name)
 
-    def tell(self) -> HookReplay:
-        """Raises StoreError; then it may be asked for once more."""
+    def tell(self, seen: Callable[[HookReplay], object] | None = None) -> HookReplay:
+        """In: who is told, after each run, what became of it so far. Raises StoreError; then it may be asked for once more."""
         told = failed = 0
         for record in self._runs():
             for row in self._core.store.history(record.run_id):
@@ -64,6 +66,8 @@ class PastEvents:
                         told += 1
                     else:
                         failed += 1
+            if seen is not None:
+                seen(HookReplay(told, failed))
         return HookReplay(told, failed)
 
     def _runs(self) -> Iterator[RunRecord]:
@@ -95,22 +99,12 @@ class PastEvents:
 
     def _bury(self, spec: HookSpec, record: RunRecord, row: HistoryRow, error: str) -> None:
         core = self._core
-        letter = DeadLetter(
-            letter_id=core.ids(),
-            origin=LetterOrigin.HOOK,
-            workflow=record.workflow,
-            name=spec.label,
-            error=error,
-            attempts=1,
-            buried_at=core.store_clock.now(),
-            foreign_id=record.foreign_id,
-            run_id=record.run_id,
-            type=spec.event,
-            headers={VERSION: str(row.version)},
-            happened_at=row.at,
-            identity=f"hook:{spec.event}:{len(spec.label)}:{spec.label}:{record.run_id}:{row.version}",
-        )
-        commit_one(core, PutItems(change_id=core.ids(), namespace=core.namespace, items=bury(letter)))
+        now = core.store.lookup([record.run_id]).get(record.run_id)
+        if now is None or (now.state in DATA_GOES and record.state not in DATA_GOES):
+            error = "it failed while the data of its run was being deleted"  # its own text may hold what is gone
+        then = as_it_was(record, row)
+        items = bury_hook(core.ids(), spec, then, error, 1, core.store_clock.now())
+        commit_one(core, PutItems(change_id=core.ids(), namespace=core.namespace, items=items))
 
 
 class HookReplayer:
@@ -137,14 +131,24 @@ class HookReplayer:
             row = next((row for row in core.store.history(letter.run_id) if row.version == version), None)
             if record is None or row is None:
                 raise RunNotFoundError(f"run {letter.run_id} is gone.", run_id=letter.run_id, remedy="Drop the letter.")
-            return call(flow, found, record, row, letter.attempts + 1)
+            failure = msgspec.json.decode(letter.body, type=Failure) if letter.body else None
+            return call(flow, found, record, row, letter.attempts + 1, failure=failure, mark=letter.headers.get(MARK, ""))
 
         return Replay(again, spec.is_async)
 
 
-def call(workflow: Workflow[Any, Any], spec: HookSpec, record: RunRecord, row: HistoryRow, attempt: int) -> Any:
-    """Tell the hook; of an `async def` what is to be awaited. Raises what it raises."""
-    run = hook_view(workflow, spec, as_it_was(record, row), attempt)
+def call(
+    workflow: Workflow[Any, Any],
+    spec: HookSpec,
+    record: RunRecord,
+    row: HistoryRow,
+    attempt: int,
+    *,
+    failure: Failure | None = None,
+    mark: str = "",
+) -> Any:
+    """Tell the hook; of an `async def` what is to be awaited. In: see `hook_view`. Raises what it raises."""
+    run = hook_view(workflow, spec, as_it_was(record, row), attempt, failure=failure, mark=mark)
     what = f"hook {spec.name}"
     answer = spec.fn(run)
     if spec.is_async:

@@ -1,4 +1,4 @@
-"""The purger: finished runs go when their workflow keeps them no longer."""
+"""The purger: finished runs and idempotency keys go when their workflow keeps them no longer."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from typing import Any
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.core import Core
 from flowdsl.errors import StoreError
+from flowdsl.model.change import PutItems
+from flowdsl.model.item import ItemKey, ItemKind
+from flowdsl.model.pending import RowKind
 from flowdsl.model.run_state import RunState
 
 log = logging.getLogger("flowdsl.purger")
 DEFAULT_INTERVAL = timedelta(seconds=60)
 BATCH = 500
+KEYS = (ItemKind.TRIGGER_KEY, ItemKind.CALLBACK_KEY)
 
 
 class Purger:
@@ -35,11 +39,13 @@ class Purger:
                 return False
             self._next = now + self._interval
             self._todo = [rule for workflow in core.workflows.values() for rule in rules(workflow)]
+            if any(workflow.retention.keys for workflow in core.workflows.values()) and self._forget_keys():
+                self._next = now  # there may be more
             if not self._todo:
                 return False
         workflow, states, age = self._todo.pop(0)
         try:
-            gone = core.store.purge(core.namespace, workflow, states, age, BATCH)
+            gone = core.store.purge(core.namespace, workflow, states, age, BATCH, self._awaited(workflow))
         except StoreError as error:
             log.warning("purging failed: %s", error)
             self._todo.clear()
@@ -49,6 +55,28 @@ class Purger:
         if gone == BATCH:
             self._todo.insert(0, (workflow, states, age))
         return bool(self._todo)
+
+    def _forget_keys(self) -> bool:
+        """A batch of each kind of the idempotency keys whose time is over. True: there may be more."""
+        core, full = self._core, False
+        for kind in KEYS:
+            try:
+                keys = tuple(ItemKey(kind, item.key) for item in core.store.due_items(core.namespace, kind, BATCH))
+                if keys:
+                    core.store.commit([PutItems(change_id=core.ids(), namespace=core.namespace, drop=keys)])
+            except StoreError as error:
+                log.warning("removing old idempotency keys failed: %s", error)
+                return False
+            full = full or len(keys) == BATCH
+        return full
+
+    def _awaited(self, workflow: str) -> list[str]:
+        """What is promised to be done at least once: a run stays until its hooks were told, its events published and its kept
+        callbacks seen to. Rows that no code of this engine asks for any more keep nothing."""
+        kinds = {RowKind.HOOK, RowKind.CALLBACK}
+        if self._core.publisher is not None:
+            kinds.add(RowKind.EVENT)
+        return [lane.topic for lane in self._core.side_lanes if lane.workflow.name == workflow and lane.kind in kinds]
 
     def next_due(self) -> float | None:
         return self._core.clock.monotonic() if self._todo else self._next

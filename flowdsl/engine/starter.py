@@ -197,7 +197,10 @@ class Starter:
             )
         run_id = core.ids()
         key = options.get("idempotency_key")
-        items = () if key is None else (NewItem(kind=ItemKind.TRIGGER_KEY, key=f"{workflow.name}/{key}", body=run_id.encode()),)
+        items: tuple[NewItem, ...] = ()
+        if key is not None:
+            name, kept = f"{workflow.name}/{key}", workflow.retention.keys
+            items = (NewItem(kind=ItemKind.TRIGGER_KEY, key=name, body=run_id.encode(), delay=kept),)
         priority = options.get("priority", 0)
         payload = None if obj is None else workflow.codec.encode(obj, leftover)
         now = core.store_clock.now() if definition.timeouts.get(status) else None

@@ -5,7 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from hashlib import sha256
+from typing import Any
 
+from msgspec.structs import replace
+
+from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.awaiting import carry_out
 from flowdsl.engine.control import control_move
 from flowdsl.engine.core import Core
@@ -14,6 +19,7 @@ from flowdsl.model.change import AddRow, CommitResult
 from flowdsl.model.history import Cause
 from flowdsl.model.pending import NewRow, RowKind
 from flowdsl.model.record import RunRecord
+from flowdsl.naming import timeout_topic
 
 log = logging.getLogger("flowdsl.sweeper")
 DEFAULT_INTERVAL = timedelta(seconds=60)
@@ -42,9 +48,9 @@ class Sweeper:
             self._todo += [(flow.name, RowKind.TIMEOUT, "") for flow in core.workflows.values() if flow.definition().timeouts]
         workflow, kind, after = self._todo.pop(0)
         steps = [key for name, key in core.lanes if name == workflow]
-        statuses = steps if kind is RowKind.STEP else list(core.workflows[workflow].definition().timeouts)
+        topics = {} if kind is RowKind.STEP else _topics(core.workflows[workflow])
         try:
-            runs = core.store.unattended(core.namespace, workflow, statuses, after, BATCH, kind)
+            runs = core.store.unattended(core.namespace, workflow, list(topics) or steps, after, BATCH, kind, topics)
         except StoreError as error:
             log.warning("sweep failed: %s", error)
             self._todo.clear()
@@ -82,16 +88,20 @@ class Sweeper:
         core.committer.submit(change, done, lambda error: log.warning("sweep failed: %s", error))
 
     def _time(self, record: RunRecord) -> None:
-        """Give the run the timeouts of its status, counted from now: when it came there nobody knew of them."""
+        """Give the run the timeouts of its status that it lacks, counted from now: when it came there nobody knew of them."""
         core, workflow = self._core, self._core.workflows[record.workflow]
         try:
+            there = {row.topic for row in core.store.rows([record.run_id])}
             obj = workflow.codec.decode(record.payload).object
-            rows = carry_out(core.timers.rows(workflow, record, obj), core.complete)
+            rows: list[NewRow] = []
+            for spec in workflow.definition().timeouts.get(record.status, ()):
+                if timeout_topic(workflow.name, record.status, spec.label) not in there:
+                    rows += carry_out(core.timers.rows(workflow, record, obj, spec), core.complete)
         except Exception as error:  # a user's at= may raise anything; the next sweep tries again
             log.warning("the timeouts of run %s could not be made: %s", record.run_id, type(error).__name__)
             return
         for row in rows:
-            self._add(record, row)
+            self._add(record, replace(row, row_id=f"{record.run_id}:{record.version}:{_mark(row.topic)}"))
 
     def _add(self, record: RunRecord, row: NewRow) -> None:
         core = self._core
@@ -110,3 +120,17 @@ class Sweeper:
                 log.info("run %s had no timeout in status %s: made now", record.run_id, record.status)
 
         core.committer.submit(change, done, lambda error: log.warning("sweep failed: %s", error))
+
+
+def _topics(workflow: Workflow[Any, Any]) -> dict[str, tuple[str, ...]]:
+    """Of each status that has timeouts, their topics: a run there has a row in every one of them."""
+    timeouts = workflow.definition().timeouts
+    return {
+        status: tuple(timeout_topic(workflow.name, status, spec.label) for spec in specs) for status, specs in timeouts.items()
+    }
+
+
+def _mark(topic: str) -> str:
+    """The end of a row's id: the same whoever makes it. The place among the timeouts, which a transition uses, is another's where
+    timeouts were added before it."""
+    return sha256(topic.encode()).hexdigest()[:16]

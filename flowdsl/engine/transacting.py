@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -55,7 +55,7 @@ class Transactions:
         user's writes raise, StoreError; nothing is stored then."""
         core = self._core
         try:
-            starts = [start for intent in extras.starts if (start := self._start(change, intent)) is not None]
+            starts = [start for intent in _distinct(extras.starts) if (start := self._start(change, intent)) is not None]
             if is_async:
                 results = yield asyncio.to_thread(self._commit, starts, change, extras)
             else:
@@ -113,6 +113,19 @@ class Transactions:
             raise BadDataError(
                 f"the store refused run {start.foreign_id!r} of {start.workflow}: {result.detail or result.refusal}"
             )
+
+
+def _distinct(intents: Sequence[StartIntent]) -> Iterator[StartIntent]:
+    """Without those whose idempotency key an earlier one of the same function has: it is that run which they mean."""
+    seen: set[tuple[str, str]] = set()
+    for intent in intents:
+        key = intent.options.get("idempotency_key")
+        if key is not None:
+            name = (intent.workflow.name, key)
+            if name in seen:
+                continue
+            seen.add(name)
+        yield intent
 
 
 def _no_session_on_loops() -> Any:

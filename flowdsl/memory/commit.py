@@ -325,14 +325,15 @@ class Commit:
         result = self._given_back(row)
         self._give_up(row, change)
         row.attempts += 1
-        row.last_error = change.error
+        record = self._t.runs.get(row.run_id)
+        erased = record is not None and record.state is RunState.DATA_DELETED
+        row.last_error = None if erased else change.error
         hastened = result.requested is not None and row.kind is RowKind.STEP
         row.due_at = self._now if hastened else self._now + change.delay
         self._rows.release(row)
-        record = self._t.runs.get(row.run_id)
         if record is not None:
             for new in change.side_rows:
-                self._rows.add_beside(record, new)
+                self._rows.add_beside(record, replace(new, payload=None) if erased else new)
         return result
 
     def release(self, change: ReleaseRow) -> CommitResult:

@@ -22,7 +22,7 @@ from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind, TopicDepth, T
 from flowdsl.model.query import Cursor, Order, Page, RunQuery
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
-from flowdsl.ports.record_store import RecordStore
+from flowdsl.ports.record_store import NO_TOPICS, RecordStore
 from flowdsl.ports.unit_of_work import UnitOfWork, Write
 
 Wake = Callable[[Sequence[str]], None]
@@ -253,7 +253,14 @@ class MemoryRecordStore(RecordStore):
             return depths
 
     def unattended(
-        self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int, kind: RowKind = RowKind.STEP
+        self,
+        namespace: str,
+        workflow: str,
+        statuses: Sequence[str],
+        after: str,
+        limit: int,
+        kind: RowKind = RowKind.STEP,
+        topics: Mapping[str, Sequence[str]] = NO_TOPICS,
     ) -> Sequence[RunRecord]:
         with self._lock:
             t, wanted = self._open(), set(statuses)
@@ -262,21 +269,37 @@ class MemoryRecordStore(RecordStore):
                 found = [run_id for run_ids in bare for run_id in run_ids if run_id > after]
             else:
                 active = (run_id for (space, name, _), run_id in t.active.items() if (space, name) == (namespace, workflow))
-                found = [run_id for run_id in active if run_id > after and self._lacks(t.runs[run_id], wanted, kind)]
+                found = [run_id for run_id in active if run_id > after and self._lacks(t.runs[run_id], wanted, kind, topics)]
             return [t.runs[run_id] for run_id in sorted(found)[:limit]]
 
-    def _lacks(self, record: RunRecord, statuses: set[str], kind: RowKind) -> bool:
-        under_way = not record.state.stopped and record.status in statuses
-        return under_way and not self._tables.side_rows(record.run_id, kind)
+    def _lacks(self, record: RunRecord, statuses: set[str], kind: RowKind, topics: Mapping[str, Sequence[str]]) -> bool:
+        if record.state.stopped or record.status not in statuses:
+            return False
+        there = {row.topic for row in self._tables.side_rows(record.run_id, kind)}
+        wanted = topics.get(record.status)
+        return not there if wanted is None else not there.issuperset(wanted)
 
-    def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
+    def purge(
+        self,
+        namespace: str,
+        workflow: str,
+        states: Sequence[RunState],
+        age: timedelta,
+        limit: int,
+        unless_waiting: Sequence[str] = (),
+    ) -> int:
         with self._lock:
             t, before = self._open(), self._clock.now() - age
             ended = t.ended[namespace, workflow]
             old = itertools.takewhile(lambda run_id: ended[run_id] < before, ended)
-            gone = set(itertools.islice((run_id for run_id in old if t.runs[run_id].state in states), limit))
+            done = (run_id for run_id in old if t.runs[run_id].state in states and not self._waits(run_id, unless_waiting))
+            gone = set(itertools.islice(done, limit))
             t.forget(gone)
             return len(gone)
+
+    def _waits(self, run_id: str, topics: Sequence[str]) -> bool:
+        t = self._tables
+        return any(t.rows[row_id].topic in topics for row_id in t.side.get(run_id, ()))
 
     # -- items ----------------------------------------------------------------------------------------------------------------
 

@@ -111,7 +111,7 @@ class AddRow(Struct, frozen=True, kw_only=True, tag=True):
 class FailRow(Struct, frozen=True, kw_only=True, tag=True):
     """A failed attempt: count it, keep the error, give up the claim, due again after `delay`. Condition: the claim
     (`owner`, `delivery` and, where it is given, `version`) still stands. A run with a waiting ControlRequest gets its row back
-    due at once."""
+    due at once. Of a run whose data is deleted neither the error nor the payloads of `side_rows` are kept: they may hold it."""
 
     change_id: str
     row_id: str

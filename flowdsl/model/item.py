@@ -12,11 +12,11 @@ class ItemKind(StrEnum):
     """What the library itself keeps as items."""
 
     TRIGGER_KEY = "trigger_key"
-    """An idempotency key of a trigger; the body is the run id."""
+    """An idempotency key of a trigger; the body is the run id. Due when it is kept no longer."""
     AUTO_RESUME = "auto_resume"
     """When to resume a run that errors paused; the key is the run id, the body the version that paused it."""
     CALLBACK_KEY = "callback_key"
-    """An idempotency key of a callback; the body is the run id."""
+    """An idempotency key of a callback; the same."""
     HOOK = "hook"
     """A hook that some deployed code has, for processes that control runs without that code; the key is workflow, event and
     name, the body its topic."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from flowdsl.model.change import Change, CommitResult
@@ -16,6 +17,8 @@ from flowdsl.model.query import Page, RunQuery
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl.ports.unit_of_work import UnitOfWork, Write
+
+NO_TOPICS: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class RecordStore(Protocol):
@@ -114,15 +117,32 @@ class RecordStore(Protocol):
 
     @abstractmethod
     def unattended(
-        self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int, kind: RowKind = RowKind.STEP
+        self,
+        namespace: str,
+        workflow: str,
+        statuses: Sequence[str],
+        after: str,
+        limit: int,
+        kind: RowKind = RowKind.STEP,
+        topics: Mapping[str, Sequence[str]] = NO_TOPICS,
     ) -> Sequence[RunRecord]:
         """Runs that are INITIATED or RUNNING in one of these statuses and have no row of this kind (STEP or TIMEOUT), by run id,
-        from the one after `after`; at most `limit`. What the sweeper mends."""
+        from the one after `after`; at most `limit`. Of a status that `topics` names: runs that lack a TIMEOUT row in any of its
+        topics. What the sweeper mends."""
 
     @abstractmethod
-    def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
+    def purge(
+        self,
+        namespace: str,
+        workflow: str,
+        states: Sequence[RunState],
+        age: timedelta,
+        limit: int,
+        unless_waiting: Sequence[str] = (),
+    ) -> int:
         """Delete runs in these states, all of them finished ones, that ended longer than `age` ago, those that ended first
-        before others, at most `limit`: with history and rows. Returns how many."""
+        before others, at most `limit`: with history and rows. A run with a row in one of the topics `unless_waiting` stays, and
+        keeps none of the others from going. Returns how many."""
 
     @abstractmethod
     def item(self, namespace: str, kind: str, key: str) -> Item | None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any
 
 import pytest
 
 from flowdsl.dsl.workflow import Workflow
-from flowdsl.errors import OptionError, StoreUnavailableError
+from flowdsl.errors import OptionError, ReplayFailedError, StoreUnavailableError
 from flowdsl.model.pending import RowKind
 from flowdsl.model.run_state import RunState
-from tests.behaviour.parcels import Parcel, ParcelRun, Stage, collected, listened, rows, waiting
-from tests.behaviour.world import HOUR, MINUTE, Doctored, World
+from tests.behaviour.parcels import Parcel, ParcelRun, Stage, bare, collected, listened, rows, waiting
+from tests.behaviour.world import HOUR, MINUTE, Doctored, World, sample
 
 S = RunState
 
@@ -43,6 +44,115 @@ def test_a_hook_whose_object_cannot_be_read_fails_like_any_other(world: World) -
         (row,) = rows(handle, RowKind.HOOK)
         assert row.attempts == 1
         assert "PayloadError: a stored object is not a Parcel" in (row.last_error or "")
+
+
+class Fewer(StrEnum):
+    PACKED = "packed"
+    COLLECTED = "collected"
+
+
+def without_a_status(told: list[Any], status_type: Any = Fewer) -> Any:
+    """Later code: nobody waits any more."""
+    workflow = Workflow("parcels", object_type=Parcel, status_type=status_type)
+
+    @workflow.step(from_=status_type.PACKED, to=status_type.COLLECTED)
+    def pack(run: Any) -> None:
+        pass
+
+    @workflow.on_cancel
+    def cancelled(run: Any) -> None:
+        told.append((run.status, run.idempotency_key))
+
+    @workflow.on_error
+    def failed(run: Any) -> None:
+        told.append((run.status, run.failure, run.idempotency_key))
+
+    return workflow
+
+
+def test_what_happened_in_a_status_that_is_gone_from_the_code_becomes_a_dead_letter(world: World) -> None:
+    before = bare(Stage.COLLECTED)
+    told: list[Any] = []
+
+    @before.step(from_=Stage.PACKED, to=Stage.WAITING)
+    def pack(run: ParcelRun) -> None:
+        pass
+
+    @before.step(from_=Stage.WAITING, to=Stage.RETURNED, err_backoff=HOUR)
+    def look(run: ParcelRun) -> None:
+        raise RuntimeError("no luck")
+
+    @before.on_cancel
+    def cancelled(run: ParcelRun) -> None:
+        raise RuntimeError("not now")
+
+    @before.on_error
+    def failed(run: ParcelRun) -> None:
+        raise RuntimeError("not now")
+
+    with world.engine(before) as engine:
+        handle = engine.trigger(before, "parcel-1", Parcel())
+        engine.run_until_idle()
+        handle.cancel("lost")
+    young = without_a_status(told)
+    with world.engine(young) as engine:
+        engine.advance(2 * MINUTE)
+        assert {row.attempts for row in rows(handle, RowKind.HOOK)} <= set(range(1, 10)), "a deployment may still be under way"
+        assert any("'waiting' of workflow 'parcels' is unknown" in (row.last_error or "") for row in handle.pending())
+        assert engine.dead_letters.list().letters == []
+        sentences = [reason.sentence for reason in handle.explain().reasons]
+        assert any("hook 'cancelled'" in text and "unknown to this code" in text for text in sentences), sentences
+
+        engine.advance(3 * HOUR)
+        assert handle.pending() == []
+        letters = engine.dead_letters.list(origin="hook").letters
+        assert {(letter.name, letter.type, letter.attempts, letter.happened_at is None) for letter in letters} == {
+            ("cancelled", "cancel", 10, False),
+            ("failed", "error", 10, False),
+        }
+        assert {letter.error for letter in letters} == {
+            "status 'waiting' of workflow 'parcels' is unknown to this code. Deploy the version that knows it."
+        }
+        with pytest.raises(ReplayFailedError, match="unknown to this code"):
+            engine.dead_letters.replay(letters[0].letter_id)
+        for process in ("cancel-hook-cancelled-consumer", "error-hook-failed-consumer"):
+            assert sample(engine, "workflow_dead_letters_count", workflow_name="parcels", process_name=process) == 1
+
+    old = collected(Stage.RETURNED)
+
+    @old.on_cancel(name="cancelled")
+    @old.on_error(name="failed")
+    def tell(run: ParcelRun) -> None:
+        told.append((run.status, run.failure and run.failure.error, run.idempotency_key.count(":")))
+
+    engine = world.outsider(old)
+    for letter in letters:
+        engine.dead_letters.replay(letter.letter_id)
+    assert sorted(told, key=str) == [(Stage.WAITING, "RuntimeError: no luck", 4), (Stage.WAITING, None, 3)]
+    assert engine.dead_letters.list().letters == []
+
+
+def test_a_hook_that_is_never_to_be_given_up_waits_for_code_that_knows_the_status(world: World) -> None:
+    before = collected()
+
+    @before.on_cancel
+    def cancelled(run: ParcelRun) -> None:
+        raise RuntimeError("not now")
+
+    handle = world.outsider(before).trigger(before, "parcel-1", Parcel(), start_status=Stage.WAITING)
+    handle.cancel("lost")
+    young = Workflow("parcels", object_type=Parcel, status_type=Fewer, defaults={"pause_after_err_count": 0})
+
+    @young.step(from_=Fewer.PACKED, to=Fewer.COLLECTED)
+    def pack(run: Any) -> None:
+        pass
+
+    young.on_cancel(name="cancelled")(lambda run: None)
+    with world.engine(young) as engine:
+        engine.advance(5 * HOUR)
+
+        (row,) = rows(handle, RowKind.HOOK)
+        assert row.attempts > 10
 
 
 def test_a_hook_whose_run_cannot_be_looked_up_is_tried_again(world: World) -> None:

@@ -169,6 +169,24 @@ def test_a_letter_of_a_hook_goes_with_the_data_of_its_run(world: World) -> None:
         assert engine.dead_letters.list().letters == []
 
 
+def test_a_letter_written_after_the_data_was_deleted_says_nothing_of_the_error(world: World) -> None:
+    past(world)
+    workflow = collected()
+    with world.engine(workflow) as engine:
+        handle = engine.latest(workflow, "two")
+
+        @workflow.on_cancel
+        def tell(run: ParcelRun) -> None:
+            handle.delete_data("asked for")
+            raise RuntimeError("canary")
+
+        del tell
+        other = world.outsider(workflow)
+        assert other.replay_hook(workflow, "tell") == (0, 1)
+        (letter,) = other.dead_letters.list().letters
+        assert letter.error == "it failed while the data of its run was being deleted"
+
+
 def test_a_hook_that_there_is_not_and_one_that_hears_of_failures_are_refused(memory_world: World) -> None:
     workflow = hooked([])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -219,6 +220,59 @@ def test_a_status_that_gets_a_timeout_later_times_out_the_runs_that_are_there_al
 
         assert {handle.record().status, paused.record().status} == {Stage.RETURNED}
         assert sample(engine, "workflow_swept_rows_count", workflow_name="parcels") == 2
+
+
+def test_a_timeout_that_is_added_to_others_is_given_to_the_runs_that_are_there_already(world: World) -> None:
+    with world.engine(timed(after=3 * DAY)) as engine:
+        handle = waiting(engine, engine.workflows[0])
+    (first,) = rows(handle, RowKind.TIMEOUT)
+    world.clock.advance(DAY)
+    asked: list[object] = []
+    workflow = parcels(Stage.COLLECTED)
+
+    def never(run: ParcelRun, now: datetime) -> None:
+        asked.append(run.foreign_id)
+
+    @workflow.timeout(from_=Stage.WAITING, to=Stage.RETURNED, after=DAY)
+    def remind(run: ParcelRun) -> Outcome:
+        run.object.notes.append("reminded")
+        return run.skip()
+
+    @workflow.timeout(from_=Stage.WAITING, to=Stage.RETURNED, at=never)
+    def perhaps(run: ParcelRun) -> None:
+        pass
+
+    @workflow.timeout(from_=Stage.WAITING, to=Stage.RETURNED, after=3 * DAY)
+    def nobody_came(run: ParcelRun) -> None:
+        run.object.notes.append("sent back")
+
+    with world.engine(workflow) as engine:
+        engine.advance(MINUTE)
+        timers = {row.receiver: row for row in rows(handle, RowKind.TIMEOUT)}
+        assert set(timers) == {"remind", "perhaps", "nobody_came"}
+        assert timers["nobody_came"] == first, "its time runs on"
+        assert sample(engine, "workflow_swept_rows_count", workflow_name="parcels") == 2
+
+        engine.advance(DAY + 10 * MINUTE)
+        assert len(rows(handle, RowKind.TIMEOUT)) == 3, "one that has had its turn is not given again"
+        engine.advance(DAY)
+        assert handle.record().status == Stage.RETURNED
+        assert asked == ["parcel-1"]
+
+
+def test_a_timeout_of_another_name_is_another_and_the_row_of_the_old_one_goes_with_the_visit(world: World) -> None:
+    with world.engine(timed(name="before")) as engine:
+        handle = waiting(engine, engine.workflows[0])
+    world.clock.advance(DAY)
+    with world.engine(timed(name="after")) as engine:
+        engine.advance(MINUTE)
+        assert sorted(row.receiver for row in rows(handle, RowKind.TIMEOUT)) == ["after", "before"]
+        engine.advance(HOUR)
+        assert handle.record().status == Stage.WAITING, "nobody calls the one that no code has"
+        engine.advance(DAY)
+
+        assert handle.record().status == Stage.RETURNED
+        assert handle.pending() == []
 
 
 def test_a_timeout_that_is_gone_from_the_code_harms_nobody(world: World) -> None:

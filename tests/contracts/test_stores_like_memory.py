@@ -254,7 +254,8 @@ class Chaos:
         ends = sorted(_ended_at(memory, run_id) for run_id in runs)
         limits = [number for number in range(1, len(ends)) if ends[number - 1] < ends[number]]
         limit = rng.choice([*limits, 1000])
-        self.both(lambda store: store.purge(self.namespace, WORKFLOW, states, age, limit))
+        topics = self.rng.sample(TOPICS, self.rng.choice([0, 0, 1]))
+        self.both(lambda store: store.purge(self.namespace, WORKFLOW, states, age, limit, topics))
         left = memory.lookup(self.runs)
         self.done = [change for change in self.done if change.run_id in left]
 
@@ -320,6 +321,9 @@ class Chaos:
         place, limit = rng.choice(["", *self.runs]), rng.choice([3, 1000])
         for kind in (RowKind.STEP, RowKind.TIMEOUT):
             self.both(lambda store, kind=kind: list(store.unattended(namespace, WORKFLOW, STATUSES[:2], place, limit, kind)))
+        wanted = {status: rng.sample(TOPICS, rng.choice([1, 2])) for status in STATUSES[:2] if rng.random() < 0.7}
+        some = (namespace, WORKFLOW, STATUSES[:2], place, limit, RowKind.TIMEOUT, wanted)
+        self.both(lambda store: list(store.unattended(*some)))
         self.both(lambda store: [list(store.items(namespace, kind)) for kind in ("k", "l")])
         self.both(lambda store: [sorted(item.key for item in store.due_items(namespace, kind, 100)) for kind in ("k", "l")])
         self.both(lambda store: store.next_due_item(namespace, ["k", "l"]))

@@ -17,7 +17,7 @@ from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind, TopicDepth, T
 from flowdsl.model.query import Page, RunQuery
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
-from flowdsl.ports.record_store import RecordStore
+from flowdsl.ports.record_store import NO_TOPICS, RecordStore
 from flowdsl.ports.unit_of_work import UnitOfWork, Write
 from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.contracts import RecordStoreContract
@@ -89,12 +89,27 @@ class CountingStore(RecordStore):
         return self.inner.depths(namespace, topics)
 
     def unattended(
-        self, namespace: str, workflow: str, statuses: Sequence[str], after: str, limit: int, kind: RowKind = RowKind.STEP
+        self,
+        namespace: str,
+        workflow: str,
+        statuses: Sequence[str],
+        after: str,
+        limit: int,
+        kind: RowKind = RowKind.STEP,
+        topics: Mapping[str, Sequence[str]] = NO_TOPICS,
     ) -> Sequence[RunRecord]:
-        return self.inner.unattended(namespace, workflow, statuses, after, limit, kind)
+        return self.inner.unattended(namespace, workflow, statuses, after, limit, kind, topics)
 
-    def purge(self, namespace: str, workflow: str, states: Sequence[RunState], age: timedelta, limit: int) -> int:
-        return self.inner.purge(namespace, workflow, states, age, limit)
+    def purge(
+        self,
+        namespace: str,
+        workflow: str,
+        states: Sequence[RunState],
+        age: timedelta,
+        limit: int,
+        unless_waiting: Sequence[str] = (),
+    ) -> int:
+        return self.inner.purge(namespace, workflow, states, age, limit, unless_waiting)
 
     def item(self, namespace: str, kind: str, key: str) -> Item | None:
         return self.inner.item(namespace, kind, key)

@@ -213,15 +213,15 @@ ENGINE_MUTANTS = (
     Mutant(
         name="a callback forgets its idempotency key",
         file=f"{ENGINE}/callbacks.py",
-        old="        return (NewItem(kind=ItemKind.CALLBACK_KEY, key=self._item_key(), body=record.run_id.encode()),)",
+        old="        return (NewItem(kind=ItemKind.CALLBACK_KEY, key=self._item_key(), body=record.run_id.encode(), delay=kept),)",
         new="        return ()",
         why="of all callbacks of one key at most one is applied",
     ),
     Mutant(
         name="a trigger forgets its idempotency key",
         file=f"{ENGINE}/starter.py",
-        old="items = () if key is None else (NewItem(",
-        new="items = () if True else (NewItem(",
+        old="            items = (NewItem(kind=ItemKind.TRIGGER_KEY, key=name, body=run_id.encode(), delay=kept),)",
+        new="            items = () if name else (NewItem(kind=ItemKind.TRIGGER_KEY, key=name, delay=kept),)",
         why="an idempotency key names one run",
     ),
     Mutant(

@@ -155,8 +155,10 @@ local function of_row(change)
   local result = given_back('APPLIED', row)
   disown(row)
   row.mark = change.id
+  local run = change.k == 'fail' and load_run(row.run) or nil
+  local erased = run and run.state == DATA_DELETED
   if change.k == 'fail' then
-    row.att, row.err = row.att + 1, change.error
+    row.att, row.err = row.att + 1, not erased and change.error or nil
     row.due = result[8] ~= -1 and row.kind == STEP and NOW or due_at(change.delay) -- a request hastens the step alone
     release(row)
   elseif change.k == 'release' then
@@ -172,9 +174,9 @@ local function of_row(change)
     return answer('APPLIED')
   end
   save_row(row)
-  if change.side then
-    local run = load_run(row.run)
-    for _, side in ipairs(run and change.side or {}) do add_side_row(run, side) end
+  for _, side in ipairs(run and change.side or {}) do
+    if erased then side.payload = nil end
+    add_side_row(run, side)
   end
   return result
 end

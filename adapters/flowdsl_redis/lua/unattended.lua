@@ -1,18 +1,32 @@
 -- ARGV[2]: a sorted set of run ids; [3]: the id after which to begin; [4]: how many runs to answer at most; [5]: how many to look at;
--- [6]: a kind of row; [7..]: statuses.
+-- [6]: a kind of row; [7..]: a status, how many topics follow, those topics; the next status ...
 -- Answers: the id after which to go on, empty when there are no more; then id, record and object of each run that is under way in one
--- of the statuses and has no row of this kind.
+-- of the statuses and has no row of this kind; where topics are given, none in one of them.
 local ids, limit, page, kind = ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local wanted = {}
-for number = 7, #ARGV do wanted[ARGV[number]] = true end
+local at = 7
+while at <= #ARGV do
+  local topics = {}
+  for number = 1, tonumber(ARGV[at + 1]) do topics[number] = ARGV[at + 1 + number] end
+  wanted[ARGV[at]] = topics
+  at = at + 2 + #topics
+end
 
 local function lacks(run)
   if kind == STEP then return call('EXISTS', key('row', run.run)) == 0 end
+  local topics, there = wanted[run.st], {}
   for _, row_id in ipairs(call('SMEMBERS', key('side', run.run))) do
     local sound, row = pcall(load_row, row_id)
-    if not sound or row and row.kind == kind then return false end
+    if not sound then return false end
+    if row and row.kind == kind then
+      if #topics == 0 then return false end
+      there[row.topic] = true
+    end
   end
-  return true
+  for _, topic in ipairs(topics) do
+    if not there[topic] then return true end
+  end
+  return #topics == 0
 end
 
 local answer = {''}

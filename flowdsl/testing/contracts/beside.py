@@ -301,3 +301,35 @@ class BesideRules:
 
         assert [record.run_id for record in found] == [bare.run_id]
         assert world.store.unattended(NAMESPACE, "orders", ["paid"], bare.run_id, 10, RowKind.TIMEOUT) == []
+
+    def test_runs_that_lack_one_of_several_timeouts_are_found(self, world: World) -> None:
+        topics = {"paid": ("orders/paid/one", "orders/paid/two"), "shipped": ("orders/shipped/three",)}
+
+        def timers(*names: str) -> tuple[NewRow, ...]:
+            return tuple(NewRow(row_id=world.new_id("timer"), topic=name, kind=RowKind.TIMEOUT, delay=None) for name in names)
+
+        workflow = world.new_id("flow")
+        complete, half, other, none, renamed, elsewhere = (world.started(workflow=workflow) for _ in range(6))
+        world.commit(world.move(complete, "paid", side_rows=timers(*topics["paid"], "orders/paid/more")))
+        world.commit(world.move(half, "paid", side_rows=timers("orders/paid/one")))
+        world.commit(world.move(other, "shipped", side_rows=timers("orders/shipped/three")))
+        world.commit(world.move(none, "paid", side_rows=(hook(world),)))
+        world.commit(world.move(renamed, "shipped", side_rows=timers("orders/shipped/before")))
+        world.commit(world.move(elsewhere, "packed"))
+
+        def found(after: str = "", limit: int = 10) -> list[str]:
+            asked = (NAMESPACE, workflow, ["paid", "shipped", "created"], after, limit, RowKind.TIMEOUT, topics)
+            return [record.run_id for record in world.store.unattended(*asked)]
+
+        assert found() == [half.run_id, none.run_id, renamed.run_id]
+        assert (found(half.run_id), found(limit=2)) == ([none.run_id, renamed.run_id], [half.run_id, none.run_id])
+
+    def test_a_status_whose_topics_are_not_named_is_asked_for_any_timeout(self, world: World) -> None:
+        workflow = world.new_id("flow")
+        bare, timed = world.started(workflow=workflow), world.started(workflow=workflow)
+        timer = NewRow(row_id=world.new_id("timer"), topic="orders/t", kind=RowKind.TIMEOUT, delay=None)
+        world.commit(world.move(timed, "paid", side_rows=(timer,)))
+        world.commit(world.move(bare, "shipped"))
+        asked = (NAMESPACE, workflow, ["paid", "shipped"], "", 10, RowKind.TIMEOUT, {"paid": ("orders/t",)})
+
+        assert [record.run_id for record in world.store.unattended(*asked)] == [bare.run_id]

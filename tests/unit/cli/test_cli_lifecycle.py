@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from datetime import timedelta
@@ -272,3 +273,58 @@ def test_a_deletion_is_json_where_a_program_reads_and_needs_a_reason(depot: Depo
     assert depot.shop.ask("delete", run_id).exit_code == 2
     (view,) = lines(depot.shop.ask("delete", run_id, "--reason", "asked to", "--json"))
     assert (view["run_id"], view["state"]) == (run_id, "requested_data_deleted")
+
+
+# -- hooks --------------------------------------------------------------------------------------------------------------------
+
+
+def cancelled_before(depot: Depot, *foreign_ids: str) -> None:
+    """Runs that were cancelled when nobody listened."""
+    for foreign_id in foreign_ids:
+        depot.start(foreign_id)
+        assert depot.shop.ask("cancel", f"parcels/{foreign_id}", "--reason", "lost").exit_code == 0
+
+
+def test_a_hook_is_told_of_the_past_and_what_it_fails_to_take_is_a_dead_letter(depot: Depot) -> None:
+    cancelled_before(depot, "p-1", "p-2")
+
+    failed = depot.shop.run("hooks", "replay", depot.target, "parcels", "tell", "--json")
+    assert failed.exit_code == 1
+    assert json.loads(failed.stdout) == {"workflow": "parcels", "hook": "tell", "told": 0, "failed": 2}
+    assert "dead-letters list --origin hook" in failed.stderr
+    assert len(lines(depot.shop.ask("dead-letters", "list", "--origin", "hook", "--json"))) == 2
+
+    text = PARCELS.replace("{url!r}", repr(depot.shop.url)).replace('raise RuntimeError("nobody answers")', "pass")
+    patient = depot.shop.write("patient", text)
+    done = depot.shop.run("hooks", "replay", f"{patient}:engine", "parcels", "tell")
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "parcels/tell: 2 told, 0 failed")
+    none = depot.shop.run("hooks", "replay", f"{patient}:engine", "parcels", "tell", "--since", "2999-01-01", "--json")
+    assert (none.exit_code, lines(none)[0]["told"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("parcels", "nobody"), 2, "has no hook 'nobody'"),
+        (("parcel", "tell"), 2, "Did you mean 'parcels'?"),
+        (("parcels", "tell", "--since", "once"), 2, "neither a time nor a span"),
+    ],
+)
+def test_a_replay_of_what_there_is_not_is_refused(depot: Depot, words: tuple[str, ...], code: int, said: str) -> None:
+    depot.start("p-1")
+
+    done = depot.shop.run("hooks", "replay", depot.target, *words)
+
+    assert (done.exit_code, said in done.stderr) == (code, True), done.stderr
+
+
+def test_a_replay_that_is_interrupted_says_how_far_it_came(depot: Depot) -> None:
+    cancelled_before(depot, "p-1", "p-2", "p-3")
+    text = PARCELS.replace("{url!r}", repr(depot.shop.url)).replace(
+        'raise RuntimeError("nobody answers")', 'if run.foreign_id == "p-3":\n        raise KeyboardInterrupt'
+    )
+    target = f"{depot.shop.write('hasty', text)}:engine"
+
+    done = depot.shop.run("hooks", "replay", target, "parcels", "tell")
+
+    assert (done.exit_code, "Stopped: 2 told, 0 failed." in done.stderr) == (130, True), done.stderr

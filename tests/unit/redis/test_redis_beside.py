@@ -171,15 +171,14 @@ def test_a_search_that_finds_nothing_to_purge_goes_on_with_the_next_purge(world:
 def test_runs_are_looked_through_only_while_some_are_missing_from_the_indexes(world: World) -> None:
     world.started()
     ended(world)
-    asked = [NAMESPACE, "orders", 0, 10, 1, int(COMPLETED)]
-    count, more = server(world).script("purging", "purge", *asked)
-    assert (count, more) == (0, 0)
+    asked = [NAMESPACE, "orders", 0, 10, 1, 0, int(COMPLETED), 0]
+    assert server(world).script("purging", "purge", *asked) == [0, 0, 0]
 
     unknown_to_older_code(world, "ended")
 
-    assert server(world).script("purging", "purge", *asked) == [0, 1]
-    assert server(world).script("purging", "purge", *asked) == [0, 1]
-    assert server(world).script("purging", "purge", *asked) == [0, 0]
+    assert server(world).script("purging", "purge", *asked) == [0, 1, 0]
+    assert server(world).script("purging", "purge", *asked) == [0, 1, 0]
+    assert server(world).script("purging", "purge", *asked) == [0, 0, 0]
 
 
 def test_a_run_that_older_code_ended_and_that_went_on_since_is_as_old_as_its_end(world: World) -> None:

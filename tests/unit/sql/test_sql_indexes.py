@@ -65,6 +65,7 @@ def everyday(store: SqlRecordStore) -> None:
     store.next_due_item(NAMESPACE, ["k"])
     store.depths(NAMESPACE, [TOPIC])
     store.unattended(NAMESPACE, "orders", ["created"], "", 5)
+    store.unattended(NAMESPACE, "orders", ["paid", "created"], "", 5, RowKind.TIMEOUT, {"paid": ("t", "u")})
     store.instances(NAMESPACE)
     store.free_lapsed(NAMESPACE)
     store.leave(NAMESPACE, owner)

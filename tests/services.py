@@ -147,27 +147,37 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 
 class OwnRedis:
     """A Redis server of a test's own, that may be emptied, stopped and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
+        """In: its folder; further options of its command."""
         if shutil.which("redis-server") is None:
             missing("redis-server", "the command is not installed")
-        self._folder = folder
+        self._folder, self._options = folder, options
         self._port = free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"
         self.start()
 
     def start(self) -> None:
         command = ["redis-server", "--port", str(self._port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--save", ""]
-        self._process = subprocess.Popen([*command, "--appendonly", "yes"], stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen([*command, "--appendonly", "yes", *self._options], stdout=subprocess.DEVNULL)
         wait_for_port(self._port, self._process)
 
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(timeout=30)
 
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(timeout=30)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended by itself, or was stopped."""
+        return self._process.poll() is not None
+
 
 @contextmanager
-def own_redis(folder: Path) -> Generator[OwnRedis]:
-    server = OwnRedis(folder)
+def own_redis(folder: Path, *options: str) -> Generator[OwnRedis]:
+    server = OwnRedis(folder, *options)
     try:
         yield server
     finally:
@@ -287,6 +297,11 @@ class OwnRabbitMQ:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(timeout=30)
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended by itself, or was stopped."""
+        return self._process.poll() is not None
+
 
 @contextmanager
 def own_rabbitmq(folder: Path) -> Generator[OwnRabbitMQ]:
@@ -300,10 +315,12 @@ def own_rabbitmq(folder: Path) -> Generator[OwnRabbitMQ]:
 class OwnPostgreSQL:
     """A PostgreSQL of a test's own, in a folder that its user may write to, that may be stopped and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
+        """In: its folder; settings of the server."""
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
         if not found:
             missing("PostgreSQL's own commands", "they are not in /usr/lib/postgresql")
+        self._options = [part for option in options for part in ("-c", option)]
         self._bin = found[-1].parent
         self._data = folder / "data"
         self._port = free_port()
@@ -324,7 +341,10 @@ class OwnPostgreSQL:
         command = [str(self._bin / "postgres"), "-D", str(self._data), "-p", str(self._port), "-k", str(self._data)]
         options = ["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"]
         self._process = subprocess.Popen(
-            [*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **self._as_user(self._folder)
+            [*command, *options, *self._options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            **self._as_user(self._folder),
         )
         wait_for_port(self._port, self._process)
         end = time.monotonic() + 60
@@ -336,6 +356,11 @@ class OwnPostgreSQL:
         """At once: what was not on disk is gone, and it recovers when it starts."""
         self._process.send_signal(signal.SIGQUIT)
         self._process.wait(timeout=30)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended by itself, or was stopped."""
+        return self._process.poll() is not None
 
 
 def _absent(url: str) -> bool:

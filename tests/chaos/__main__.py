@@ -1,0 +1,53 @@
+"""`python -m tests.chaos`: a real fleet on servers of its own, and everything that goes wrong. It writes report.md and report.json."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from pathlib import Path
+
+from _pytest.outcomes import OutcomeException
+
+from tests.chaos.chaos import SIZES, chaos
+from tests.chaos.place import PLACES
+from tests.chaos.report import PlaceReport, Report
+from tests.services import services_required
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
+    command = f"python -m tests.chaos --size {options.size} --seed {seed}{f' --place {options.place}' if options.place else ''}"
+    print(f"seed {seed}: {command}", flush=True)
+    report = Report(f"Chaos, {options.size}", seed, command)
+    began = time.monotonic()
+    for name in PLACES:
+        if options.place not in (None, name):
+            continue
+        try:
+            found = chaos(name, SIZES[options.size], seed, options.out / "logs")
+        except OutcomeException as absence:  # a server's command is not installed
+            found = PlaceReport(name, skipped=str(absence))
+            if services_required():
+                found.verdict.wrong.append(str(absence))
+        report.places.append(found)
+        report.seconds = round(time.monotonic() - began, 1)
+        report.write(options.out)
+    print(report.markdown())
+    return 0 if report.good else 1
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    add = parser.add_argument
+    add("--size", choices=list(SIZES), default="smoke", help="two minutes, ten, or a night (default: smoke)")
+    add("--seed", type=int, help="of what is done to whom in which order (default: a new one)")
+    add("--place", choices=PLACES, help="one alone")
+    add("--out", type=Path, default=Path("build/chaos"), help="a folder for the reports (default: build/chaos)")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

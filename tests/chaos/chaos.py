@@ -27,7 +27,7 @@ class Size:
 
     seconds: float
     workers: int = 3
-    rate: float = 12
+    rate: float = 20
     """Runs started a second."""
     pause: tuple[float, float] = (0.3, 1.5)
     """Seconds from the end of a fault to the next."""
@@ -35,7 +35,7 @@ class Size:
     """Seconds after the last fault in which every run must end."""
 
 
-SIZES = {"smoke": Size(0), "standard": Size(255, rate=16), "night": Size(4 * 3600, rate=12, pause=(0.5, 8))}
+SIZES = {"smoke": Size(0), "standard": Size(255), "night": Size(4 * 3600, pause=(0.5, 8))}
 
 
 def chaos(name: str, size: Size, seed: int, logs: Path) -> PlaceReport:
@@ -79,6 +79,7 @@ def _run(place: Place, size: Size, chance: random.Random, folder: Path, report: 
         "workers started": fleet.started,
         "seconds from the end of the faults until the last customer was answered": round(answered, 1),
         "seconds from the end of the faults until the last run had ended": round(settled, 1),
+        "seconds of the customers' longest call": round(load.longest, 1),
         "seconds until all workers had drained": round(drained, 1),
         "warnings in the workers' logs": sum(" WARNING " in line for line in log),
         "errors in the workers' logs": sum(" ERROR " in line for line in log),

@@ -49,6 +49,8 @@ class Load:
     stops: list[Stop] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    longest: float = 0.0
+    """Seconds of the call that took longest until it was answered without an error."""
 
     def __post_init__(self) -> None:
         self._over, self._done = threading.Event(), threading.Event()
@@ -162,8 +164,11 @@ class Load:
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         """Until it is answered; what says no is passed on."""
         while True:
+            asked = time.monotonic()
             try:
-                return question()
+                answer = question()
+                self.longest = max(self.longest, time.monotonic() - asked)
+                return answer
             except (StoreError, StreamerError, RoleSchedulerError) as error:
                 self.counts[f"asked again after {type(error).__name__}"] += 1
                 time.sleep(AGAIN)

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.chaos.fleet import Fleet
@@ -32,33 +33,34 @@ class Fault:
 
 
 class Faults:
-    """Every kind that this place can have. In: the chance of the seed."""
+    """Every kind that this place can have. In: the chance of the seed; whether no worker is to be ended."""
 
-    def __init__(self, place: Place, fleet: Fleet, chance: random.Random) -> None:
-        self._place, self._fleet, self._chance = place, fleet, chance
+    def __init__(self, place: Place, fleet: Fleet, chance: random.Random, *, spare: bool = False) -> None:
+        self._place, self._fleet, self._chance, self._spare = place, fleet, chance, spare
         self.absent: dict[str, str] = {}
         """Kinds that cannot be had here: why."""
 
     def kinds(self) -> list[Fault]:
-        found = [
-            Fault("kill -9 of a worker", self._kill),
-            Fault("kill -9 of all workers", self._kill_all),
-            Fault("SIGTERM to a worker", self._drain),
-            Fault("SIGSTOP beyond the lease, SIGCONT", self._freeze),
-        ]
+        found = [Fault("SIGSTOP beyond the lease, SIGCONT", self._freeze)]
+        if not self._spare:
+            found += [
+                Fault("kill -9 of a worker", self._kill),
+                Fault("kill -9 of all workers", self._kill_all),
+                Fault("SIGTERM to a worker", self._drain),
+            ]
         for part in (self._place.store, self._place.stream):
             found += [
-                Fault(f"{part.name} killed and started", lambda part=part: self._restart(part)),
-                Fault(f"connections to {part.name} cut", lambda part=part: self._cut(part)),
-                Fault(f"black hole before {part.name}", lambda part=part: self._hole(part)),
+                Fault(f"{part.name} killed and started", partial(self._restart, part)),
+                Fault(f"connections to {part.name} cut", partial(self._cut, part)),
+                Fault(f"black hole before {part.name}", partial(self._hole, part)),
             ]
         if (empty := self._place.stream.empty) is not None:
-            found.append(Fault(f"{self._place.stream.name} emptied", lambda: self._empty(empty)))
+            found.append(Fault(f"{self._place.stream.name} emptied", partial(self._empty, empty)))
         else:
             self.absent["stream emptied"] = "what RabbitMQ has confirmed it keeps; the place on Redis has it"
         if self._place.disk is not None:
             disk = self._place.disk
-            found.append(Fault(f"disk of {self._place.store.name} full", lambda: self._fill(disk)))
+            found.append(Fault(f"disk of {self._place.store.name} full", partial(self._fill, disk)))
         else:
             self.absent["disk full"] = self._place.why_no_disk
         found.append(Fault("clock of a worker jumps", self._jump))
@@ -139,6 +141,6 @@ class Faults:
         """Wait; sometimes another worker dies in it."""
         number, strikes = self._victim(), self._chance.random() < 0.3
         time.sleep(seconds / 2)
-        if strikes and number != spared:
+        if strikes and number != spared and not self._spare:
             self._fleet.kill(number)
         time.sleep(seconds / 2)

@@ -1,4 +1,4 @@
-"""The customers of the fleet: they start runs, call back, pause, resume and cancel, and ask again when a server did not answer."""
+"""The customers of the fleet: they start runs, call back, pause, resume and cancel, and ask again when there was no answer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from flowdsl import Engine, RunState
@@ -86,7 +87,7 @@ class Load:
                 self._number += 1
                 fate = Fate.EXPIRED if self.chance.random() < 0.25 else Fate.COLLECTED
                 entries.append((f"{self.prefix}-{self._number}", Parcel(fate)))
-            handles = self._ask(lambda entries=entries: self.client.trigger_many(parcels, entries, key=lambda name: f"t-{name}"))
+            handles = self._ask(partial(self.client.trigger_many, parcels, entries, key=_key))
             for handle, (foreign_id, parcel) in zip(handles, entries, strict=True):
                 self.runs[foreign_id] = parcel.fate
                 self._plan(handle, parcel.fate)
@@ -172,3 +173,7 @@ class Load:
             except (StoreError, StreamerError, RoleSchedulerError) as error:
                 self.counts[f"asked again after {type(error).__name__}"] += 1
                 time.sleep(AGAIN)
+
+
+def _key(foreign_id: str) -> str:
+    return f"t-{foreign_id}"

@@ -64,7 +64,12 @@ class Report:
                 lines += [f"Not run: {place.skipped}"]
                 continue
             lines += [f"- **WRONG** {wrong}" for wrong in place.verdict.wrong] or ["Nothing lost, stuck, doubled or out of turn."]
-            lines += ["", "| figure | |", "|---|---|", *(f"| {name} | {value} |" for name, value in place.verdict.figures.items())]
+            lines += [
+                "",
+                "| figure | |",
+                "|---|---|",
+                *(f"| {name} | {value} |" for name, value in place.verdict.figures.items()),
+            ]
             lines += ["", "| at s | took s | what was done | how |", "|---|---|---|---|"]
             lines += [f"| {deed.at:.1f} | {deed.took:.1f} | {deed.what} | {deed.how} |" for deed in place.deeds]
             lines += ["", *(f"- Not had here: {what}: {why}" for what, why in place.absent.items())]

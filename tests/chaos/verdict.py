@@ -6,6 +6,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from flowdsl import Engine, RunState
 from flowdsl.model.history import Cause, HistoryRow
@@ -70,9 +71,10 @@ def judge(client: Engine, load: Load, calls: Sequence[Call], freezes: Sequence[F
     _lost(verdict, load, records)
     for record in records:
         verdict.wrong += broken_history(record, histories[record.run_id])
-    _effects(verdict, load, records)
-    zombies = _after_a_stop(verdict, calls, load.stops, freezes)
-    _keys(verdict, calls)
+        if (wrong := broken_effect(record)) is not None:
+            verdict.wrong.append(wrong)
+    zombies = calls_after_a_stop(verdict, calls, load.stops, freezes)
+    broken_keys(verdict, calls)
     states = Counter(record.state.label.lower() for record in records)
     moved = sum(row.cause in MOVES for rows in histories.values() for row in rows)
     needed = sum(row.cause in (Cause.STEP, Cause.REPEAT, Cause.TIMEOUT) for rows in histories.values() for row in rows)
@@ -97,7 +99,7 @@ def broken_history(record: RunRecord, rows: Sequence[HistoryRow]) -> list[str]:
         wrong.append(f"gapless history: {name} has versions {[row.version for row in rows]}, and is at {record.version}")
     if len({row.change_id for row in rows}) != len(rows):
         wrong.append(f"each transition once: {name} has a change twice")
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in pairwise(rows):
         if (after.from_status, after.from_state) != (before.to_status, before.to_state):
             wrong.append(f"gapless history: {name} breaks off at version {after.version}")
         if after.cause in MOVES and before.to_state in STILL:
@@ -110,19 +112,18 @@ def broken_history(record: RunRecord, rows: Sequence[HistoryRow]) -> list[str]:
     return wrong
 
 
-def _effects(verdict: Verdict, load: Load, records: Sequence[RunRecord]) -> None:
-    """The object holds each effect once."""
-    for record in records:
-        assert record.payload is not None
-        parcel = parcels.codec.decode(record.payload)[0]
-        assert parcel is not None
-        expected = TRAILS[Fate(parcel.fate)]
-        whole = parcel.trail == expected if record.state is RunState.COMPLETED else parcel.trail == expected[: len(parcel.trail)]
-        if not whole:
-            verdict.wrong.append(f"each effect once: {record.foreign_id}, {record.state.label}, holds {parcel.trail}")
+def broken_effect(record: RunRecord) -> str | None:
+    """Whether the object of a run holds each effect once. None: it does."""
+    assert record.payload is not None
+    parcel = parcels.codec.decode(record.payload)[0]
+    assert parcel is not None
+    expected = TRAILS[Fate(parcel.fate)]
+    if parcel.trail == (expected if record.state is RunState.COMPLETED else expected[: len(parcel.trail)]):
+        return None
+    return f"each effect once: {record.foreign_id}, {record.state.label}, holds {parcel.trail}"
 
 
-def _after_a_stop(verdict: Verdict, calls: Sequence[Call], stops: Sequence[Stop], freezes: Sequence[Freeze]) -> int:
+def calls_after_a_stop(verdict: Verdict, calls: Sequence[Call], stops: Sequence[Stop], freezes: Sequence[Freeze]) -> int:
     """Nothing is called for a run that its customer knows to be stopped, but by a process that was held in the moment between
     its look and its call. Out: how often that was."""
     by_run: dict[str, list[Stop]] = defaultdict(list)
@@ -140,7 +141,7 @@ def _after_a_stop(verdict: Verdict, calls: Sequence[Call], stops: Sequence[Stop]
     return zombies
 
 
-def _keys(verdict: Verdict, calls: Sequence[Call]) -> None:
+def broken_keys(verdict: Verdict, calls: Sequence[Call]) -> None:
     keys: dict[tuple[str, int, str], set[str]] = defaultdict(set)
     for call in calls:
         keys[call.run_id, call.task_version, call.name].add(call.key)

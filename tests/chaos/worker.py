@@ -15,6 +15,7 @@ from flowdsl.clock import SystemClock
 from flowdsl.errors import RoleSchedulerError, StoreError, StreamerError
 from tests.chaos.flow import parcels
 
+log = logging.getLogger("chaos.worker")
 BEAT, LAPSE, LEASE = timedelta(milliseconds=500), timedelta(seconds=3), timedelta(seconds=3)
 DRAIN = timedelta(seconds=20)
 JUMP = "CHAOS_JUMP"
@@ -22,10 +23,10 @@ JUMP = "CHAOS_JUMP"
 
 
 def let_the_clock_jump(path: Path) -> None:
-    """Nothing of the library but its clock reads the time of day. Not libfaketime: under it clock_nanosleep refuses to sleep on the
-    monotonic clock unless that jumps as well, which no machine's does. Not Engine(clock=): stores would count by it."""
+    """Nothing of the library but its clock reads the time of day. Not libfaketime: under it clock_nanosleep refuses to sleep on
+    the monotonic clock unless that jumps as well, which no machine's does. Not Engine(clock=): stores would count by it."""
 
-    def now(clock: SystemClock) -> datetime:
+    def now(self: SystemClock) -> datetime:
         return datetime.now(UTC) + timedelta(seconds=float(path.read_text()))
 
     SystemClock.now = now  # type: ignore[method-assign]
@@ -39,11 +40,13 @@ def main() -> int:
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: over.set())
     while not over.is_set():
-        engine = Engine.from_url(parcels, store=store, streamer=streamer or None, beat=BEAT, lapse=LAPSE, lease=LEASE, drain=DRAIN)
+        engine = Engine.from_url(
+            parcels, store=store, streamer=streamer or None, beat=BEAT, lapse=LAPSE, lease=LEASE, drain=DRAIN
+        )
         try:
             engine.start()
         except (StoreError, StreamerError, RoleSchedulerError) as error:  # the servers are down: as a supervisor would, again
-            logging.warning("not started: %s", error)
+            log.warning("not started: %s", error)
             engine.stop()
             over.wait(0.5)
             continue

@@ -38,7 +38,6 @@ def test_a_role_scheduler_that_lies_is_not_held_against_the_fleet() -> None:
     assert broken(story) == set()
 
 
-@pytest.mark.xfail(strict=True, reason="gap: no journal that breaks I8 is written yet")
 def test_every_invariant_says_what_it_holds_the_library_to() -> None:
     names = {(invariant.__doc__ or "").partition(",")[0] for invariant in INVARIANTS}
 

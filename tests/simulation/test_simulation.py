@@ -88,7 +88,6 @@ def test_runs_change_for_every_reason() -> None:
     assert causes == set(Cause) - NOT_HERE
 
 
-@pytest.mark.xfail(strict=True, reason="gap: no simulated callback is answered SKIPPED yet")
 def test_customers_hear_every_answer() -> None:
     journals = [report.evidence.journal for report in sample()]
 

@@ -95,8 +95,8 @@ ASKED = Flow(
     steps=(Step(from_=A, to=(B,), lag=timedelta(seconds=2)), Step(from_=C, to=(D,), is_async=True)),
     timers=(Timer(from_=B, to=(E,), after=timedelta(seconds=90)),),
     doors=(
-        Door(from_=B, to=(C,), mischief=Mischief(fails=0.2, skips=0.1, pauses=0.1), is_async=True),
-        Door(from_=C, to=(E,), early=False),
+        Door(from_=B, to=(C,), mischief=Mischief(fails=0.2, skips=0.3, pauses=0.1), is_async=True),
+        Door(from_=C, to=(E,), early=False, mischief=Mischief(skips=0.3)),
     ),
     hooks=("cancel", "transition"),
 )

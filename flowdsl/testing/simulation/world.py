@@ -188,7 +188,9 @@ class World:
                 return None
             self._stride(store)
         end = self.clock.now() + QUIET
-        while self.clock.now() < end:
+        while self.clock.now() < end or not self._at_rest(store):  # a schedule may have fired in its last moment
+            if self.clock.now() - end > LONGEST_RECOVERY:
+                return None
             self._stride(store)
             self._settle()
         self.customers.look()

@@ -32,6 +32,5 @@ def stored_together(evidence: Evidence) -> Iterator[Violation]:
     for parent, workflow, foreign_id in found.keys() | wanted.keys():
         have, want = found[parent, workflow, foreign_id], wanted[parent or "", workflow, foreign_id]
         if have != want:
-            yield Violation(
-                "I3", f"{have} runs of {workflow} {foreign_id} were started, and {want} transitions started one", parent
-            )
+            what = f"{have} runs of {workflow} {foreign_id} were started, by {want} transitions"
+            yield Violation("I3", what, parent or "")

@@ -12,7 +12,24 @@ from tests.unit.cli.conftest import Shop, shop
 __all__ = ["shop"]
 
 WORDS = st.sampled_from(
-    ["", "0", "-1", "1e9", "orders", "orders/o-1", "new", "paused", "2026-03-01", "1h", "-", "--", "null", '{"total": 1}', "a=b", "\0"]
+    [
+        "",
+        "0",
+        "-1",
+        "1e9",
+        "orders",
+        "orders/o-1",
+        "new",
+        "paused",
+        "2026-03-01",
+        "1h",
+        "-",
+        "--",
+        "null",
+        '{"total": 1}',
+        "a=b",
+        "\0",
+    ]
 )
 TEXTS = WORDS | st.text(max_size=12)
 OPTIONS: dict[str, list[str]] = {
@@ -40,7 +57,8 @@ def commands(draw: st.DrawFn) -> list[str]:
     return words
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=150, deadline=None)
+@pytest.mark.slow
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60, deadline=None)
 @given(commands())
 @pytest.mark.timeout(300)
 def test_whatever_is_asked_about_runs_ends_in_a_code_that_means_something(shop: Shop, words: list[str]) -> None:
@@ -51,7 +69,8 @@ def test_whatever_is_asked_about_runs_ends_in_a_code_that_means_something(shop: 
     assert "Traceback" not in done.output, words
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=80, deadline=None)
+@pytest.mark.slow
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=25, deadline=None)
 @given(st.text(max_size=12), st.lists(st.tuples(st.sampled_from(TRIGGERS), TEXTS), max_size=3))
 @pytest.mark.timeout(300)
 def test_whatever_is_triggered_ends_in_a_code_that_means_something(

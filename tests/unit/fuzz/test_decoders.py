@@ -18,6 +18,8 @@ import flowdsl_kombu.address
 import flowdsl_redis.link
 import flowdsl_sql.connect
 from flowdsl import cron
+from flowdsl.cli.dead_letter_view import _body as shown_body
+from flowdsl.cli.timeline_view import _object as shown_object
 from flowdsl.dsl.codec import ObjectCodec
 from flowdsl.dsl.event_body import BodyDecoder
 from flowdsl.engine.kept_callback import KeptCallback
@@ -25,6 +27,7 @@ from flowdsl.errors import ConfigurationError, FlowError, PayloadError, Timetabl
 from flowdsl.model import wire
 from flowdsl.model.event import Event
 from flowdsl.model.query import Cursor, QueryError
+from flowdsl.model.reading import Message, UnreadableMessageError, json_field
 from flowdsl.model.record import Payload
 
 MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -58,6 +61,8 @@ DECODERS: list[tuple[str, Callable[[bytes], object], type[FlowError], bytes]] = 
     ("event", wire.decode, UnreadableEventError, EVENT),
     ("kept callback", KeptCallback.of, PayloadError, KEPT),
     ("object", lambda data: codec.decode(Payload(data)), PayloadError, ORDER),
+    ("rewritten object", lambda data: codec.rewritten(Payload(data), lambda raw: raw), PayloadError, ORDER),
+    ("field of a message", lambda data: json_field("total")(Message(body=data)), UnreadableMessageError, ORDER),
     ("body", body.decode, PayloadError, ORDER),
 ]
 
@@ -69,10 +74,13 @@ def damaged(draw: st.DrawFn) -> tuple[int, bytes]:
     whole = DECODERS[number][3]
     begin = draw(st.integers(0, len(whole)))
     end = draw(st.integers(begin, len(whole)))
-    piece = draw(st.binary(max_size=8) | st.sampled_from([b"null", b"1e999", b'"\\ud800"', b"[[", b"{}", b"-1", b'"', b"9" * 400]))
+    piece = draw(
+        st.binary(max_size=8) | st.sampled_from([b"null", b"1e999", b'"\\ud800"', b"[[", b"{}", b"-1", b'"', b"9" * 400])
+    )
     return number, draw(st.sampled_from([whole[:begin] + piece + whole[end:], piece, whole + piece]))
 
 
+@example((2, b'{"total": 1.5, "\x80notes": {"a": [1]}}'))
 @given(damaged())
 def test_any_bytes_are_decoded_or_refused(case: tuple[int, bytes]) -> None:
     number, data = case
@@ -81,6 +89,16 @@ def test_any_bytes_are_decoded_or_refused(case: tuple[int, bytes]) -> None:
         decode(data)
     except error:
         return
+
+
+@given(damaged())
+@example((0, b'{"\x80": 1}'))
+@example((0, DEEP))
+def test_whatever_was_stored_is_shown(case: tuple[int, bytes]) -> None:
+    _, data = case
+
+    assert shown_object(Payload(data)) is not None
+    assert shown_body(data) is not None
 
 
 @pytest.mark.parametrize(("name", "decode", "error", "whole"), DECODERS, ids=[name for name, *_ in DECODERS])
@@ -125,10 +143,12 @@ SECRET = "s3cr3t-c4n4ry"
 @given(st.sampled_from(sorted(PARSERS)), st.text(max_size=20) | st.text("/:@?&=#%[]0a.", max_size=20), st.text(max_size=8))
 def test_any_url_is_read_or_refused_and_its_password_is_not_shown(scheme: str, rest: str, user: str) -> None:
     for url in (f"{scheme}://{rest}", f"{scheme}://{user}:{SECRET}@host{rest}"):
+        complaint = ""
         try:
             PARSERS[scheme](url)
         except ConfigurationError as error:
-            assert SECRET not in str(error)
+            complaint = str(error)
+        assert SECRET not in complaint
 
 
 @given(st.text("0123456789*/,-?LW#@ everyhmsdMONJAN", max_size=24) | st.text(max_size=24))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.services import services_required
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # nothing is left running or mounted
     seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
     soaking = options.what == "soak"
     how = f"soak --minutes {options.minutes:g} --rate {options.rate:g}" if soaking else f"--size {options.size}"

@@ -14,7 +14,8 @@ from typing import TypeVar
 
 from flowdsl import Engine, RunState
 from flowdsl.engine.handle import RunHandle
-from flowdsl.errors import IllegalMoveError, RoleSchedulerError, StoreError, StreamerError
+from flowdsl.errors import IllegalMoveError, RoleSchedulerError, RunNotFoundError, StoreError, StreamerError
+from flowdsl.model.callback_result import CallbackOutcome
 from tests.chaos.flow import At, Collection, Fate, Parcel, parcels
 
 BATCH = 4
@@ -37,12 +38,13 @@ class Stop:
 @dataclass
 class Load:
     """Two threads: one starts runs, one does what comes later. In: an engine that does not work; a seed's chance; runs a
-    second."""
+    second; whether finished runs are removed, so that who comes late may find none."""
 
     client: Engine
     chance: random.Random
     rate: float
     prefix: str
+    forgetful: bool = False
     runs: dict[str, Fate] = field(default_factory=dict)
     """What is to become of each run that was acknowledged, by its foreign id."""
     cancelled: set[str] = field(default_factory=set)
@@ -111,7 +113,8 @@ class Load:
             lambda: self.client.callback(parcels, name, At.WAITING, Collection("ada"), idempotency_key=f"c-{name}")
         )
         self.counts[f"callbacks {result.outcome.value}"] += 1
-        if not result.accepted and name not in self.cancelled:
+        gone = self.forgetful and result.outcome in (CallbackOutcome.UNKNOWN_RUN, CallbackOutcome.STOPPED)
+        if not result.accepted and name not in self.cancelled and not gone:
             self.troubles.append(f"the callback of {name} was answered {result.outcome.value}: {result.detail}")
 
     def _cancel(self, handle: Handle) -> None:
@@ -160,7 +163,12 @@ class Load:
                     self._guard.wait(0.2 if not self._later else min(0.2, self._later[0][0] - now))
                     continue
                 _, _, deed = heapq.heappop(self._later)
-            deed()
+            try:
+                deed()
+            except RunNotFoundError:
+                if not self.forgetful:
+                    raise
+                self.counts["came when the run had been removed"] += 1
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         """Until it is answered; what says no is passed on."""

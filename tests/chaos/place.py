@@ -173,6 +173,9 @@ def count_rows(url: str) -> dict[str, int]:
             counted = {
                 name: connection.scalar(sqlalchemy.select(sqlalchemy.func.count()).select_from(table(name))) for name in names
             }
+            del counted["flowdsl_item"]
+            for kind, number in connection.execute(sqlalchemy.text("SELECT kind, COUNT(*) FROM flowdsl_item GROUP BY kind")):
+                counted[f"items: {kind}"] = number
         return {name: int(number or 0) for name, number in counted.items()}
     finally:
         engine.dispose()

@@ -67,7 +67,7 @@ def _run(place: Place, size: Size, chance: random.Random, folder: Path, report: 
         drained = time.monotonic() - healed - settled
         report.verdict = judge(checker, load, list(Ledger(folder / "ledger").calls()), fleet.freezes, stuck)
     finally:
-        load.end()
+        load.give_up()
         fleet.kill_all()
         client.stop()
         checker.stop()

@@ -26,6 +26,10 @@ Deed = Callable[[], None]
 Answer = TypeVar("Answer")
 
 
+class GivenUp(Exception):
+    """The answer is of no interest any more."""
+
+
 @dataclass
 class Stop:
     """A run was paused or cancelled, and its customer knew it: at `since`; it was resumed at `until` (monotonic seconds)."""
@@ -56,7 +60,7 @@ class Load:
     """Seconds of the call that took longest until it was answered without an error."""
 
     def __post_init__(self) -> None:
-        self._over, self._done = threading.Event(), threading.Event()
+        self._over, self._given_up = threading.Event(), threading.Event()
         self._later: list[tuple[float, int, Deed]] = []
         self._number = 0
         self._guard = threading.Condition()
@@ -75,9 +79,16 @@ class Load:
             if thread.ident is not None:
                 thread.join()
 
+    def give_up(self) -> None:
+        """Nobody waits for an answer any more."""
+        self._given_up.set()
+        self.end()
+
     def _guarded(self, body: Deed) -> None:
         try:
             body()
+        except GivenUp:
+            return
         except Exception as error:  # what no customer should ever see
             self.troubles.append(f"a customer got {type(error).__name__}: {error}")
             self._over.set()
@@ -172,7 +183,7 @@ class Load:
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         """Until it is answered; what says no is passed on."""
-        while True:
+        while not self._given_up.is_set():
             asked = time.monotonic()
             try:
                 answer = question()
@@ -180,7 +191,8 @@ class Load:
                 return answer
             except (StoreError, StreamerError, RoleSchedulerError) as error:
                 self.counts[f"asked again after {type(error).__name__}"] += 1
-                time.sleep(AGAIN)
+                self._given_up.wait(AGAIN)
+        raise GivenUp
 
 
 def _key(foreign_id: str) -> str:

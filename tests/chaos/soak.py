@@ -139,8 +139,9 @@ class _Soak:
                     self._fleet.mend()
                     if time.monotonic() > end and len(self._report.deeds) >= len(kinds):
                         break
-        finally:
             load.end()
+        finally:
+            load.give_up()
         self._runs += len(load.runs)
         self._report.verdict.blame("customers were answered as promised", load.troubles)
         stuck = await_ends(self._checker, 180)

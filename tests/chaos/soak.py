@@ -34,8 +34,10 @@ MORE_MEMORY = 12.0
 MORE_HANDLES = 4
 """Handles and threads that come and go at rest: a poll's connection, a pool's spare."""
 
-TOMBSTONES = ("flowdsl_instance", "flowdsl_candidate")
-"""Tables in which a worker that died is remembered, for a day and an hour."""
+MOST_THREADS = 32
+"""Threads for bodies are started when they are first needed, up to the concurrency, and stay."""
+TOMBSTONES = ("flowdsl_instance", "flowdsl_candidate", "items: instance")
+"""Where a worker that died is remembered: for a day, for an hour, and until another begins that long afterwards."""
 NAMES_A_WORKER = 4
 """Each that was held, or saw no database for too long, goes on under another."""
 KEYS = ("items: trigger_key", "items: callback_key", "keys")
@@ -165,7 +167,7 @@ def grown(first: Held, last: Held) -> list[str]:
         found.append(f"memory grew from {first.memory} to {last.memory} MB")
     for what in ("threads", "handles", "sockets"):
         before, after = getattr(first, what), getattr(last, what)
-        if after - before > MORE_HANDLES:
+        if after > max(before + MORE_HANDLES, MOST_THREADS if what == "threads" else 0):
             found.append(f"{what} grew from {before} to {after}")
     return found
 

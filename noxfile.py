@@ -200,6 +200,22 @@ def matrix(session: nox.Session) -> None:
 
 
 @nox.session
+def chaos(session: nox.Session) -> None:
+    """A real fleet on servers of its own, and everything that goes wrong, for two minutes; a missing server's command fails.
+    `-- --size standard` takes ten, `-- --size night` a night. The reports: build/chaos."""
+    session.install("-e", ".[all]", *TEST_TOOLS)
+    session.run("python", "-m", "tests.chaos", *(session.posargs or ["--size", "smoke"]), env=required_services())
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Mixed load with faults for an hour; then memory, threads, handles and tables are what they were. `-- --minutes 10`."""
+    session.install("-e", ".[all]", *TEST_TOOLS)
+    arguments = ["--out", "build/soak", *session.posargs]
+    session.run("python", "-m", "tests.chaos", "soak", *arguments, env=required_services())
+
+
+@nox.session
 def simulation(session: nox.Session) -> None:
     """Whole fleets in one thread, from 500 seeds over the memory store and 25 over SQLite, checked against every promise. What
     follows -- goes to the simulation instead, e.g. `--seeds 200000 --jobs 2` for a night."""

@@ -22,10 +22,10 @@ class Proxy:
         self._threads[0].start()
 
     def cut(self) -> None:
-        for pair in self._pairs:
+        pairs, self._pairs = self._pairs, []
+        for pair in pairs:
             for end in pair:
                 shut(end)
-        self._pairs.clear()
 
     def silence(self) -> None:
         self._silent.set()
@@ -46,7 +46,13 @@ class Proxy:
                 client, _ = self._server.accept()
             except OSError:
                 return
-            remote = socket.create_connection(self._target)
+            try:
+                remote = socket.create_connection(self._target)
+            except OSError:  # the server is down: so is this connection
+                client.close()
+                continue
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
+            self._pairs = [pair for pair in self._pairs if pair[0].fileno() >= 0 or pair[1].fileno() >= 0]
             self._pairs.append((client, remote))
             for ends in ((client, remote, False), (remote, client, True)):
                 thread = threading.Thread(target=self._copy, args=ends)

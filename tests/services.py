@@ -147,103 +147,41 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 
 class OwnRedis:
     """A Redis server of a test's own, that may be emptied, stopped and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
+        """In: its folder; further options of its command."""
         if shutil.which("redis-server") is None:
             missing("redis-server", "the command is not installed")
-        self._folder = folder
+        self._folder, self._options = folder, options
         self._port = free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"
         self.start()
 
     def start(self) -> None:
         command = ["redis-server", "--port", str(self._port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--save", ""]
-        self._process = subprocess.Popen([*command, "--appendonly", "yes"], stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen([*command, "--appendonly", "yes", *self._options], stdout=subprocess.DEVNULL)
         wait_for_port(self._port, self._process)
 
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(timeout=30)
 
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(timeout=30)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended by itself, or was stopped."""
+        return self._process.poll() is not None
+
 
 @contextmanager
-def own_redis(folder: Path) -> Generator[OwnRedis]:
-    server = OwnRedis(folder)
+def own_redis(folder: Path, *options: str) -> Generator[OwnRedis]:
+    server = OwnRedis(folder, *options)
     try:
         yield server
     finally:
         server.stop()
-
-
-class OwnEtcd:
-    """An etcd of a test's own, in a folder, that may be stopped and started again. In: how many members it has; the files of
-    a certificate and its key, for TLS, which clients must show, too."""
-
-    def __init__(self, folder: Path, members: int = 1, certificate: tuple[Path, Path] | None = None) -> None:
-        if shutil.which("etcd") is None:
-            missing("etcd", "the command is not installed (Debian: etcd-server)")
-        self._folder = folder
-        self._certificate = certificate
-        self.ports = [free_port() for _ in range(members)]
-        self._peers = [f"http://127.0.0.1:{free_port()}" for _ in range(members)]
-        hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
-        self.url = f"etcd://{hosts}"
-        if certificate is not None:
-            cert, key = certificate
-            self.url = f"etcds://{hosts}?ca={cert}&cert={cert}&key={key}"
-        self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        try:
-            self.start()
-        except OSError:
-            self.stop()
-            raise
-
-    def start(self) -> None:
-        cluster = ",".join(f"m{number}={peer}" for number, peer in enumerate(self._peers))
-        for number, (port, peer) in enumerate(zip(self.ports, self._peers, strict=True)):
-            here = f"{'http' if self._certificate is None else 'https'}://127.0.0.1:{port}"
-            data = str(self._folder / f"etcd{number}")
-            command = ["etcd", "--name", f"m{number}", "--data-dir", data, "--log-level", "error", "--unsafe-no-fsync"]
-            command += ["--listen-client-urls", here, "--advertise-client-urls", here, "--listen-peer-urls", peer]
-            command += ["--initial-advertise-peer-urls", peer, "--initial-cluster", cluster]
-            if self._certificate is not None:
-                cert, key = map(str, self._certificate)
-                command += ["--cert-file", cert, "--key-file", key, "--trusted-ca-file", cert, "--client-cert-auth"]
-            self._processes[port] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for port, process in self._processes.items():
-            wait_for_port(port, process)
-
-    def stop(self) -> None:
-        for process in self._processes.values():
-            process.terminate()
-        for process in self._processes.values():
-            process.wait(timeout=30)
-        self._processes.clear()
-
-    def kill(self, port: int) -> None:
-        """One member, at once."""
-        process = self._processes.pop(port)
-        process.kill()
-        process.wait(timeout=30)
-
-
-@contextmanager
-def own_etcd(folder: Path, members: int = 1, certificate: tuple[Path, Path] | None = None) -> Generator[OwnEtcd]:
-    server = OwnEtcd(folder, members, certificate)
-    try:
-        yield server
-    finally:
-        server.stop()
-
-
-def own_certificate(folder: Path) -> tuple[Path, Path]:
-    """Files of a certificate of 127.0.0.1, which is its own authority, and of its key."""
-    if shutil.which("openssl") is None:
-        missing("openssl", "the command is not installed (Debian: openssl)")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=flowdsl-test"]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
-    subprocess.run(command, check=True, capture_output=True)
-    return cert, key
 
 
 class OwnRabbitMQ:
@@ -287,6 +225,11 @@ class OwnRabbitMQ:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(timeout=30)
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended by itself, or was stopped."""
+        return self._process.poll() is not None
+
 
 @contextmanager
 def own_rabbitmq(folder: Path) -> Generator[OwnRabbitMQ]:
@@ -300,10 +243,12 @@ def own_rabbitmq(folder: Path) -> Generator[OwnRabbitMQ]:
 class OwnPostgreSQL:
     """A PostgreSQL of a test's own, in a folder that its user may write to, that may be stopped and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
+        """In: its folder; settings of the server."""
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
         if not found:
             missing("PostgreSQL's own commands", "they are not in /usr/lib/postgresql")
+        self._options = [part for option in options for part in ("-c", option)]
         self._bin = found[-1].parent
         self._data = folder / "data"
         self._port = free_port()
@@ -324,7 +269,10 @@ class OwnPostgreSQL:
         command = [str(self._bin / "postgres"), "-D", str(self._data), "-p", str(self._port), "-k", str(self._data)]
         options = ["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"]
         self._process = subprocess.Popen(
-            [*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **self._as_user(self._folder)
+            [*command, *options, *self._options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            **self._as_user(self._folder),
         )
         wait_for_port(self._port, self._process)
         end = time.monotonic() + 60
@@ -336,6 +284,11 @@ class OwnPostgreSQL:
         """At once: what was not on disk is gone, and it recovers when it starts."""
         self._process.send_signal(signal.SIGQUIT)
         self._process.wait(timeout=30)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended by itself, or was stopped."""
+        return self._process.poll() is not None
 
 
 def _absent(url: str) -> bool:

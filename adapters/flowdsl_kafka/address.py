@@ -36,12 +36,15 @@ class Address(NamedTuple):
 
 def parse(url: str) -> Address:
     """In: kafka://host:port,host:port/?prefix=...&security.protocol=... Raises ConfigurationError."""
-    parts = urlsplit(url)
-    if "@" in parts.netloc:
+    if "@" in url.partition("?")[0]:
         raise ConfigurationError(
             "Kafka's users and passwords are options of its client.",
             remedy="Write ?security.protocol=SASL_SSL&sasl.mechanism=PLAIN&sasl.username=...&sasl.password=...",
         )
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a bracket, usually
+        raise ConfigurationError("the Kafka URL cannot be read.", remedy="Write e.g. kafka://host:9092/?prefix=shop.") from None
     if not parts.netloc:
         raise ConfigurationError("the Kafka URL names no broker.", remedy="Write e.g. kafka://host:9092/?prefix=shop.")
     config: dict[str, Any] = {}

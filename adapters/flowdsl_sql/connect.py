@@ -35,7 +35,7 @@ def parse(url: str) -> URL:
     """The URL with its driver. Raises ConfigurationError, MissingExtraError."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise ConfigurationError(
             "the store's URL cannot be read.", remedy="Write e.g. sqlite:///orders.db or postgresql+psycopg://user@host/database."
         ) from None

@@ -51,7 +51,7 @@ class WholeLetterView(Struct, frozen=True, kw_only=True):
 def _body(data: bytes) -> Raw | str | bytes:
     try:
         msgspec.json.decode(data)
-    except msgspec.DecodeError:
+    except (ValueError, msgspec.DecodeError, RecursionError):
         try:
             return data.decode()
         except UnicodeDecodeError:

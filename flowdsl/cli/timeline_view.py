@@ -93,6 +93,6 @@ def _object(payload: Payload | None) -> Raw | str | None:
         return None
     try:
         msgspec.json.decode(payload.data)
-    except msgspec.DecodeError:
+    except (ValueError, msgspec.DecodeError, RecursionError):
         return f"{len(payload.data)} bytes of {payload.content_type}"
     return Raw(payload.data)

@@ -128,7 +128,11 @@ class ObjectCodec(Generic[ObjectT]):
         changed in place. Fields that the type does not know stay as they are. Raises PayloadError when it is then not such an
         object, and what `rewrite` raises."""
         self._check_size(payload.data, "stored object")
-        raw = msgspec.json.decode(self.upcasters.present(payload))
+        present = self.upcasters.present(payload)
+        try:
+            raw = msgspec.json.decode(present)
+        except (ValueError, msgspec.DecodeError, RecursionError) as error:
+            raise PayloadError(f"a stored object is no JSON: {error}") from error
         answer = rewrite(raw)
         try:
             data = msgspec.json.encode(raw if answer is None else answer)
@@ -169,6 +173,8 @@ class ObjectCodec(Generic[ObjectT]):
             found = _difference(stored, known, 0)
         except RecursionError as error:
             raise PayloadError("a stored object is nested too deeply.") from error
+        except (ValueError, msgspec.DecodeError) as error:  # in a field that the type does not know
+            raise PayloadError(f"a stored object is no JSON: {error}") from error
         return found if isinstance(found, dict) else None
 
 

@@ -112,9 +112,10 @@ class Committer:
             results: Sequence[CommitResult] = self._store.commit([entry[0] for entry in group])
         except StoreError as error:
             log.warning("commit of %d changes failed: %s", len(group), error)
-            for _, _, failed in group:
-                self._call(failed, error)
-            return True
+            return self._unanswered(group, error)
+        except Exception as error:  # not the store's to raise: but claims must not be held for good because of it
+            log.exception("commit of %d changes failed", len(group))
+            return self._unanswered(group, StoreError(f"the store raised {type(error).__name__}: {error}"))
         took = self._clock.monotonic() - began
         if len(group) <= SMALL:
             self._pace = took if self._pace is None else self._pace + (min(took, 4 * self._pace) - self._pace) * 0.1
@@ -123,6 +124,11 @@ class Committer:
         for (_, done, _), result in zip(group, results, strict=True):
             self._call(done, result)
         self.grouped()
+        return True
+
+    def _unanswered(self, group: Sequence[tuple[Change, Done, Failed]], error: StoreError) -> bool:
+        for _, _, failed in group:
+            self._call(failed, error)
         return True
 
     def _call(self, function: Callable[..., None], argument: object) -> None:

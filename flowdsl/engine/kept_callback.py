@@ -24,7 +24,7 @@ class KeptCallback(Struct, frozen=True, kw_only=True):
         """Raises PayloadError for a row's payload that is none."""
         try:
             return msgspec.json.decode(payload or b"", type=cls)
-        except msgspec.MsgspecError as error:
+        except (ValueError, msgspec.MsgspecError, RecursionError) as error:
             raise PayloadError(f"a kept callback cannot be read: {error}") from error
 
 

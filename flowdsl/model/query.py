@@ -43,7 +43,7 @@ class Cursor(Struct, frozen=True, array_like=True):
         """Raises QueryError for anything that `encode` did not make."""
         try:
             return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=cls)
-        except (ValueError, msgspec.DecodeError) as error:
+        except (ValueError, msgspec.DecodeError, RecursionError) as error:
             raise QueryError(f"not a page cursor: {text[:40]!r}", remedy="Pass the `next` of an earlier page.") from error
 
 

@@ -55,7 +55,7 @@ def json_field(path: str) -> Pick:
     def pick(message: Message) -> str:
         try:
             value: Any = msgspec.json.decode(message.body)
-        except msgspec.DecodeError as error:
+        except (ValueError, msgspec.DecodeError, RecursionError) as error:
             raise UnreadableMessageError(f"the body is no JSON: {error}") from error
         for step in steps:
             try:

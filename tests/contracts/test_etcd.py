@@ -15,7 +15,7 @@ from flowdsl.errors import RoleSchedulerError
 from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.contracts import RoleSchedulerContract
 from flowdsl_etcd.role_scheduler import EtcdRoleScheduler, open_roles
-from tests.services import OwnEtcd, own_etcd
+from tests.own_etcd import OwnEtcd, own_etcd
 
 TTL = timedelta(seconds=3)
 LATE = timedelta(seconds=0.5)

@@ -10,10 +10,20 @@ from msgspec.structs import replace
 from flowdsl.model.history import Cause
 from flowdsl.model.item import Item, ItemKind
 from flowdsl.model.run_state import RunState as R
+from flowdsl.testing.clock import START
 from flowdsl.testing.simulation.journal import Answer, Granted, Held, Kind, Told, Trigger
 from flowdsl.testing.simulation.workload import secret_of
 from tests.simulation.chronicle import Chronicle, complete, last_step, spoil
-from tests.simulation.sound import erased, failed_once, letter, paused_by_a_person, paused_for_errors, resumed_by_itself
+from tests.simulation.sound import (
+    MINUTE,
+    erased,
+    failed_once,
+    fired,
+    letter,
+    paused_by_a_person,
+    paused_for_errors,
+    resumed_by_itself,
+)
 
 
 def a_step_ran_twice_for_no_reason() -> Chronicle:
@@ -257,6 +267,29 @@ def deleted_data_is_in_an_item() -> Chronicle:
     return story
 
 
+def a_slot_has_two_runs() -> Chronicle:
+    story = fired()
+    story.beside("r3", "minutely").fired(START).later(1).moved("b", R.RUNNING).later(3).moved("c", R.COMPLETED)
+    return story
+
+
+def a_slot_was_fired_early() -> Chronicle:
+    story = Chronicle().fired(START + MINUTE).later(1).moved("b", R.RUNNING).later(3).moved("c", R.COMPLETED)
+    return story.later(60)
+
+
+def a_slot_has_a_run_that_nobody_wanted() -> Chronicle:
+    story = fired()
+    story.asked_for(START, Answer.SKIP)
+    return story
+
+
+def a_slot_has_no_run() -> Chronicle:
+    story = fired()
+    story.journal.ordered = [one for one in story.journal.ordered if one.answer is not Answer.SKIP]
+    return story
+
+
 BROKEN_CONDUCT: list[tuple[Callable[[], Chronicle], str]] = [
     (a_step_ran_twice_for_no_reason, "I4"),
     (a_step_ran_beside_itself, "I4"),
@@ -276,6 +309,10 @@ BROKEN_CONDUCT: list[tuple[Callable[[], Chronicle], str]] = [
     (a_retry_came_too_early, "I7"),
     (an_automatic_resume_came_too_early, "I7"),
     (a_run_resumed_by_itself_too_often, "I7"),
+    (a_slot_has_two_runs, "I8"),
+    (a_slot_was_fired_early, "I8"),
+    (a_slot_has_a_run_that_nobody_wanted, "I8"),
+    (a_slot_has_no_run, "I8"),
     (a_role_got_a_smaller_token, "I9"),
     (a_role_changed_hands_with_the_same_token, "I9"),
     (two_processes_act_in_one_role, "I9"),

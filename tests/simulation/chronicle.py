@@ -19,11 +19,12 @@ from flowdsl.model.run_state import RunState
 from flowdsl.testing.clock import START, ManualClock
 from flowdsl.testing.simulation.evidence import Evidence, by_run, by_version
 from flowdsl.testing.simulation.fault import Fault
-from flowdsl.testing.simulation.journal import Answer, Commit, Execution, Journal, Kind, Loss, Told, Trigger
-from flowdsl.testing.simulation.workload import Cargo, Door, Flow, Mischief, Place, Step, Timer, Workload, secret_of
+from flowdsl.testing.simulation.journal import Answer, Commit, Execution, Journal, Kind, Loss, Ordered, Told, Trigger
+from flowdsl.testing.simulation.workload import Calendar, Cargo, Door, Flow, Mischief, Place, Step, Timer, Workload, secret_of
 
 A, B, C, D, E = Place
 SECOND = timedelta(seconds=1)
+CALENDAR = Calendar(name="minutely")
 FLOW = Flow(
     name="flow",
     steps=(
@@ -33,6 +34,7 @@ FLOW = Flow(
     timers=(Timer(from_=D, to=(C,), after=20 * SECOND),),
     doors=(Door(from_=E, to=(C,)),),
     hooks=("complete", "error"),
+    calendars=(CALENDAR,),
 )
 KINDS = {Cause.STEP: Kind.STEP, Cause.TIMEOUT: Kind.TIMEOUT, Cause.CALLBACK: Kind.CALLBACK}
 WORKLOAD = Workload(name="by hand", flows=(FLOW,), verbs={}, auto_resume=timedelta(seconds=40), auto_resumes=1)
@@ -72,6 +74,18 @@ class Chronicle:
         )
         self.version(Cause.TRIGGER, status, RunState.INITIATED)
         return self
+
+    def fired(self, slot: datetime | None = None) -> Chronicle:
+        """The run was started by the schedule, for the slot of this moment if nothing else is said."""
+        slot = slot or self.moment
+        self.asked_for(slot)
+        self.record_changes["metadata"] = {"schedule": CALENDAR.name, "slot": slot.isoformat()}
+        self.version(Cause.TRIGGER, "a", RunState.INITIATED)
+        return self
+
+    def asked_for(self, slot: datetime, answer: Answer = Answer.STATUS) -> None:
+        """The schedule's function was asked what it wants for a slot."""
+        self.journal.ordered.append(Ordered(FLOW.name, CALENDAR.name, slot, self.moment, answer))
 
     def version(self, cause: Cause, to: str, state: RunState, **changes: Any) -> HistoryRow:
         """One more row of the history, and the store's answer to the change that made it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import msgspec
 
 from flowdsl.engine.kept_callback import KeptCallback
@@ -11,8 +13,11 @@ from flowdsl.model.history import Cause
 from flowdsl.model.item import Item
 from flowdsl.model.pending import RowKind
 from flowdsl.model.run_state import RunState as R
+from flowdsl.testing.clock import START
 from flowdsl.testing.simulation.journal import Answer, Call, Kind, Order, Told
 from tests.simulation.chronicle import Chronicle, complete, spoil
+
+MINUTE = timedelta(minutes=1)
 
 
 def failed_once() -> Chronicle:
@@ -151,7 +156,17 @@ def letter(story: Chronicle, call_id: str) -> None:
     )
 
 
+def fired() -> Chronicle:
+    """A schedule started two runs in a row, and wanted none between them."""
+    story = Chronicle().fired().later(1).moved("b", R.RUNNING).later(3).moved("c", R.COMPLETED)
+    story.later(56).asked_for(START + MINUTE, Answer.SKIP)
+    other = story.later(60).beside("r2", "minutely")
+    other.fired().later(1).moved("b", R.RUNNING).later(3).moved("c", R.COMPLETED)
+    return story
+
+
 SOUND = (
+    fired,
     complete,
     failed_once,
     taken_over,

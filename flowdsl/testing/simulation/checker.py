@@ -10,6 +10,7 @@ from flowdsl.testing.simulation.invariants.executions import at_least_once
 from flowdsl.testing.simulation.invariants.fates import no_work_wasted, nothing_lost, nothing_stuck
 from flowdsl.testing.simulation.invariants.hooks import hooks_told
 from flowdsl.testing.simulation.invariants.moments import back_to_baseline, never_early, recovers
+from flowdsl.testing.simulation.invariants.offspring import stored_together
 from flowdsl.testing.simulation.invariants.schedules import slots_fired
 from flowdsl.testing.simulation.invariants.timers import timers_on_time
 from flowdsl.testing.simulation.invariants.transitions import committed_once
@@ -21,6 +22,7 @@ INVARIANTS: tuple[Check, ...] = (
     callbacks_kept,
     nothing_stuck,
     committed_once,
+    stored_together,
     at_least_once,
     hooks_told,
     one_unfinished_run,

@@ -236,6 +236,15 @@ class Journal:
                     node, f"commit {_shown(change)}: {result.outcome.value}{f' ({result.refusal})' if result.refusal else ''}"
                 )
 
+    def undone(self, changes: Sequence[Change]) -> None:
+        """The store could not answer for changes that were to be stored together, and did not store them: the attempt failed,
+        as if its body had."""
+        moved = {(change.run_id, change.version) for change in changes if isinstance(change, MoveRun)}
+        for execution in reversed(self.executions):
+            if execution.kind is Kind.STEP and (execution.run_id, execution.version) in moved:
+                execution.answer = Answer.RAISED
+                return
+
 
 def _shown(change: Change) -> str:
     kind = type(change).__name__

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Protocol
 
+from flowdsl.dsl.workflow import Workflow
 from flowdsl.model.outcome import Outcome, OutcomeKind
 from flowdsl.testing.simulation.building import CargoRun
 from flowdsl.testing.simulation.fault import Fault
 from flowdsl.testing.simulation.gate import CrashedError
 from flowdsl.testing.simulation.journal import Answer, Execution, Journal, Kind, Ordered
 from flowdsl.testing.simulation.weather import Weather
-from flowdsl.testing.simulation.workload import Calendar, Cargo, Door, Flow, Mover, Place, RanOutError, Timer, decide, secret_of
+from flowdsl.testing.simulation.workload import (
+    Calendar,
+    Cargo,
+    Door,
+    Flow,
+    Mover,
+    Place,
+    RanOutError,
+    Step,
+    Timer,
+    child_of,
+    decide,
+    secret_of,
+)
 
 CRASH_IN_STEP = 0.03
 ANSWERS = {
@@ -44,6 +58,8 @@ class Stage:
         self._weather = weather
         self._acting = acting
         self._interrupt = interrupt
+        self.workflows: Mapping[str, Workflow[Cargo, Place]] = {}
+        """Those of the world, by name."""
 
     def perform(self, flow: Flow, mover: Mover, run: CargoRun, payload: bytes = b"") -> Place | Outcome:
         """One execution of a step, a timeout or a callback. In: a callback's payload, which begins with its id."""
@@ -58,6 +74,9 @@ class Stage:
                 raise CrashedError("a deadly step")
             mark = f"{mover.from_.value}@{run.version}"
             run.object.trail.append(f"{mark}!{call_id}" if call_id else mark)
+            if isinstance(mover, Step) and mover.starts and isinstance(answer, Place):
+                child = child_of(run.run_id, mover.from_.value)
+                run.trigger(self.workflows[mover.starts], child, Cargo(child, secret_of(child)))
             self._pause(node)
         except CrashedError:
             raise

@@ -12,6 +12,7 @@ from flowdsl.model.change import Change, CommitResult
 from flowdsl.model.instance import Instance
 from flowdsl.model.pending import ClaimedRow, TopicQuota
 from flowdsl.ports.record_store import RecordStore
+from flowdsl.ports.unit_of_work import Write
 from flowdsl.testing.simulation.fault import Fault
 from flowdsl.testing.simulation.gate import Gate
 from flowdsl.testing.simulation.journal import Journal
@@ -73,6 +74,25 @@ class StoreProxy:
 
         half = changes[: len(changes) // 2]
         return self._gate.through("commit", lambda: apply(changes), (lambda: _done(apply(half))) if half else None)
+
+    def commit_together(self, changes: Sequence[Change], writes: Sequence[Write] = ()) -> Sequence[CommitResult]:
+        done = False
+
+        def apply() -> Sequence[CommitResult]:
+            nonlocal done
+            results = self._store.commit_together(changes, writes)
+            done = all(result.applied for result in results)
+            self._journal.committed(self._name, changes, results)
+            if self._rings is not None:
+                self._rings()
+            return results
+
+        try:
+            return self._gate.through("commit_together", apply)
+        except StoreError:
+            if not done:
+                self._journal.undone(changes)
+            raise
 
     def claim(self, namespace: str, owner: str, quotas: Sequence[TopicQuota]) -> Sequence[ClaimedRow]:
         return self._claim("claim", owner, lambda: self._store.claim(namespace, owner, quotas))

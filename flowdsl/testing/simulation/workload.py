@@ -72,6 +72,8 @@ class Step(Mover):
 
     lag: timedelta = ZERO
     parallel_count: int | None = None
+    starts: str = ""
+    """The workflow of which it starts a run, in one transaction with leaving the status."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +164,11 @@ class Workload:
 
     def flow(self, name: str) -> Flow:
         return next(flow for flow in self.flows if flow.name == name)
+
+
+def child_of(run_id: str, status: str) -> str:
+    """The foreign id of the run that a step starts when this run leaves the status."""
+    return f"{run_id}+{status}"
 
 
 def secret_of(foreign_id: str) -> str:

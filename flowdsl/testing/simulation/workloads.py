@@ -95,8 +95,8 @@ ASKED = Flow(
     steps=(Step(from_=A, to=(B,), lag=timedelta(seconds=2)), Step(from_=C, to=(D,), is_async=True)),
     timers=(Timer(from_=B, to=(E,), after=timedelta(seconds=90)),),
     doors=(
-        Door(from_=B, to=(C,), mischief=Mischief(fails=0.2, skips=0.1, pauses=0.1), is_async=True),
-        Door(from_=C, to=(E,), early=False),
+        Door(from_=B, to=(C,), mischief=Mischief(fails=0.2, skips=0.3, pauses=0.1), is_async=True),
+        Door(from_=C, to=(E,), early=False, mischief=Mischief(skips=0.3)),
     ),
     hooks=("cancel", "transition"),
 )
@@ -108,6 +108,14 @@ WATCHED = Flow(
     ),
     hooks=HOOKS,
     hook_fails=0.5,
+)
+PARENTS = Flow(
+    name="parents",
+    steps=(
+        Step(from_=A, to=(B,), starts="linear", mischief=Mischief(fails=0.2)),
+        Step(from_=B, to=(C, D), starts="linear", mischief=Mischief(pauses=0.1, repeats=1)),
+        Step(from_=C, to=(D,), is_async=True),
+    ),
 )
 SCHEDULED = Flow(
     name="scheduled",
@@ -134,6 +142,7 @@ WORKLOADS: Mapping[str, Workload] = {
         Workload(name="asked", flows=(ASKED,), verbs={**BUSY, "call": 8}, keys=0.5),
         Workload(name="watched", flows=(WATCHED,), verbs={**BUSY, "delete": 3}),
         Workload(name="scheduled", flows=(SCHEDULED, LINEAR), verbs=CALM),
+        Workload(name="parents", flows=(PARENTS, LINEAR), verbs=BUSY),
         Workload(name="erased", flows=(ASKED, WATCHED), verbs={**BUSY, "call": 6, "delete": 6}, keys=0.5),
         Workload(name="together", flows=(LINEAR, FAILING, PARALLEL, PAUSING), verbs=BUSY),
     )

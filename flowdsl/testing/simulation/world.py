@@ -58,6 +58,7 @@ class World:
         self._held: tuple[tuple[str, str], ...] = ()
         stage = Stage(plan.seed, self.journal, self.weather, lambda: self.stack[-1], self.interrupt)
         by_name = {flow.name: build(flow, stage) for flow in self.workload.flows}
+        stage.workflows = by_name
         self.workflows: tuple[Workflow[Any, Any], ...] = tuple(by_name.values())
         self.nodes = [Node(f"worker-{number}", self, works=True) for number in range(1, plan.workers + 1)]
         self.nodes += [Node(f"client-{number}", self, works=False) for number in range(1, plan.clients + 1)]
@@ -187,7 +188,9 @@ class World:
                 return None
             self._stride(store)
         end = self.clock.now() + QUIET
-        while self.clock.now() < end:
+        while self.clock.now() < end or not self._at_rest(store):  # a schedule may have fired in its last moment
+            if self.clock.now() - end > LONGEST_RECOVERY:
+                return None
             self._stride(store)
             self._settle()
         self.customers.look()

@@ -19,7 +19,9 @@ log = logging.getLogger("flowdsl.publisher")
 BATCH = 256
 MOST_WAITING = 20_000
 """Events kept while the broker is away. To drop what is beyond costs time, never a run: consumers look into the store too."""
-AFTER_ERROR = 1.0
+AFTER_ERROR, LONGEST = 1.0, 15.0
+"""Seconds to the next try, twice as long from one failure to the next: a try holds up whoever makes it, a caller of `trigger` in
+a process without threads of ours."""
 
 
 class Publisher:
@@ -39,6 +41,7 @@ class Publisher:
         self._leading = threading.Lock()
         self._not_before = 0.0
         self._failing = False
+        self._wait = AFTER_ERROR
         self.wanted: Callable[[], None] = _nobody
         """Told that an event waits which no commit brought."""
 
@@ -105,13 +108,15 @@ class Publisher:
             if not self._failing:
                 log.warning("publishing failed, consumers find the rows in the store meanwhile: %s", error)
             self._failing = True
-            self._not_before = self._clock.monotonic() + AFTER_ERROR
+            self._not_before = self._clock.monotonic() + self._wait
+            self._wait = min(2 * self._wait, LONGEST)
             self._put_back(batch)
             self._own.extendleft(reversed(own))
             return False
         if self._failing:
             log.info("publishing works again")
             self._failing = False
+            self._wait = AFTER_ERROR
         refused = [event for event, fine in zip(batch, confirmed[len(own) :], strict=True) if not fine]
         left = [entry for entry, fine in zip(own, confirmed, strict=False) if not fine]
         self._metrics.published.inc(len(own) + len(batch) - len(refused) - len(left))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -33,8 +33,12 @@ class Recording(MemoryEventStreamer):
         self.published: list[Event] = []
         self.copies = 1
         self.away = False
+        self.tried: list[datetime] = []
+        self.clock: ManualClock | None = None
 
     def publish(self, events: Sequence[Event]) -> Sequence[bool]:
+        if self.clock is not None:
+            self.tried.append(self.clock.now())
         if self.away:
             raise StreamerError("the broker is away.")
         self.published += events
@@ -50,6 +54,7 @@ class Fleet:
         self.store = MemoryRecordStore(self.clock)
         self.roles: RoleScheduler = MemoryRoleScheduler(self.clock)
         self.streamer = Recording()
+        self.streamer.clock = self.clock
 
     def instance(self, **settings: object) -> SteppedEngine:
         return self.script.engine(
@@ -129,8 +134,31 @@ def test_a_broker_that_is_away_holds_nothing_up_and_gets_its_events_when_it_is_b
         engine.advance(3 * SECOND)
         assert handle.record().state is RunState.COMPLETED
         fleet.streamer.away = False
-        engine.advance(2 * SECOND)
+        engine.advance(4 * SECOND)
         assert [event.version for event in fleet.streamer.published] == [1, 2]
+
+
+def test_the_longer_a_broker_is_away_the_less_often_a_caller_waits_for_it(fleet: Fleet) -> None:
+    client = fleet.instance(works=False)
+
+    def tries(seconds: int) -> list[int]:
+        """The seconds, of so many, in which a trigger tried to publish."""
+        before = fleet.clock.now()
+        fleet.streamer.tried.clear()
+        for second in range(seconds):
+            client.trigger(fleet.script.workflow, f"o-{before}-{second}", Order(1))
+            fleet.clock.advance(SECOND)
+        return [round((moment - before).total_seconds()) for moment in fleet.streamer.tried]
+
+    fleet.streamer.away = True
+    assert tries(62) == [0, 1, 3, 7, 15, 30, 45, 60]
+
+    fleet.streamer.away = False
+    assert len(tries(20)) == 20 - 13, "the next try empties the queue; from then on each trigger publishes"
+    assert len(fleet.streamer.published) == 82
+
+    fleet.streamer.away = True
+    assert tries(5) == [0, 1, 3]
 
 
 def test_events_are_counted_as_they_are_published(fleet: Fleet) -> None:
@@ -148,7 +176,7 @@ def test_events_are_counted_as_they_are_published(fleet: Fleet) -> None:
         assert counted("published") == 2
 
         fleet.streamer.away = False
-        engine.advance(2 * SECOND)
+        engine.advance(4 * SECOND)
         assert (counted("published"), counted("unpublished")) == (4, 0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from examples.callback import deliveries as callback
+from examples.connector.parcels import parcels as shipments
 from examples.fleet.app import parcels
 from examples.hooks import imports as hooks
 from examples.order_processor.services import Services
@@ -36,4 +37,5 @@ __all__ = [
     "refunds",
     "reports",
     "reservations",
+    "shipments",
 ]

@@ -44,7 +44,7 @@ class NotExpectedError(Exception):
     """An event that the parcel has no use for, now or ever."""
 
 
-parcels = Workflow("parcels", object_type=Parcel, status_type=Status)
+parcels = Workflow("shipments", object_type=Parcel, status_type=Status)
 
 
 @parcels.step(from_=Status.ANNOUNCED, to=Status.READY)

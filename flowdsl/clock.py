@@ -41,28 +41,18 @@ class OsRandom(threading.local):
     Every thread, and every forked child, has portions of its own."""
 
     def __init__(self) -> None:
-        self._portion, self._used, self._fork = b"", 0, -1
+        self._portion, self._used, self._pid = b"", 0, 0
 
     def __call__(self, count: int) -> bytes:
         """`count` bytes, at most PORTION."""
-        begin = self._used
-        if begin + count > len(self._portion) or self._fork != _forks:
-            self._portion, self._fork, begin = os.urandom(PORTION), _forks, 0
+        begin, pid = self._used, os.getpid()
+        if begin + count > len(self._portion) or self._pid != pid:
+            self._portion, self._pid, begin = os.urandom(PORTION), pid, 0
         self._used = begin + count
         return self._portion[begin : self._used]
 
 
 PORTION = 2560
-_forks = 0
-
-
-def _forked() -> None:
-    global _forks
-    _forks += 1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
 
 
 class Uuid7Source:

@@ -17,7 +17,7 @@ log = logging.getLogger("flowdsl.commit")
 MAX_GROUP = 256
 SECOND_FROM = 16
 """A second group is only worth a transaction of its own when at least so many changes wait; fewer ride with the leader's next."""
-QUICK = 0.0002
+QUICK_COMMIT = 0.0002
 """Seconds. Waking a thread and passing the interpreter's lock to it and back takes about as long."""
 SMALL = 8
 """Changes in a group whose time tells how long a transaction takes, and not how much there was to do."""
@@ -64,7 +64,7 @@ class Committer:
     @property
     def quick(self) -> bool:
         """A transaction takes less than it costs to let another thread go on meanwhile."""
-        return self._pace is not None and self._pace < QUICK
+        return self._pace is not None and self._pace < QUICK_COMMIT
 
     @property
     def waiting(self) -> bool:
@@ -117,8 +117,9 @@ class Committer:
             log.exception("commit of %d changes failed", len(group))
             return self._unanswered(group, StoreError(f"the store raised {type(error).__name__}: {error}"))
         took = self._clock.monotonic() - began
-        if len(group) <= SMALL:
-            self._pace = took if self._pace is None else self._pace + (min(took, 4 * self._pace) - self._pace) * 0.1
+        if len(group) <= SMALL or took > len(group) * QUICK_COMMIT:
+            pace = took if self._pace is None else self._pace
+            self._pace = pace + (min(took, 4 * pace + QUICK_COMMIT) - pace) * 0.1
         self._metrics.batch.observe(len(group))
         self._metrics.commit.observe(took)
         for (_, done, _), result in zip(group, results, strict=True):

@@ -17,8 +17,9 @@ LOOK_AHEAD = 0.05
 """Seconds of work to hold beyond what runs: enough that a quick step never waits for the next claim, too little for a slow one
 to keep rows from other instances."""
 MAX_AHEAD = 240
-QUICK = 0.0005
-"""Seconds."""
+QUICK_BODY, MOST_SLOW = 0.0005, 0.1
+"""Seconds within which another thread would hardly have woken up; and the share of bodies that may take longer, because they wait
+for the interpreter's lock now and then, before those of a lane are no longer called quick."""
 OVERLOOK = 10.0
 """Seconds for which a lane whose stream has more than it can take is not looked for in the store: what waits there is announced
 on the stream as well, except for the few rows whose event was lost."""
@@ -63,6 +64,7 @@ class Lane:
         self._running = 0
         self._waiting: deque[Work] = deque()
         self._pace: float | None = None  # seconds per body, smoothed; None until one has been measured
+        self._slow: float | None = None  # the share of bodies that were not quick, likewise
         self._expected: list[float] = []
 
     @property
@@ -80,8 +82,8 @@ class Lane:
 
     @property
     def quick(self) -> bool:
-        """Its bodies have been over sooner than another thread would have begun one."""
-        return self._pace is not None and self._pace < QUICK
+        """Its bodies are over sooner than another thread would have begun one."""
+        return self._slow is not None and self._slow < MOST_SLOW
 
     def _ahead(self) -> int:
         if self._pace is None:
@@ -131,10 +133,9 @@ class Lane:
     def finish(self, seconds: float) -> Work | None:
         """A body ended; the next one to run in its place, if any waits."""
         with self._lock:
-            if self._pace is None:
-                self._pace = seconds
-            else:  # a body that once waited for the interpreter's lock is no slow body: a sample counts within bounds
-                self._pace += (min(seconds, 4 * self._pace + 0.0001) - self._pace) * 0.2
+            slow = float(seconds > QUICK_BODY)
+            self._pace = seconds if self._pace is None else self._pace + (seconds - self._pace) * 0.2
+            self._slow = slow if self._slow is None else self._slow + (slow - self._slow) * 0.05
             if self._waiting and self._running <= self.limit:
                 return self._waiting.popleft()
             self._running -= 1

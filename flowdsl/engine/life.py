@@ -21,7 +21,6 @@ from flowdsl.engine.connector_processes import ConnectorProcesses, Sources
 from flowdsl.engine.core import Core
 from flowdsl.engine.discovery import open_roles, open_store, open_streamer
 from flowdsl.engine.event_calls import EventCalls, ThreadCalls
-from flowdsl.engine.executor import ThreadExecutor
 from flowdsl.engine.loop_guard import refuse_on_loop
 from flowdsl.engine.membership import DEFAULT_BEAT, DEFAULT_LAPSE
 from flowdsl.engine.metrics import Metrics, ProcessState
@@ -29,6 +28,7 @@ from flowdsl.engine.publisher import Publisher
 from flowdsl.engine.role_keeper import DEFAULT_LEASE
 from flowdsl.engine.runtime import Runtime
 from flowdsl.engine.starter import Starter
+from flowdsl.engine.thread_executor import ThreadExecutor
 from flowdsl.engine.worker import Worker
 from flowdsl.errors import ConfigurationError, EngineClosedError, EngineForkedError, StoreError
 from flowdsl.model.pending import TopicDepth

@@ -1,5 +1,5 @@
-"""The threaded runtime: drives a worker's processes in production. Four threads beside the ones that run bodies, and two more
-with a streamer."""
+"""The threaded runtime: drives a worker's processes in production. Four threads beside those of the executor, and two more with a
+streamer."""
 
 from __future__ import annotations
 

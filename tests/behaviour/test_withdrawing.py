@@ -10,8 +10,8 @@ import pytest
 
 from flowdsl.clock import SystemClock
 from flowdsl.engine.committer import Committer
-from flowdsl.engine.executor import ThreadExecutor
 from flowdsl.engine.metrics import Metrics
+from flowdsl.engine.thread_executor import ThreadExecutor
 from flowdsl.engine.work import Work
 from flowdsl.memory.record_store import MemoryRecordStore
 
@@ -37,7 +37,7 @@ class Contended(SimpleQueue[Any]):
 
 
 def test_a_stop_never_waits_for_work_that_a_step_thread_took_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flowdsl.engine.executor.SimpleQueue", Contended)
+    monkeypatch.setattr("flowdsl.engine.thread_executor.SimpleQueue", Contended)
     clock = SystemClock()
     executor = ThreadExecutor(Nobody(), clock, Committer(MemoryRecordStore(clock), clock, Metrics()), "test")
     executor._ready.put(None)

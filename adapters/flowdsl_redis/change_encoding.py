@@ -60,7 +60,7 @@ class ChangeEncoder:
             case AddRow():
                 return {"k": "add", "id": change.change_id, **self._add(change)}
             case PutItems():
-                items = {"items": self._items(change.items), "drop": _keys(change.drop)}
+                items = {"items": self._items(change.items), "drop": _keys(change.drop), "due_only": change.drop_due_only or None}
                 return {"k": "put", "id": change.change_id, "ns": change.namespace, **items}
             case FailRow():
                 failure = {"error": change.error, "delay": change.delay // MICROSECOND, "side": self._rows(change.side_rows)}

@@ -47,6 +47,8 @@ PURGED = 100
 """Runs that one script deletes at most, for the same reason."""
 WALKED = 200
 """Runs that one script looks at, at most, in search of those that older code ended."""
+ROUNDS = 100
+"""Scripts of one purge; the next one goes on where it stopped."""
 FRUITLESS = 50
 """Scripts of one purge that delete nothing, at most: the search goes on with the next."""
 LOST = (b"LOST", b"", b"", -1, -1, b"", b"", -1, b"", b"")
@@ -75,6 +77,8 @@ class RedisRecordStore(RecordStore):
         """By namespace and owner: the marks of claims that nobody had an answer to. They may have taken rows, which the owner's
         next claim brings."""
         self._guard = threading.Lock()
+        self._passed: dict[tuple[str, str, tuple[RunState, ...]], dict[int, int]] = {}
+        """Where a purge that met very many runs which stay goes on: how many of each state it has passed over."""
 
     def __repr__(self) -> str:
         return f"RedisRecordStore({self._server.shown!r})"
@@ -296,9 +300,14 @@ class RedisRecordStore(RecordStore):
         limit: int,
         unless_waiting: Sequence[str] = (),
     ) -> int:
-        count = fruitless = 0
-        passed = {int(state): 0 for state in states}
+        count = fruitless = rounds = 0
+        place = (namespace, workflow, tuple(states))
+        passed = self._passed.pop(place, None) or {int(state): 0 for state in states}
         while passed and count < limit and fruitless < FRUITLESS:
+            if rounds == ROUNDS:
+                self._passed[place] = passed
+                break
+            rounds += 1
             now, old = min(limit - count, PURGED), age // MICROSECOND
             asked: list[str | int] = [len(unless_waiting), *unless_waiting]
             for pair in passed.items():

@@ -145,12 +145,20 @@ class Draft:
             return (item.key, b"", False) if found is None else (item.key, found[0], found[1] == change_id)
         return None
 
-    def finish_items(self, namespace: str, change_id: str, items: Sequence[NewItem], dropped: Sequence[ItemKey]) -> None:
-        """The rest, once the change is certain: items that replace others, and removals."""
+    def finish_items(
+        self,
+        namespace: str,
+        change_id: str,
+        items: Sequence[NewItem],
+        dropped: Sequence[ItemKey],
+        *,
+        due_only: bool = False,
+    ) -> None:
+        """The rest, once the change is certain: items that replace others, and removals, with `due_only` of what is due."""
         kept = {ItemKey(item.kind, item.key) for item in items}
         for key in dropped:
             if key not in kept:
-                self.writer.drop_item(namespace, key.kind, key.key)
+                self.writer.drop_item(namespace, key.kind, key.key, self.now if due_only else None)
         for item in items:
             if item.replace or ItemKey(item.kind, item.key) in dropped:
                 self.writer.replace_item(self._item_row(namespace, change_id, item))

@@ -148,7 +148,7 @@ def apply_wave(writer: Writer, changes: Sequence[Change], wakes: set[tuple[str, 
     for index, put in puts:
         taken = draft.insert_items(put.namespace, put.change_id, put.items, put.drop)
         if taken is None:
-            draft.finish_items(put.namespace, put.change_id, put.items, put.drop)
+            draft.finish_items(put.namespace, put.change_id, put.items, put.drop, due_only=put.drop_due_only)
         answers[index] = results.DONE if taken is None else results.key_taken(taken)
     return answers
 

@@ -257,8 +257,12 @@ class Writer:
         )
         return None if row is None else (bytes(row[0]), row[1])
 
-    def drop_item(self, namespace: str, kind: str, key: str) -> None:
-        self.session.later("DELETE FROM flowdsl_item WHERE namespace = ? AND kind = ? AND item_key = ?", (namespace, kind, key))
+    def drop_item(self, namespace: str, kind: str, key: str, due_by: int | None = None) -> None:
+        sql = "DELETE FROM flowdsl_item WHERE namespace = ? AND kind = ? AND item_key = ?"
+        if due_by is None:
+            self.session.later(sql, (namespace, kind, key))
+        else:
+            self.session.later(f"{sql} AND due <= ?", (namespace, kind, key, due_by))
 
 
 INSERT_ITEM = "INSERT INTO flowdsl_item (namespace, kind, item_key, body, due, created, change_id) VALUES (?, ?, ?, ?, ?, ?, ?)"

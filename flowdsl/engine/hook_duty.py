@@ -13,11 +13,10 @@ from flowdsl.engine.core import Core
 from flowdsl.engine.duty import Duty, Opened
 from flowdsl.engine.hook_view import as_it_was, hook_view
 from flowdsl.engine.idle_intent import refuse_intents
-from flowdsl.engine.moving_duties import DATA_GOES
 from flowdsl.engine.results import Results, fields
 from flowdsl.engine.work import Work
 from flowdsl.errors import ConfigurationError, StoreError, UnknownStatusError
-from flowdsl.model.change import DropRow, MoveRun, PutItems
+from flowdsl.model.change import DropRow, MoveRun
 from flowdsl.model.failure import Failure
 from flowdsl.model.record import RunRecord
 
@@ -45,23 +44,27 @@ class HookDuty(Duty):
         try:
             work.lane.workflow.member(then.status)
         except UnknownStatusError as error:
-            self._bury(work, spec, then, str(error))
-            return False
+            if self._failed_so_before(work):
+                self._bury(work, spec, then, str(error))
+                return False
         return True
+
+    def _failed_so_before(self, work: Work) -> bool:
+        """The attempts before may have been other code's, which knows the status and goes on trying."""
+        try:
+            rows = self._core.store.rows([work.record.run_id])
+        except StoreError:
+            return False
+        error = next((row.last_error for row in rows if row.row_id == work.row_id), None)
+        return (error or "").startswith(f"{UnknownStatusError.__name__}:")
 
     def _bury(self, work: Work, spec: HookSpec, then: RunRecord, why: str) -> None:
         core, record = self._core, work.record
-        mark, body = _mark(work, spec), b"" if record.state in DATA_GOES or work.payload is None else work.payload
+        mark, body = _mark(work, spec), b"" if record.state.data_goes or work.payload is None else work.payload
         items = bury_hook(core.ids(), spec, then, why, work.attempts, core.store_clock.now(), mark=mark, body=body)
-        put = PutItems(change_id=core.ids(), namespace=core.namespace, items=items)
         core.metrics.dead_letters.labels(record.workflow, work.lane.name).inc()
         log.warning("hook %s of %s/%s is given up: %s", spec.name, record.workflow, record.foreign_id, why, extra=fields(work))
-        # First the letter, then the row: whatever happens in between, it is in one of the two.
-        self._results.submit(work, put, lambda _: self._buried(work))
-
-    def _buried(self, work: Work) -> None:
-        self._results.drop(work)
-        self._core.commit_soon()
+        self._results.bury(work, items)
 
     def open(self, work: Work) -> Opened:
         """The run with its object as it is now, and status, state, reason and error as they were."""

@@ -18,15 +18,18 @@ from flowdsl.engine.dead_letters import Replay
 from flowdsl.engine.hook_view import as_it_was, hook_view
 from flowdsl.engine.hooks import EVENT_OF
 from flowdsl.engine.idle_intent import refuse_intents
-from flowdsl.engine.moving_duties import DATA_GOES
 from flowdsl.engine.steps import describe
 from flowdsl.errors import ConfigurationError, DefinitionError, RunNotFoundError
 from flowdsl.model.change import PutItems
 from flowdsl.model.dead_letter import DeadLetter
 from flowdsl.model.failure import Failure
 from flowdsl.model.history import HistoryRow
+from flowdsl.model.item import ItemKey, NewItem
 from flowdsl.model.query import MAX_PAGE, Cursor, Order, RunQuery
 from flowdsl.model.record import RunRecord
+
+ERASED = "it failed while the data of its run was being deleted"
+"""What is kept of an error whose own text may hold what is gone."""
 
 
 class HookReplay(NamedTuple):
@@ -98,13 +101,25 @@ class PastEvents:
         return True
 
     def _bury(self, spec: HookSpec, record: RunRecord, row: HistoryRow, error: str) -> None:
+        if self._erased(record):
+            error = ERASED
+        letter = self._put(spec, record, row, error)
+        if error is not ERASED and self._erased(record):  # while the letter was written: its text goes too
+            dug_up = tuple(ItemKey(item.kind, item.key) for item in letter)
+            core = self._core
+            commit_one(core, PutItems(change_id=core.ids(), namespace=core.namespace, drop=dug_up))
+            self._put(spec, record, row, ERASED)
+
+    def _put(self, spec: HookSpec, record: RunRecord, row: HistoryRow, error: str) -> tuple[NewItem, ...]:
         core = self._core
-        now = core.store.lookup([record.run_id]).get(record.run_id)
-        if now is None or (now.state in DATA_GOES and record.state not in DATA_GOES):
-            error = "it failed while the data of its run was being deleted"  # its own text may hold what is gone
-        then = as_it_was(record, row)
-        items = bury_hook(core.ids(), spec, then, error, 1, core.store_clock.now())
+        items = bury_hook(core.ids(), spec, as_it_was(record, row), error, 1, core.store_clock.now())
         commit_one(core, PutItems(change_id=core.ids(), namespace=core.namespace, items=items))
+        return items
+
+    def _erased(self, record: RunRecord) -> bool:
+        """Whether the data of the run went since it was read: the text of an error may hold some of it."""
+        now = self._core.store.lookup([record.run_id]).get(record.run_id)
+        return now is None or (now.state.data_goes and not record.state.data_goes)
 
 
 class HookReplayer:
@@ -131,7 +146,8 @@ class HookReplayer:
             row = next((row for row in core.store.history(letter.run_id) if row.version == version), None)
             if record is None or row is None:
                 raise RunNotFoundError(f"run {letter.run_id} is gone.", run_id=letter.run_id, remedy="Drop the letter.")
-            failure = msgspec.json.decode(letter.body, type=Failure) if letter.body else None
+            nothing = Failure("", "", 0) if found.event is HookEvent.ERROR else None
+            failure = msgspec.json.decode(letter.body, type=Failure) if letter.body else nothing
             return call(flow, found, record, row, letter.attempts + 1, failure=failure, mark=letter.headers.get(MARK, ""))
 
         return Replay(again, spec.is_async)

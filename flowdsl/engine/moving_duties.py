@@ -24,14 +24,13 @@ from flowdsl.engine.results import BUSY_RETRY, Results
 from flowdsl.engine.transacting import Transactions
 from flowdsl.engine.work import Work
 from flowdsl.errors import PayloadError, StoreError
-from flowdsl.model.change import MoveRun, ParkRow, PutItems
+from flowdsl.model.change import MoveRun, ParkRow
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import ItemKind, NewItem
 from flowdsl.model.outcome import OutcomeKind
 from flowdsl.model.run_state import RunState
 
 log = logging.getLogger("flowdsl.steps")
-DATA_GOES = (RunState.REQUESTED_DATA_DELETED, RunState.DATA_DELETED)
 
 
 class StepDuty(Duty):
@@ -205,7 +204,7 @@ class CallbackDuty(StepDuty):
 
     def admit(self, work: Work) -> bool:
         record = work.record
-        if work.payload is None or record.state in DATA_GOES:  # it goes with the run's data, and leaves no letter
+        if work.payload is None or record.state.data_goes:  # it goes with the run's data, and leaves no letter
             return self._stale(work)
         try:
             kept = KeptCallback.of(work.payload)
@@ -237,15 +236,9 @@ class CallbackDuty(StepDuty):
         if not isinstance(spec, CallbackSpec):
             return self._stale(work)
         items = bury_callback(core.ids(), spec, work.record, work.row_id, kept, work.failures, why, core.store_clock.now())
-        put = PutItems(change_id=core.ids(), namespace=core.namespace, items=items)
         work.lane.metrics.skipped(SkipReason.STOPPED)
-        # First the letter, then the row: whatever happens in between, it is in one of the two.
-        self._results.submit(work, put, lambda _: self._buried(work))
+        self._results.bury(work, items)
         return False
-
-    def _buried(self, work: Work) -> None:
-        self._results.drop(work)
-        self._core.commit_soon()
 
     def open(self, work: Work) -> Opened:
         kept, spec = KeptCallback.of(work.payload), work.lane.spec

@@ -63,7 +63,7 @@ class Purger:
             try:
                 keys = tuple(ItemKey(kind, item.key) for item in core.store.due_items(core.namespace, kind, BATCH))
                 if keys:
-                    core.store.commit([PutItems(change_id=core.ids(), namespace=core.namespace, drop=keys)])
+                    core.store.commit([PutItems(change_id=core.ids(), namespace=core.namespace, drop=keys, drop_due_only=True)])
             except StoreError as error:
                 log.warning("removing old idempotency keys failed: %s", error)
                 return False

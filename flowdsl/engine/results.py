@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -13,9 +13,11 @@ from flowdsl.engine.metrics import SkipReason
 from flowdsl.engine.moving import moved_record
 from flowdsl.engine.work import Work
 from flowdsl.errors import FlowError, StoreError
-from flowdsl.model.change import Change, CommitOutcome, CommitResult, DropRow, MoveRun, Refusal
+from flowdsl.model.change import Change, CommitOutcome, CommitResult, DropRow, MoveRun, PutItems, Refusal
+from flowdsl.model.item import ItemKey, NewItem
 from flowdsl.model.pending import RowKind
 from flowdsl.model.record import Payload, RunRecord
+from flowdsl.model.run_state import RunState
 
 log = logging.getLogger("flowdsl.steps")
 STORE_RETRY = timedelta(seconds=1)
@@ -45,6 +47,34 @@ class Results:
         core, lane = self._core, work.lane
         change = DropRow(change_id=core.ids(), **work.claim)
         core.committer.submit(change, lambda _: core.close_lane(lane), lambda _: core.close_lane(lane))
+
+    def bury(self, work: Work, letter: Sequence[NewItem]) -> None:
+        """Keep what nobody will be told of as a dead letter, and remove its row. First the letter, then the row: whatever happens
+        in between, it is in one of the two."""
+        core = self._core
+
+        def buried(result: CommitResult) -> None:
+            if not result.applied and result.refusal is not Refusal.KEY_TAKEN:
+                log.warning("%s could not be buried: %s", work.lane.spec.name, result.detail, extra=fields(work))
+                core.release(work, BUSY_RETRY)
+            else:
+                if result.applied and self._erased(work):
+                    dug_up = tuple(ItemKey(item.kind, item.key) for item in letter)
+                    gone = PutItems(change_id=core.ids(), namespace=core.namespace, drop=dug_up)
+                    core.committer.submit(gone, _nothing, _left_to_the_row)
+                self.drop(work)
+            core.commit_soon()
+
+        self.submit(work, PutItems(change_id=core.ids(), namespace=core.namespace, items=tuple(letter)), buried)
+
+    def _erased(self, work: Work) -> bool:
+        """Whether the data of the run is gone since it was read, of which the letter holds some. A deletion that is only on its
+        way will find the letter."""
+        try:
+            record = self._core.store.lookup([work.record.run_id]).get(work.record.run_id)
+        except StoreError:
+            return False
+        return record is None or (record.state is RunState.DATA_DELETED and work.record.state is not RunState.DATA_DELETED)
 
     def _unanswered(self, work: Work, change: Change, done: Done, error: StoreError) -> None:
         """The store could not answer: the change is tried again while the claim is ours; afterwards it is somebody else's row."""
@@ -119,6 +149,10 @@ class Results:
             self._core.waiter.notify(after)
         else:
             self._core.waiter.refresh(after.run_id)
+
+
+def _nothing(_: CommitResult) -> None:
+    """Nothing follows."""
 
 
 def _left_to_the_row(_: StoreError) -> None:

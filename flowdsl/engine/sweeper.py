@@ -49,8 +49,9 @@ class Sweeper:
         workflow, kind, after = self._todo.pop(0)
         steps = [key for name, key in core.lanes if name == workflow]
         topics = {} if kind is RowKind.STEP else _topics(core.workflows[workflow])
+        statuses = steps if kind is RowKind.STEP else list(topics)
         try:
-            runs = core.store.unattended(core.namespace, workflow, list(topics) or steps, after, BATCH, kind, topics)
+            runs = core.store.unattended(core.namespace, workflow, statuses, after, BATCH, kind, topics)
         except StoreError as error:
             log.warning("sweep failed: %s", error)
             self._todo.clear()
@@ -117,7 +118,7 @@ class Sweeper:
         def done(result: CommitResult) -> None:
             if result.applied:
                 core.metrics.swept.labels(record.workflow).inc()
-                log.info("run %s had no timeout in status %s: made now", record.run_id, record.status)
+                log.info("run %s lacked a timeout of status %s: made now", record.run_id, record.status)
 
         core.committer.submit(change, done, lambda error: log.warning("sweep failed: %s", error))
 

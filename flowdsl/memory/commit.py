@@ -373,6 +373,10 @@ class Commit:
         if taken is not None:
             return taken
         for key in change.drop:
+            if change.drop_due_only:
+                item = self._t.items[change.namespace, key.kind].get(key.key)
+                if item is None or item.due_at is None or item.due_at > self._now:
+                    continue
             self._t.drop_item(change.namespace, key.kind, key.key)
         self._put_items(change)
         return APPLIED

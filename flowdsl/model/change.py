@@ -170,6 +170,8 @@ class PutItems(Struct, frozen=True, kw_only=True, tag=True):
     namespace: str
     items: tuple[NewItem, ...] = ()
     drop: tuple[ItemKey, ...] = ()
+    drop_due_only: bool = False
+    """Of `drop`, leave what is not due: somebody may have put it there anew since it was looked at."""
 
 
 Change = StartRun | MoveRun | AddRow | RequestControl | FailRow | ReleaseRow | ParkRow | DropRow | PutItems

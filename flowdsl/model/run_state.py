@@ -33,6 +33,11 @@ class RunState(IntEnum):
         return self in STOPPED
 
     @property
+    def data_goes(self) -> bool:
+        """What the run holds is being erased, or was."""
+        return self in (S.REQUESTED_DATA_DELETED, S.DATA_DELETED)
+
+    @property
     def label(self) -> str:
         """The text people read, as in 'Data Deleted'."""
         return self.name.replace("_", " ").title()

@@ -70,6 +70,29 @@ def without_a_status(told: list[Any], status_type: Any = Fewer) -> Any:
     return workflow
 
 
+def test_a_hook_that_its_own_code_tries_for_long_is_not_given_up_by_one_claim_of_older_code(world: World) -> None:
+    known = collected()
+
+    @known.on_cancel
+    def cancelled(run: ParcelRun) -> None:
+        raise RuntimeError("the mail server is away")
+
+    with world.engine(known) as engine:
+        handle = engine.trigger(known, "parcel-1", Parcel(), start_status=Stage.WAITING)
+        handle.cancel("lost")
+        engine.advance(12 * HOUR)
+        (row,) = rows(handle, RowKind.HOOK)
+        assert row.attempts > 10
+    with world.engine(without_a_status([])) as engine:
+        for _ in range(100):
+            engine.advance(MINUTE)
+            (row,) = rows(handle, RowKind.HOOK)
+            if "is unknown to this code" in (row.last_error or ""):
+                break
+        assert "is unknown to this code" in (row.last_error or "")
+        assert engine.dead_letters.list().letters == []
+
+
 def test_what_happened_in_a_status_that_is_gone_from_the_code_becomes_a_dead_letter(world: World) -> None:
     before = bare(Stage.COLLECTED)
     told: list[Any] = []

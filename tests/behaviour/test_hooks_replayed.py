@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from flowdsl.engine import control, hook_replay
 from flowdsl.errors import ConfigurationError, DefinitionError, ReplayFailedError
 from flowdsl.model.run_state import RunState
 from tests.behaviour.parcels import Parcel, ParcelRun, Parcels, PickUp, Stage, collected, waiting
@@ -184,6 +185,31 @@ def test_a_letter_written_after_the_data_was_deleted_says_nothing_of_the_error(w
         other = world.outsider(workflow)
         assert other.replay_hook(workflow, "tell") == (0, 1)
         (letter,) = other.dead_letters.list().letters
+        assert letter.error == "it failed while the data of its run was being deleted"
+
+
+def test_data_that_is_deleted_while_a_letter_is_written_is_not_in_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    past(world)
+    workflow = collected()
+
+    @workflow.on_cancel
+    def tell(run: ParcelRun) -> None:
+        raise RuntimeError("canary")
+
+    with world.engine(workflow) as engine:
+        handle = engine.latest(workflow, "two")
+        commit_one = control.commit_one
+
+        def commit_late(*arguments: Any) -> Any:
+            if handle.record().state is RunState.CANCELLED:
+                handle.delete_data("asked for")
+                engine.run_until_idle()
+            assert handle.record().state is RunState.DATA_DELETED
+            return commit_one(*arguments)
+
+        monkeypatch.setattr(hook_replay, "commit_one", commit_late)
+        assert engine.replay_hook(workflow, "tell") == (0, 1)
+        (letter,) = engine.dead_letters.list().letters
         assert letter.error == "it failed while the data of its run was being deleted"
 
 

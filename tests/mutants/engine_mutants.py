@@ -69,9 +69,10 @@ ENGINE_MUTANTS = (
     ),
     Mutant(
         name="the row goes before the letter is there",
-        file=f"{ENGINE}/moving_duties.py",
-        old="        self._results.submit(work, put, lambda _: self._buried(work))\n        return False",
-        new="        self._results.drop(work)\n        self._results.submit(work, put, lambda _: None)\n        return False",
+        file=f"{ENGINE}/results.py",
+        old="        self.submit(work, PutItems(change_id=core.ids(), namespace=core.namespace, items=tuple(letter)), buried)",
+        new="        self.drop(work)\n"
+        "        self.submit(work, PutItems(change_id=core.ids(), namespace=core.namespace, items=tuple(letter)), lambda _: None)",
         why="a kept callback is applied, or is a dead letter",
     ),
     Mutant(

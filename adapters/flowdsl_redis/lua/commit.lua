@@ -184,7 +184,7 @@ end
 local function put(change)
   local problem = taken(change.ns, change.items, change.drop, change.id)
   if problem then return problem end
-  put_items(change.ns, change.items, change.drop, change.id)
+  put_items(change.ns, change.items, change.drop, change.id, change.due_only)
   return answer('APPLIED')
 end
 

@@ -38,7 +38,13 @@ local function taken(ns, items, dropped, change_id)
   end
   return nil
 end
-local function put_items(ns, items, dropped, change_id)
-  for _, gone in ipairs(dropped or {}) do drop_item(ns, gone.kind, gone.key) end
+local function is_due(ns, kind, name)
+  local due = call('ZSCORE', item_key('d', ns, kind), name)
+  return due and tonumber(due) <= NOW
+end
+local function put_items(ns, items, dropped, change_id, due_only)
+  for _, gone in ipairs(dropped or {}) do
+    if not due_only or is_due(ns, gone.kind, gone.key) then drop_item(ns, gone.kind, gone.key) end
+  end
   for _, item in ipairs(items or {}) do put_item(ns, item, change_id) end
 end

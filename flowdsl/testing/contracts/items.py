@@ -98,6 +98,22 @@ class ItemRules:
         assert [item.key for item in world.store.due_items(NAMESPACE, "k", 10)] == ["a"]
         assert world.store.next_due_item(NAMESPACE, ["none"]) is None
 
+    def test_what_was_put_there_anew_is_left_where_only_due_items_are_to_go(self, world: World) -> None:
+        kinds = {"due": timedelta(minutes=1), "later": timedelta(minutes=3), "never": None}
+        put = PutItems(
+            change_id="p-1",
+            namespace=NAMESPACE,
+            items=tuple(NewItem(kind="key", key=name, delay=delay) for name, delay in kinds.items()),
+        )
+        assert world.commit(put).applied
+        world.clock.advance(timedelta(minutes=2))
+        keys = tuple(ItemKey("key", name) for name in (*kinds, "missing"))
+        drop = PutItems(change_id="p-2", namespace=NAMESPACE, drop=keys, drop_due_only=True)
+        assert world.commit(drop).applied
+        assert [item.key for item in world.store.items(NAMESPACE, "key")] == ["later", "never"]
+        assert world.commit(PutItems(change_id="p-3", namespace=NAMESPACE, drop=keys)).applied
+        assert list(world.store.items(NAMESPACE, "key")) == []
+
     def test_items_are_listed_by_key_in_pages(self, world: World) -> None:
         keys = ["a", "b", "c", "d"]
         items = tuple(NewItem(kind="k", key=key) for key in reversed(keys))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pytest
 
 from flowdsl import Engine, Run, RunState, Workflow
 from flowdsl.clock import PORTION, OsRandom
+from flowdsl.engine import thread_executor
 
 SOON = timedelta(seconds=20)
 
@@ -91,6 +93,87 @@ def test_a_body_that_is_slow_for_once_holds_up_no_other_run(factory: Factory, st
         assert {handle.record().status for handle in slow} == {"half"}
         factory.gate.set()
         assert {handle.wait(timeout=SOON).state for handle in slow} == {RunState.COMPLETED}
+
+
+class Clinic:
+    """A quick workflow, and one whose body waits for `gate` or, once that is open, takes some milliseconds."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.entered = threading.Event()
+        self.quick: Workflow[Thing, Status] = Workflow("quick", object_type=Thing, status_type=Status, retired=[Status.HALF])
+        self.slow: Workflow[Thing, Status] = Workflow("slow", object_type=Thing, status_type=Status, retired=[Status.HALF])
+
+        @self.quick.step(from_=Status.NEW, to=Status.DONE)
+        def look(run: Run[Thing, Status]) -> None: ...
+
+        @self.slow.step(from_=Status.NEW, to=Status.DONE)
+        def operate(run: Run[Thing, Status]) -> None:
+            self.entered.set()
+            assert self.gate.wait(SOON.total_seconds())
+            time.sleep(0.002)
+
+
+@pytest.fixture
+def clinic(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clinic]:
+    """Where nobody comes to the rescue of what waits on the shelf."""
+    monkeypatch.setattr(thread_executor, "PATIENCE", 1000.0)
+    made = Clinic()
+    yield made
+    made.gate.set()
+
+
+def warmed(engine: Engine, clinic: Clinic) -> None:
+    """Its quick lane is known to be quick."""
+    for number in range(60):
+        engine.trigger(clinic.quick, f"warm-{number}", Thing()).wait(timeout=SOON)
+    assert engine._the_core().lanes["quick", "new"].quick
+
+
+def test_quick_works_do_not_wait_for_a_slow_body(clinic: Clinic) -> None:
+    with Engine.from_url(clinic.quick, clinic.slow, store="memory://") as engine:
+        warmed(engine, clinic)
+        engine.trigger(clinic.slow, "long", Thing())
+        assert clinic.entered.wait(SOON.total_seconds())
+        for number in range(10):
+            engine.trigger(clinic.quick, f"run-{number}", Thing()).wait(timeout=SOON)
+        assert not clinic.gate.is_set()
+        clinic.gate.set()
+
+
+def test_quick_works_do_not_wait_for_the_backlog_of_a_slow_lane(clinic: Clinic) -> None:
+    clinic.gate.set()
+    with Engine.from_url(clinic.quick, clinic.slow, store="memory://") as engine:
+        warmed(engine, clinic)
+        patients = engine.trigger_many(clinic.slow, [(f"long-{number}", Thing()) for number in range(2000)])
+        assert clinic.entered.wait(SOON.total_seconds())
+        for number in range(10):
+            engine.trigger(clinic.quick, f"run-{number}", Thing()).wait(timeout=SOON)
+        assert patients[-1].record().status == "new", "the backlog was not worked off first"
+        for patient in patients:
+            patient.wait(timeout=SOON)
+
+
+def test_a_thread_that_cannot_be_started_loses_no_work(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, refused = threading.Thread.start, 0
+
+    def refusing(thread: threading.Thread) -> None:
+        nonlocal refused
+        if "-step-" in thread.name and refused < 3:
+            refused += 1
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refusing)
+    clinic.gate.set()
+    with Engine.from_url(clinic.quick, clinic.slow, store="memory://") as engine:
+        handles = [engine.trigger(clinic.quick, f"run-{number}", Thing()) for number in range(5)]
+        handles += [engine.trigger(clinic.slow, f"run-{number}", Thing()) for number in range(5)]
+        assert {handle.wait(timeout=SOON).state for handle in handles} == {RunState.COMPLETED}
+        assert refused == 3
+        executor = engine._worker.executor if engine._worker is not None else None
+        assert isinstance(executor, thread_executor.ThreadExecutor)
+        assert executor._owed == 0
 
 
 def test_random_bytes_come_once_in_every_thread_and_in_every_process() -> None:

@@ -15,6 +15,7 @@ from flowdsl.model.pending import NewRow, RowKind
 from flowdsl.model.record import ControlRequest, Payload, RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.clock import ManualClock
+from flowdsl.testing.contracts.beside import HOOKS
 from flowdsl.testing.contracts.samples import NAMESPACE, SECOND, World
 from flowdsl_redis import record_store as record_store_module
 from flowdsl_redis import unattended as unattended_module
@@ -166,6 +167,24 @@ def test_a_search_that_finds_nothing_to_purge_goes_on_with_the_next_purge(world:
     world.clock.advance(HOUR)
 
     assert [purge(world) for _ in range(4)] == [0, 0, 1, 0]
+
+
+def test_a_purge_that_meets_many_runs_that_stay_goes_on_behind_them_next_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_store_module, "PURGED", 2)
+    monkeypatch.setattr(record_store_module, "ROUNDS", 2)
+    for _ in range(9):
+        world.commit(world.stop(world.started(), COMPLETED, side_rows=(hook(world),)))
+        world.clock.advance(SECOND)
+    free = ended(world)
+    world.clock.advance(HOUR)
+
+    def purge_unless_waiting() -> int:
+        return world.store.purge(NAMESPACE, "orders", (COMPLETED,), timedelta(minutes=1), 1000, [HOOKS])
+
+    assert [purge_unless_waiting() for _ in range(4)] == [0, 0, 1, 0]
+    assert world.store.lookup(free) == {}
 
 
 def test_runs_are_looked_through_only_while_some_are_missing_from_the_indexes(world: World) -> None:

@@ -14,6 +14,19 @@ from flowdsl.ports.record_store import RecordStore
 from flowdsl.ports.role_scheduler import RoleScheduler
 
 STORES, ROLES, STREAMERS = "flowdsl.stores", "flowdsl.roles", "flowdsl.streamers"
+EXTRAS = {
+    "amqp": "kombu",
+    "amqps": "kombu",
+    "pyamqp": "kombu",
+    "kombu": "kombu",
+    "sqs": "sqs",
+    "kafka": "kafka",
+    "redis": "redis",
+    "rediss": "redis",
+    "etcd": "etcd",
+    "etcds": "etcd",
+}
+"""The extra that brings what a scheme needs. The SQL databases say theirs themselves, by driver."""
 EXAMPLES = {STORES: "sqlite:///orders.db", ROLES: "redis://127.0.0.1/0", STREAMERS: "amqp://guest:guest@127.0.0.1//"}
 
 
@@ -56,5 +69,6 @@ def _opener(group: str, url: str) -> Callable[..., Any]:
         opener: Callable[..., Any] = point.load()
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        raise MissingExtraError(f"{name} needs {missing}.", remedy=f"pip install 'flowdsl[{missing}]'") from error
+        install = f"'flowdsl[{EXTRAS[name]}]'" if name in EXTRAS else missing  # an adapter of somebody else's has no extra here
+        raise MissingExtraError(f"{name} needs {missing}.", remedy=f"pip install {install}") from error
     return opener

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flowdsl.engine.engine import Engine
+from flowdsl.engine.schedule_book import ScheduleBook
 from flowdsl.errors import (
     BadDataError,
     ConfigurationError,
@@ -264,6 +265,8 @@ def test_triggered_by_hand_it_starts_a_run_and_its_next_slot_comes_as_it_would_h
         assert handle.record().metadata == {"schedule": "page"}
         assert handle.history()[0].actor == "ada"
         assert diary.stored(engine).slot == at("9:10")
+        last = engine.schedules.journal(diary.workflow, "page")[-1]
+        assert (last.event, last.by, last.run_id, last.at) == (Event.TRIGGERED, "ada", handle.run_id, at("9:04"))
         engine.advance(8 * MINUTE)
 
     assert [run.created_at for run in runs(world)] == [at("9:04"), at("9:10")]
@@ -286,6 +289,60 @@ def test_triggering_by_hand_says_when_it_cannot_or_the_function_wants_no_run(wor
             world.outsider().schedules.trigger("diary", "page")
         with pytest.raises(ScheduleNotFoundError):
             engine.schedules.trigger(diary.workflow, "nobody")
+        noted = [entry for entry in engine.schedules.journal(diary.workflow, "page") if entry.event is Event.TRIGGERED]
+        assert [entry.run_id for entry in noted] == [first.run_id], "what started nothing is not noted"
+
+
+def test_triggering_by_hand_leaves_a_paused_schedule_paused_and_a_failed_slot_its_next_try(world: World) -> None:
+    diary = Diary()
+
+    def fails(fire_time: Any) -> Thing:
+        raise ValueError("not yet")
+
+    with world.engine(diary.workflow) as engine:
+        diary.make = fails
+        engine.advance(11 * MINUTE)
+        before = diary.stored(engine)
+        diary.make = lambda fire_time: Thing()
+        engine.schedules.trigger(diary.workflow, "page")
+        tried = diary.stored(engine)
+        engine.schedules.pause(diary.workflow, "page", "look")
+        engine.run_until_idle()
+        engine.schedules.trigger(diary.workflow, "page")
+        assert diary.stored(engine).paused is not None
+
+    assert (tried.slot, tried.attempts, tried.revision) == (before.slot, before.attempts, before.revision + 1)
+    assert before.attempts > 0
+
+
+def test_a_trigger_by_hand_that_somebody_is_quicker_than_is_made_again(memory_world: World, monkeypatch: Any) -> None:
+    diary = Diary()
+    with memory_world.engine(diary.workflow) as engine:
+        engine.run_until_idle()
+        noted, raced = ScheduleBook.noted, []
+
+        def race(book: ScheduleBook, *arguments: Any) -> Any:
+            found = noted(book, *arguments)
+            if not raced:
+                raced.append(engine.schedules.pause(diary.workflow, "page", "look"))
+            return found
+
+        monkeypatch.setattr(ScheduleBook, "noted", race)
+        assert engine.schedules.trigger(diary.workflow, "page") is not None
+        events = [entry.event for entry in engine.schedules.journal(diary.workflow, "page")]
+
+    assert events == [Event.CREATED, Event.PAUSED, Event.TRIGGERED]
+    assert len(runs(memory_world)) == 1
+
+
+def test_a_replacement_that_changes_nothing_is_not_written(world: World) -> None:
+    diary = empty()
+    engine = world.outsider(diary.workflow)
+    first = made(engine, diary)
+
+    assert made(engine, diary, replace=True, actor="bob") == first
+    assert [entry.event for entry in engine.schedules.journal("diary", "page")] == [Event.CREATED]
+    assert made(engine, diary, replace=True, if_running=IfRunning.WAIT, actor="bob").changed.by == "bob"
 
 
 def test_a_preview_shows_the_next_firings_in_the_zone(world: World) -> None:
@@ -365,7 +422,7 @@ def test_coroutines_have_the_same_verbs(memory_world: World) -> None:
         handle = await schedules.trigger("diary", "page")
         assert handle is not None
         assert (await handle.record()).state is RunState.INITIATED
-        assert len(await schedules.journal("diary", "page")) == 3
+        assert len(await schedules.journal("diary", "page")) == 4
         await schedules.delete("diary", "page", reason="done")
         assert await schedules.list() == []
         with pytest.raises(Exception, match=r"engine\.aio\.schedules\.list"):

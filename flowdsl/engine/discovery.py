@@ -57,11 +57,19 @@ def _opener(group: str, url: str) -> Callable[..., Any]:
     scheme, separator, _ = url.partition(":")
     known = schemes(group)
     name = scheme.partition("+")[0]
-    if not separator or name not in known:
+    if not separator:
+        like_file = group == STORES and name not in known
+        raise ConfigurationError(
+            f"{url!r} is not a URL.",
+            remedy=f"Write sqlite:///{url}, or a URL that begins with one of {', '.join(known)}."
+            if like_file
+            else f"Write one that begins with one of {', '.join(known)}. Example: {EXAMPLES[group]}",
+        )
+    if name not in known:
         near = difflib.get_close_matches(name, known, 1)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         raise ConfigurationError(
-            f"no adapter for URLs that begin with {scheme if separator else '(no scheme)'!r} ({group}).",
+            f"no adapter for URLs that begin with {scheme!r} ({group}).",
             remedy=f"{hint}Known: {', '.join(known)}. Example: {EXAMPLES[group]}",
         )
     (point,) = list(entry_points(group=group, name=name))[:1]

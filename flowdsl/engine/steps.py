@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from flowdsl.engine.auto_resume import AutoResume
@@ -134,7 +136,7 @@ class Steps:
         move = duty.give_up(work, failures, text) if limit and failures >= limit else None
         log.log(
             logging.WARNING if move is not None else logging.INFO,
-            "%s %s of %s/%s failed (attempt %d), %s: %s",
+            "%s %s of %s/%s failed (attempt %d), %s: %s%s",
             duty.what,
             lane.spec.name,
             work.record.workflow,
@@ -142,6 +144,7 @@ class Steps:
             failures,
             "its run is paused" if move is not None else "it will be tried again",
             type(error).__name__,  # its text may hold data of the object: it is in `flowdsl show`
+            place_of(error, lane.spec.place.file),
             extra=fields(work, attempt=failures),
             exc_info=error if log.isEnabledFor(logging.DEBUG) else None,
         )
@@ -173,6 +176,15 @@ def describe(error: BaseException) -> str:
         text = f"(its text raised {type(broken).__name__})"
     whole = f"{type(error).__name__}: {text}"[:MAX_ERROR_TEXT]
     return whole.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()[:MAX_ERROR_TEXT]
+
+
+def place_of(error: BaseException, file: str) -> str:
+    """Where in a file an error came from, as the end of a log line: the innermost of its calls there. Empty: nowhere there."""
+    place = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename == file:
+            place = f" at {Path(file).name}:{line} in {frame.f_code.co_name}"
+    return place
 
 
 def _undo(opened: Opened | None) -> None:

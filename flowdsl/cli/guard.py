@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from flowdsl.cli.console import fail
 from flowdsl.cli.exit_code import ExitCode, exit_code_of
+from flowdsl.cli.wording import reword
 from flowdsl.errors import FlowError, WorkflowDefinitionError, WorkflowInProgressError
 
 
@@ -21,6 +22,10 @@ class Guard(TyperGroup):
     """A group whose `main` always ends the process with an exit code of ours."""
 
     debug = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        reword(self)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         kwargs["standalone_mode"] = False

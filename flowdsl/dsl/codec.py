@@ -153,8 +153,8 @@ class ObjectCodec(Generic[ObjectT]):
             ) from error
 
     def _guilty(self, obj: object) -> str:
-        """The declared field that cannot be encoded, as the end of a sentence; nothing where there is none. The keys of a dict are
-        not told: they may be data."""
+        """The declared field that cannot be encoded, as the end of a sentence; nothing where there is none. The keys of a dict
+        are not told: they may be data."""
         if self._pydantic or self._check_type is None or obj is None:
             return ""
         for name in _field_names(type(obj)):

@@ -20,6 +20,7 @@ from flowdsl.engine.hook_duty import HookDuty
 from flowdsl.engine.lane import Lane
 from flowdsl.engine.moving_duties import CallbackDuty, StepDuty, TimeoutDuty
 from flowdsl.engine.results import Results, fields
+from flowdsl.engine.sentence import short_name
 from flowdsl.engine.work import Work
 from flowdsl.errors import FlowError, TimeLimitExceededError
 from flowdsl.model.change import DropRow, FailRow
@@ -119,7 +120,7 @@ class Steps:
 
     def _too_late(self, work: Work, duty: Duty) -> TimeLimitExceededError:
         return TimeLimitExceededError(
-            f"{duty.what} {work.lane.spec.name} ran longer than its time_limit of {work.lane.options.time_limit}."
+            f"{duty.what} {short_name(work.lane.spec.name)} ran longer than its time_limit of {work.lane.options.time_limit}."
         )
 
     # -- failure --------------------------------------------------------------------------------------------------------------
@@ -138,7 +139,7 @@ class Steps:
             logging.WARNING if move is not None else logging.INFO,
             "%s %s of %s/%s failed (attempt %d), %s: %s%s",
             duty.what,
-            lane.spec.name,
+            short_name(lane.spec.name),
             work.record.workflow,
             work.record.foreign_id,
             failures,

@@ -202,7 +202,7 @@ def test_a_run_that_errors_paused_and_when_it_is_resumed_by_itself(world: World)
         second = handle.explain()
 
     assert reasons(first) == [Because.PAUSED_BY_ERRORS, Because.AUTO_RESUME]
-    assert "failed 1 times in a row; the last error was RuntimeError: no luck." in str(first)
+    assert "failed once; the last error was RuntimeError: no luck." in str(first)
     assert first.reasons[1].at == first.since + HOUR
     assert str(second).endswith("It is not going to be resumed by itself. 1 automatic resume in this status came to nothing.")
 

@@ -11,6 +11,9 @@ class FlowError(Exception):
 
     def __init__(self, message: str | None = None, *, remedy: str | None = None) -> None:
         text = message or first_line(type(self).__doc__)
+        text = text.removesuffix(".") if text.endswith("..") and not text.endswith("...") else text
+        if remedy and not text.endswith((".", "!", "?", ":")):
+            text = f"{text}."
         super().__init__(f"{text} {remedy}" if remedy else text)
         self.remedy = remedy
 

@@ -214,4 +214,6 @@ def live_instance(packed: bytes, now: int) -> Instance | None:
     beat = _beat(packed)
     if beat.expires <= now:
         return None
-    return Instance(owner=beat.owner, host=beat.host, pid=beat.pid, pid_started=beat.pid_started)
+    return Instance(
+        owner=beat.owner, host=beat.host, pid=beat.pid, pid_started=beat.pid_started, expires_at=to_datetime(beat.expires)
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -24,15 +25,21 @@ class Trouble(Enum):
     """The connection is gone or could not be made, or the server is not able to serve now."""
     SCHEMA = auto()
     """Tables or columns are missing."""
+    DATABASE = auto()
+    """The server has no database of that name."""
     OTHER = auto()
 
 
 MYSQL_CONFLICT = frozenset({1205, 1213, 1020, 3572})
 MYSQL_DATA = frozenset({1264, 1265, 1292, 1300, 1366, 1406, 1153, 1301, 1071, 3140})
-MYSQL_SCHEMA = frozenset({1054, 1146, 1049})
+MYSQL_SCHEMA = frozenset({1054, 1146})
+MYSQL_NO_DATABASE = 1049
 MYSQL_UNREACHABLE = frozenset(
     {0, 1040, 1045, 1053, 1077, 1129, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1290, 1836, 1927, 1969, 3024}
 )
+NO_DATABASE = re.compile(r'FATAL: +database ".*" does not exist')
+"""What PostgreSQL says while it is connected to; psycopg has no code for it then. In a server with another language it is
+taken for one that cannot serve."""
 POSTGRESQL_UNREACHABLE = frozenset({"25006", "25P03", "25P04"})
 """Beside whole classes: a server that is read-only, a transaction that the server ended because this process was too slow."""
 SQLITE_CONFLICT = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -90,12 +97,16 @@ def _postgresql(error: BaseException) -> Trouble:
     if state is None:
         if name == "DataError":
             return Trouble.DATA  # refused by the driver, e.g. a NUL character
+        if NO_DATABASE.search(str(error)):
+            return Trouble.DATABASE
         return Trouble.UNREACHABLE if name in ("OperationalError", "InterfaceError", "PipelineAborted") else Trouble.OTHER
     if state[:2] == "40" or state in ("55P03", "23505"):
         return Trouble.CONFLICT  # a unique violation here is a race that the next try sees settled
     if state[:2] == "22" or state[:2] == "54":
         return Trouble.DATA
-    if state in ("42P01", "42703", "3F000", "3D000"):
+    if state == "3D000":
+        return Trouble.DATABASE
+    if state in ("42P01", "42703", "3F000"):
         return Trouble.SCHEMA
     if state[:2] in ("08", "53", "57", "28") or state in POSTGRESQL_UNREACHABLE:
         return Trouble.UNREACHABLE
@@ -108,6 +119,8 @@ def _mysql(error: BaseException) -> Trouble:
         return Trouble.CONFLICT
     if code in MYSQL_DATA:
         return Trouble.DATA
+    if code == MYSQL_NO_DATABASE:
+        return Trouble.DATABASE
     if code in MYSQL_SCHEMA:
         return Trouble.SCHEMA
     if code in MYSQL_UNREACHABLE or 2000 <= code < 3000:
@@ -126,6 +139,10 @@ def flow_error(error: BaseException, where: str) -> StoreError:
     trouble = diagnose(error)
     if trouble is Trouble.SCHEMA:
         return schema_error(where, f"a table or column is missing in {where}: {text_of(error)}")
+    if trouble is Trouble.DATABASE:
+        return StoreUnavailableError(
+            f"there is no such database on that server: {where}.", remedy="Create it first (CREATE DATABASE)."
+        )
     if trouble in (Trouble.UNREACHABLE, Trouble.CONFLICT):
         return StoreUnavailableError(f"{where} cannot serve right now: {text_of(error)}.")
     return StoreError(f"{where} could not answer: {text_of(error)}")

@@ -34,7 +34,7 @@ HISTORY = (
     "run_id, version, from_status, to_status, from_state, to_state, cause, name, actor, reason, error, attempt, change_id, at"
 )
 ITEM = "namespace, kind, item_key, body, due, created"
-INSTANCE = "owner, host, pid, pid_started"
+INSTANCE = "owner, host, pid, pid_started, expires"
 
 _text_map = msgspec.json.Decoder(dict[str, str])
 _text_tuple = msgspec.json.Decoder(tuple[str, ...])
@@ -132,4 +132,4 @@ def item(row: Row) -> Item:
 
 
 def instance(row: Row) -> Instance:
-    return Instance(owner=row[0], host=row[1], pid=row[2], pid_started=row[3])
+    return Instance(owner=row[0], host=row[1], pid=row[2], pid_started=row[3], expires_at=to_datetime(row[4]))

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from flowdsl.cli.cleaning import clean
-from flowdsl.cli.render import plain_table, state_text
+from flowdsl.cli.render import WIDE, plain_table, state_text
 from flowdsl.cli.run_view import RunView
 from flowdsl.cli.span import moment_text, span_text
 from flowdsl.engine.bulk_turns import Turn
@@ -68,25 +68,31 @@ def refusal_lines(report: BulkReport) -> list[str]:
     return [f"{refused.count} x {why} (e.g. {refused.example})" for why, refused in refusals]
 
 
-def audit_table(entries: Sequence[OperationEntry]) -> RenderableType:
-    """Operations, newest first."""
+def audit_table(entries: Sequence[OperationEntry], width: int) -> RenderableType:
+    """Operations, newest first. In: how many columns there are; narrow lists leave out why, how long it took, and the id."""
     if not entries:
         return Text("No operations.", style="dim")
-    table = plain_table("at", "what", "which runs", "by", "why", "done", "refused", "took", "operation")
+    wide = width >= WIDE
+    table = plain_table()
+    for name in ("at", "what", "which runs", "by", *(["why"] if wide else [])):
+        table.add_column(name, overflow="fold", no_wrap=name == "at")
+    for name in ("done", "refused", *(["took", "operation"] if wide else [])):
+        table.add_column(name, no_wrap=True)
     for entry in entries:
         details = " ".join(f"{name}={value}" for name, value in entry.details.items())
-        took = (
-            Text("not finished", style="yellow") if entry.finished_at is None else Text(span_text(entry.finished_at - entry.at))
-        )
+        ended = entry.finished_at
+        took = Text("not finished", style="yellow") if ended is None else Text(span_text(ended - entry.at))
+        done = Text(str(entry.done + entry.waiting))
+        if ended is None and not wide:
+            done.append(" so far", style="yellow")
         table.add_row(
             Text(moment_text(entry.at)),
             Text(clean(f"{entry.verb} {details}".strip())),
             Text(clean(entry.where)),
             Text(clean(entry.actor)),
-            Text(clean(entry.reason), style="dim"),
-            Text(str(entry.done + entry.waiting)),
+            *([Text(clean(entry.reason), style="dim")] if wide else []),
+            done,
             Text(str(entry.refused), style="red" if entry.refused else "dim"),
-            took,
-            Text(clean(entry.operation), style="dim"),
+            *([took, Text(clean(entry.operation), style="dim")] if wide else []),
         )
     return table

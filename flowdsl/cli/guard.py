@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -12,6 +14,7 @@ from typer.core import TyperGroup
 
 from flowdsl.cli.console import fail
 from flowdsl.cli.exit_code import ExitCode, exit_code_of
+from flowdsl.cli.wording import reword
 from flowdsl.errors import FlowError, WorkflowDefinitionError, WorkflowInProgressError
 
 
@@ -20,24 +23,30 @@ class Guard(TyperGroup):
 
     debug = False
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        reword(self)
+
     def main(self, *args: Any, **kwargs: Any) -> Any:
         kwargs["standalone_mode"] = False
         try:
             answer = super().main(*args, **kwargs)
+        except SystemExit as error:
+            if not isinstance(error.__context__, BrokenPipeError):
+                raise
+            answer = ExitCode.PIPE_CLOSED  # Rich, and the parser, end the process with a code of their own
         except Exception as error:
             answer = self._end(error)
         sys.exit(answer if isinstance(answer, int) else ExitCode.OK)
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with _flushed():  # --help prints here
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: Any) -> Any:
         self.debug = bool(ctx.params.get("debug"))
-        try:
-            answer = super().invoke(ctx)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # What is still buffered has no reader: the interpreter must not fail on it when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(ExitCode.PIPE_CLOSED) from None
-        return answer
+        with _flushed():
+            return super().invoke(ctx)
 
     def _end(self, error: Exception) -> int:
         if self.debug:
@@ -59,6 +68,20 @@ class Guard(TyperGroup):
         path = context.command_path if context is not None else "flowdsl"
         text = error.format_message().replace("Value error, ", "").rstrip(".")
         return f"{text[:1].lower() + text[1:]}. See {path} --help."
+
+
+@contextmanager
+def _flushed() -> Generator[None]:
+    """What was printed is on its way at the end, also after an error. Raises Exit when its reader went away."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered has no reader: the interpreter must not fail on it when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(ExitCode.PIPE_CLOSED) from None
 
 
 def explained(error: FlowError) -> str:

@@ -169,11 +169,11 @@ def _change(change: ChangeView) -> Text:
 
 
 def _origin(change: ChangeView) -> Text:
-    text = Text(clean(f"{change.cause} {change.name.rpartition('.')[2]}".strip().replace("_", " ", 1 if not change.name else 0)))
+    what = f"{change.cause} {change.name.rpartition('.')[2]}".strip().replace("_", " ", 1 if not change.name else 0)
+    by_person = change.actor and change.cause not in _BY_WORKERS
+    text = Text(clean(f"{change.actor} ({what})" if by_person else what))
     if change.attempt > 1:
         text.append(f" (attempt {change.attempt})", style="yellow")
-    if change.actor and change.cause not in _BY_WORKERS:
-        text.append(clean(f" by {change.actor}"))
     if change.reason:
         text.append(clean(f": {change.reason}"), style="dim")
     if change.error and change.error != change.reason:

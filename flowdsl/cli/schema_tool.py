@@ -35,11 +35,13 @@ def schema_tool(url: str) -> SchemaTool:
     has one, keeps the tables. Loaded only when asked: it brings its database library along."""
     scheme, colon, _ = url.partition(":")
     name = scheme.partition("+")[0]
-    points = list(entry_points(group=STORES, name=name)) if colon else []
-    if not points:
+    if not colon:
         raise UsageProblem(
-            f"no store answers to {scheme if colon else 'a text without a scheme'!r}.", remedy=f"Known: {_known()}."
+            f"{url!r} is not a URL.", remedy=f"Write sqlite:///{url}, or a URL that begins with one of {_known()}."
         )
+    points = list(entry_points(group=STORES, name=name))
+    if not points:
+        raise UsageProblem(f"no store answers to {scheme!r}.", remedy=f"Known: {_known()}.")
     module = f"{points[0].module.rpartition('.')[0]}.schema"
     try:
         return cast(SchemaTool, import_module(module))

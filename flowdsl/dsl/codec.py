@@ -81,7 +81,7 @@ class ObjectCodec(Generic[ObjectT]):
         try:
             obj: ObjectT = self._decode_bytes(data)
         except (ValueError, msgspec.MsgspecError, RecursionError) as error:
-            raise PayloadError(f"the payload is not a {_name(self.object_type)}: {error}") from error
+            raise PayloadError(f"the payload is not {_a(self.object_type)}: {error}") from error
         return obj
 
     def decode(self, payload: Payload | None) -> Decoded[ObjectT]:
@@ -94,7 +94,7 @@ class ObjectCodec(Generic[ObjectT]):
             obj: ObjectT = self._decode_bytes(data)
         except (ValueError, msgspec.MsgspecError, RecursionError) as error:
             raise PayloadError(
-                f"a stored object is not a {_name(self.object_type)}: {error}",
+                f"a stored object is not {_a(self.object_type)}: {error}",
                 remedy="Give new fields defaults, or migrate the stored objects.",
             ) from error
         if self._plain:
@@ -108,7 +108,7 @@ class ObjectCodec(Generic[ObjectT]):
         """Raises PayloadError for an object of another type, NaN and infinities, and PayloadTooLargeError."""
         if self._check_type is not None and not isinstance(obj, self._check_type) and not (obj is None and self.allows_none):
             raise PayloadError(
-                f"the object is a {_name(type(obj))}, not a {_name(self.object_type)}.",
+                f"the object is {_a(type(obj))}, not {_a(self.object_type)}.",
                 remedy="Assign an object of the declared type.",
             )
         try:
@@ -116,7 +116,7 @@ class ObjectCodec(Generic[ObjectT]):
             if leftover:
                 data = msgspec.json.encode(_merged(msgspec.json.decode(data), leftover))
         except (TypeError, ValueError, msgspec.MsgspecError, RecursionError) as error:
-            raise PayloadError(f"a {_name(self.object_type)} could not be encoded: {error}") from error
+            raise PayloadError(f"{_a(self.object_type)} could not be encoded: {error}{self._guilty(obj)}") from error
         self._check_size(data, "object")
         if b"null" in data:
             self._check_finite(obj)
@@ -148,9 +148,21 @@ class ObjectCodec(Generic[ObjectT]):
             self._decode_bytes(data)
         except (ValueError, msgspec.MsgspecError, RecursionError) as error:
             raise PayloadError(
-                f"a {_name(self.object_type)} holds a value that its type does not allow: {error}",
+                f"{_a(self.object_type)} holds a value that its type does not allow: {error}",
                 remedy="Assign values of the declared types.",
             ) from error
+
+    def _guilty(self, obj: object) -> str:
+        """The declared field that cannot be encoded, as the end of a sentence; nothing where there is none. The keys of a dict
+        are not told: they may be data."""
+        if self._pydantic or self._check_type is None or obj is None:
+            return ""
+        for name in _field_names(type(obj)):
+            try:
+                self._encode_object(getattr(obj, name, None))
+            except (TypeError, ValueError, msgspec.MsgspecError, RecursionError):
+                return f", in field {name!r}"
+        return ""
 
     def _check_size(self, data: bytes, what: str) -> None:
         if len(data) > MAX_PAYLOAD:
@@ -163,7 +175,7 @@ class ObjectCodec(Generic[ObjectT]):
         """JSON has no NaN; msgspec writes null for it, and null reads back as something else."""
         if not _finite(obj, 0):
             raise PayloadError(
-                f"a {_name(self.object_type)} holds NaN or an infinity, which JSON cannot.", remedy="Use None or a Decimal."
+                f"{_a(self.object_type)} holds NaN or an infinity, which JSON cannot.", remedy="Use None or a Decimal."
             )
 
     def _leftover(self, obj: ObjectT, data: bytes) -> Leftover | None:
@@ -284,8 +296,14 @@ def _encode_pydantic(model: Any) -> bytes:
 
 
 def _refuse(value: object) -> Any:
-    raise TypeError(f"a {_name(type(value))} cannot be stored as JSON")
+    raise TypeError(f"{_a(type(value))} cannot be stored as JSON")
 
 
 def _name(kind: Any) -> str:
     return getattr(kind, "__qualname__", None) or repr(kind)
+
+
+def _a(kind: Any) -> str:
+    """The name of a type with its article. Most names with a U in front (User, UUID) are spoken with a consonant."""
+    name = _name(kind)
+    return f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"

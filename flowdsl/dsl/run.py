@@ -25,19 +25,23 @@ class Run(Generic[ObjectT, StatusT]):
     """One attempt at one step of one run. Change `object` in place or assign a new one; it is stored with the step's answer
     (with `skip` and with an error it is not)."""
 
-    __slots__ = ("_task", "attempt", "extras", "failure", "made", "object", "record", "status")
+    __slots__ = {  # with what help() says of each
+        "_task": "",
+        "attempt": "1 at the first execution of this step for this version of the run, one more after each failure.",
+        "extras": "The engine's: what the methods below collected, to be stored with the transition.",
+        "failure": "For on_error hooks: what failed. None for everybody else.",
+        "made": "The engine's: the last outcome made by one of the methods below, which has to be what the step returns.",
+        "object": "The run's object, decoded for this attempt alone.",
+        "record": "The run as the store has it, the object as bytes.",
+        "status": "The member of the workflow's statuses that the run is in.",
+    }
 
     object: ObjectT
-    """The run's object, decoded for this attempt alone."""
     status: StatusT
     record: RunRecord
     attempt: int
-    """1 at the first execution of this step for this version of the run, one more after each failure."""
     made: Outcome | None
-    """The last outcome made by one of the methods below; the engine checks that it is what the step returned."""
-
     failure: Failure | None
-    """For on_error hooks: what failed. None for everybody else."""
 
     def __init__(
         self,
@@ -60,34 +64,52 @@ class Run(Generic[ObjectT, StatusT]):
 
     @property
     def workflow(self) -> str:
+        """The workflow's name."""
         return self.record.workflow
 
     @property
     def run_id(self) -> str:
+        """The run's own id: another one for each run."""
         return self.record.run_id
 
     @property
     def foreign_id(self) -> str:
+        """Your id of what the run is about."""
         return self.record.foreign_id
 
     @property
     def state(self) -> RunState:
+        """Whether it runs, is paused, has ended and so on."""
         return self.record.state
 
     @property
+    def reason(self) -> str | None:
+        """Why it was paused or cancelled; None: it was not."""
+        return self.record.reason
+
+    @property
+    def actor(self) -> str | None:
+        """Who paused or cancelled it; None: nobody, or a function of the workflow."""
+        return self.record.actor
+
+    @property
     def version(self) -> int:
+        """One more with every stored change of the run."""
         return self.record.version
 
     @property
     def created_at(self) -> datetime:
+        """When the run was started, by the store's clock."""
         return self.record.created_at
 
     @property
     def updated_at(self) -> datetime:
+        """When it changed last, by the store's clock."""
         return self.record.updated_at
 
     @property
     def metadata(self) -> Mapping[str, str]:
+        """What was given with the trigger, to be read only."""
         return MappingProxyType(self.record.metadata)  # what a step wrote here would reach some later steps and not others
 
     @property

@@ -65,6 +65,12 @@ class Workflow(Declarations[ObjectT, StatusT]):
         here = caller()
         if not isinstance(name, str) or not name.strip() or len(name) > 100:
             raise DefinitionError(f"a workflow's name is 1 to 100 characters, not {name!r}.", place=str(here))
+        if "/" in name:
+            raise DefinitionError(
+                f"a workflow's name has no '/', unlike {name!r}: on the command line a run is WORKFLOW/FOREIGN_ID.",
+                place=str(here),
+                remedy=f"Write e.g. {name.replace('/', '-')!r}.",
+            )
         self.name = name
         self.object_type = object_type
         self.status_type = status_type

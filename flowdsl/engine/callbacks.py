@@ -16,6 +16,7 @@ from flowdsl.engine.control import TRIES, commit_one, default_actor
 from flowdsl.engine.core import Core
 from flowdsl.engine.kept_callback import KeptCallback, callback_task
 from flowdsl.engine.moving import judge, moved_record, moving
+from flowdsl.engine.starter import check_key, check_workflow
 from flowdsl.engine.transacting import Transactions
 from flowdsl.engine.unknown_option import refuse_unknown_options
 from flowdsl.errors import BadDataError, ConfigurationError, ConflictError, DefinitionError, PayloadError, StoreError
@@ -59,6 +60,8 @@ class Callbacks:
     ) -> CallbackResult:
         """In: `run_id`, where one run is meant and not the latest of the foreign id. Raises what the function raises (nothing is
         stored then), DefinitionError for a status without such a callback, StepOutcomeError, BadDataError, StoreError."""
+        check_workflow(workflow)
+        check_key(options.get("idempotency_key"))
         return self.apply(workflow, foreign_id, workflow.key(status), payload, run_id=run_id, options=options)
 
     def apply(

@@ -172,7 +172,7 @@ class Control:
         elif record.state is state and not resuming:
             remedy = f"It is {state.label.lower()} already."
         elif record.state.finished:
-            remedy = "A finished run stays as it is; trigger a new one."
+            remedy = "A finished run stays as it is; flowdsl restart, or handle.restart(), starts a new one like it."
         elif resuming:
             remedy = "Only a paused run can be resumed."
         raise IllegalMoveError(

@@ -14,6 +14,19 @@ from flowdsl.ports.record_store import RecordStore
 from flowdsl.ports.role_scheduler import RoleScheduler
 
 STORES, ROLES, STREAMERS = "flowdsl.stores", "flowdsl.roles", "flowdsl.streamers"
+EXTRAS = {
+    "amqp": "kombu",
+    "amqps": "kombu",
+    "pyamqp": "kombu",
+    "kombu": "kombu",
+    "sqs": "sqs",
+    "kafka": "kafka",
+    "redis": "redis",
+    "rediss": "redis",
+    "etcd": "etcd",
+    "etcds": "etcd",
+}
+"""The extra that brings what a scheme needs. The SQL databases say theirs themselves, by driver."""
 EXAMPLES = {STORES: "sqlite:///orders.db", ROLES: "redis://127.0.0.1/0", STREAMERS: "amqp://guest:guest@127.0.0.1//"}
 
 
@@ -44,11 +57,19 @@ def _opener(group: str, url: str) -> Callable[..., Any]:
     scheme, separator, _ = url.partition(":")
     known = schemes(group)
     name = scheme.partition("+")[0]
-    if not separator or name not in known:
+    if not separator:
+        like_file = group == STORES and name not in known
+        raise ConfigurationError(
+            f"{url!r} is not a URL.",
+            remedy=f"Write sqlite:///{url}, or a URL that begins with one of {', '.join(known)}."
+            if like_file
+            else f"Write one that begins with one of {', '.join(known)}. Example: {EXAMPLES[group]}",
+        )
+    if name not in known:
         near = difflib.get_close_matches(name, known, 1)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         raise ConfigurationError(
-            f"no adapter for URLs that begin with {scheme if separator else '(no scheme)'!r} ({group}).",
+            f"no adapter for URLs that begin with {scheme!r} ({group}).",
             remedy=f"{hint}Known: {', '.join(known)}. Example: {EXAMPLES[group]}",
         )
     (point,) = list(entry_points(group=group, name=name))[:1]
@@ -56,5 +77,6 @@ def _opener(group: str, url: str) -> Callable[..., Any]:
         opener: Callable[..., Any] = point.load()
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        raise MissingExtraError(f"{name} needs {missing}.", remedy=f"pip install 'flowdsl[{missing}]'") from error
+        install = f"'flowdsl[{EXTRAS[name]}]'" if name in EXTRAS else missing  # an adapter of somebody else's has no extra here
+        raise MissingExtraError(f"{name} needs {missing}.", remedy=f"pip install {install}") from error
     return opener

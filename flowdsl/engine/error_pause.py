@@ -7,12 +7,12 @@ import re
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
 
-_REASON = re.compile(r".+ failed \d+ times in a row", re.DOTALL)
+_REASON = re.compile(r".+ failed (once|\d+ times in a row)", re.DOTALL)
 
 
 def error_pause_reason(what: str, failures: int) -> str:
     """The reason of a pause by errors. In: what failed, e.g. "step charge", and how often."""
-    return f"{what} failed {failures} times in a row"
+    return f"{what} failed once" if failures == 1 else f"{what} failed {failures} times in a row"
 
 
 def paused_by_errors(record: RunRecord) -> bool:

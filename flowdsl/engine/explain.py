@@ -37,7 +37,7 @@ def explain(core: Core, run_id: str) -> Explanation:
         state=record.state.name.lower(),
         since=record.updated_at,
         now=now,
-        reasons=tuple(_RunExplainer(core, record, now).reasons()),
+        reasons=tuple(dict.fromkeys(_RunExplainer(core, record, now).reasons())),  # two rows may wait for the same reason
     )
 
 

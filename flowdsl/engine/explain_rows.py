@@ -12,12 +12,13 @@ from msgspec.structs import replace
 from flowdsl.engine.core import Core
 from flowdsl.engine.kept_callback import KeptCallback
 from flowdsl.engine.presence import Topics, consumers
-from flowdsl.engine.sentence import count, moment, span, stopped
+from flowdsl.engine.sentence import count, moment, stopped
 from flowdsl.model.explanation import Because, Reason
 from flowdsl.model.instance import Instance
 from flowdsl.model.pending import PendingRow, RowKind
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
+from flowdsl.model.span import span_text
 
 RETRY = "flowdsl retry, or handle.retry(), runs the step now."
 START = "Start one with the workflow's code: flowdsl run MODULE:ENGINE."
@@ -58,7 +59,8 @@ class RowExplainer:
             yield self._retrying(row, row.due_at)
         else:
             lane = self._core.topics.get(row.topic)
-            why = f": its consume_lag of {lane.options.consume_lag} is not over." if lane is not None else "."
+            lag = None if lane is None else lane.options.consume_lag
+            why = "." if lag is None else f": its consume_lag of {span_text(lag)} is not over."
             yield Reason(because=Because.NOT_DUE, sentence=f"{name} is not due before {moment(row.due_at)}{why}", at=row.due_at)
 
     def _retrying(self, row: PendingRow, due: datetime) -> Reason:
@@ -127,7 +129,9 @@ class RowExplainer:
             )
         process = f" (process {instance.pid})" if instance.pid else ""
         sentence = f"{name} is being executed by instance {owner}{process}, attempt {attempt}."
-        return Reason(because=Because.EXECUTING, sentence=sentence)
+        if instance.expires_at is not None:
+            sentence += f" Unless it is heard of before, it counts as gone at {moment(instance.expires_at)}."
+        return Reason(because=Because.EXECUTING, sentence=sentence, at=instance.expires_at)
 
     def _takers(self, row: PendingRow) -> Iterator[Reason]:
         """Who could take a row that is due, and what stands before it."""
@@ -145,5 +149,5 @@ class RowExplainer:
             return
         depth = self._core.store.depths(self._core.namespace, [row.topic]).get(row.topic)
         if depth is not None and depth.due > 1:
-            sentence = f"{count(depth.due - 1, 'other run')} due there as well, the first for {span(depth.oldest)}; "
+            sentence = f"{count(depth.due - 1, 'other run')} due there as well, the first for {span_text(depth.oldest)}; "
             yield Reason(because=Because.BEHIND, sentence=f"{sentence}{count(len(takers), 'instance')} to take them.")

@@ -197,8 +197,12 @@ class RunHandle(Generic[ObjectT, StatusT]):
         if found is not None:
             why = found.reason or found.last_error
             where = f": it is {found.state.label.lower()} in {found.status!r}{f' ({why})' if why else ''}"
+        by_hand = not self._core.waiter.threaded
         return WaitTimeoutError(
-            f"the run did not {goal} within {timeout}{where}.", run_id=self.run_id, foreign_id=self.foreign_id
+            f"the run did not {goal} within {timeout}{where}.",
+            run_id=self.run_id,
+            foreign_id=self.foreign_id,
+            remedy="Nothing happens by itself in this engine: call engine.run_until_idle() first." if by_hand else None,
         )
 
 

@@ -27,7 +27,7 @@ from flowdsl.engine.metrics import Metrics, ProcessState
 from flowdsl.engine.publisher import Publisher
 from flowdsl.engine.role_keeper import DEFAULT_LEASE
 from flowdsl.engine.runtime import Runtime
-from flowdsl.engine.starter import Starter
+from flowdsl.engine.starter import Starter, check_workflow
 from flowdsl.engine.thread_executor import ThreadExecutor
 from flowdsl.engine.worker import Worker
 from flowdsl.errors import ConfigurationError, EngineClosedError, EngineForkedError, StoreError
@@ -69,8 +69,7 @@ class EngineLife(ABC):
                     f"{name}={duration!r} is not a duration.", remedy=f"Write {name}=timedelta(seconds={duration!r})."
                 )
         for workflow in workflows:
-            if not isinstance(workflow, Workflow):
-                raise ConfigurationError(f"{workflow!r} is no Workflow.", remedy="Pass the Workflow itself, not its name.")
+            check_workflow(workflow)
         if beat * 2 >= lapse:
             raise ConfigurationError(
                 f"a heartbeat every {beat} cannot keep claims that lapse after {lapse}.",

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from flowdsl.engine.core import Core
 from flowdsl.engine.process_identity import ProcessIdentity
+from flowdsl.engine.sentence import count
 from flowdsl.engine.trouble import Trouble
 from flowdsl.errors import StoreError
 from flowdsl.model.instance import Instance
@@ -65,7 +66,7 @@ class Membership:
             return False
         self._trouble.over()
         if freed:
-            log.warning("freed %d claims of instances that are gone", freed)
+            log.warning("freed %s of instances that are gone", count(freed, "claim"))
         living = frozenset(other.owner for other in others).difference(dead)
         if freed or self._others - living:
             core.wake(list(core.topics))  # what they held, and what they alone knew to be due, is announced by nobody

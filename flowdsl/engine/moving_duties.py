@@ -21,6 +21,7 @@ from flowdsl.engine.kept_callback import KeptCallback
 from flowdsl.engine.metrics import SkipReason
 from flowdsl.engine.moving import judge, moving, step_spec
 from flowdsl.engine.results import BUSY_RETRY, Results
+from flowdsl.engine.sentence import short_name
 from flowdsl.engine.transacting import Transactions
 from flowdsl.engine.work import Work
 from flowdsl.errors import PayloadError, StoreError
@@ -137,7 +138,7 @@ class StepDuty(Duty):
         return work.owner
 
     def give_up(self, work: Work, failures: int, error: str) -> MoveRun | None:
-        record, name = work.record, f"{self.what} {work.lane.spec.name}"
+        record, name = work.record, f"{self.what} {short_name(work.lane.spec.name)}"
         items: tuple[NewItem, ...] = ()
         wait = self._auto_resume.wait(record.auto_resumes)
         if wait is not None:

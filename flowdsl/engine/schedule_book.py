@@ -26,7 +26,7 @@ KEEP_AT_MOST = timedelta(days=400)
 KEEP_SLOTS = 20
 """What became of a slot is told for as long as so many slots take, within these bounds; what people did, for the longest."""
 FORGET_REMOVED = timedelta(days=90)
-BY_PEOPLE = frozenset({Event.CREATED, Event.CHANGED, Event.PAUSED, Event.RESUMED, Event.REMOVED})
+BY_PEOPLE = frozenset({Event.CREATED, Event.CHANGED, Event.PAUSED, Event.RESUMED, Event.REMOVED, Event.TRIGGERED})
 
 _codec = ObjectCodec(Schedule)
 _entries = msgspec.json.Decoder(JournalEntry)
@@ -125,6 +125,15 @@ class ScheduleBook:
         if known is None:
             items.append(NewItem(kind=ItemKind.SCHEDULED_WORKFLOW, key=after.workflow, replace=True))
         return Change(tuple(items))
+
+    def noted(self, workflow: str, name: str, entry: JournalEntry) -> tuple[NewItem, ...] | None:
+        """What puts an entry into the journal and leaves the schedule, and when it is looked at, as it is. None: there is no such
+        schedule. Raises StoreError, PayloadError."""
+        item = self._core.store.item(self._core.namespace, schedule_kind(workflow), name)
+        kept = None if item is None else read(item)
+        if item is None or kept is None or kept.schedule.removed is not None:
+            return None
+        return self.change(kept, kept.schedule, entry, self._core.store.now(), due=item.due_at).items
 
     def forget(self, kept: Kept, now: datetime) -> Change:
         """What takes a removed schedule out of the book."""

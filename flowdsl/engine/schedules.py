@@ -105,9 +105,9 @@ class Schedules:
         """Store a schedule; from now on it starts a run with the object `obj` at each of its times.
 
         In: `spec`, a cron expression (see `flowdsl.cron`); the `foreign_id` of its runs (default: its name); `start_status`;
-        `replace`, to change one of this name that was made at run time, of which the times begin anew if they are others;
-        `options`: see ScheduleOptions. Raises TimetableError for what cannot be understood or has no time left to come,
-        ConfigurationError, BadDataError, PayloadError, and ScheduleExistsError.
+        `replace`, to change one of this name that was made at run time, of which the times begin anew if they are others; one
+        that is like that already is left alone; `options`: see ScheduleOptions. Raises TimetableError for what cannot be
+        understood or has no time left to come, ConfigurationError, BadDataError, PayloadError, and ScheduleExistsError.
         """
         refuse_on_loop("engine.schedules.create", "engine.aio.schedules.create")
         core, book, code = self._core(), ScheduleBook(self._core()), self._workflow(workflow)
@@ -126,6 +126,8 @@ class Schedules:
             after = _made(kept, code.name, name, rule, payload, Note(by, now), core.ids)
             if after.slot is None:
                 raise TimetableError(f"{spec!r} has no time left to come.", remedy="Give years that are not over.")
+            if kept is not None and structs.replace(after, changed=kept.schedule.changed) == kept.schedule:
+                return kept.schedule  # it is like that already: nothing is changed, so nothing is noted
             event = Event.CREATED if kept is None or kept.schedule.removed is not None else Event.CHANGED
             if book.put(book.change(kept, after, JournalEntry(event=event, at=now, by=by), now)):
                 return self._get(code.name, name).schedule
@@ -179,15 +181,29 @@ class Schedules:
         Raises ScheduleNotFoundError, ConfigurationError, WorkflowInProgressError, and what the function raises.
         """
         refuse_on_loop("engine.schedules.trigger", "engine.aio.schedules.trigger")
-        core = self._core()
+        core, book, who = self._core(), ScheduleBook(self._core()), _checked(actor or default_actor())
         schedule = self._get(_name(workflow), name).schedule
         code = self._workflow(workflow)
         starter, now = Starter(core), core.store.now()
         made = make_object(core, code, schedule, now)
         if made is None:
             return None
-        change = prepare_run(starter, code, schedule, made, now, _checked(actor or default_actor()), slot=False)
-        result = starter.commit(change)
+        for _ in range(TRIES):
+            change = prepare_run(starter, code, schedule, made, now, who, slot=False)
+            try:
+                entry = JournalEntry(event=Event.TRIGGERED, at=now, by=who, run_id=change.run_id)
+                items = book.noted(code.name, name, entry)
+            except BaseException:
+                core.not_committed(change.row)
+                raise
+            if items is None:
+                core.not_committed(change.row)
+                raise _unknown(code.name, name)
+            result = starter.commit(structs.replace(change, items=(*change.items, *items)))
+            if result.refusal is not Refusal.KEY_TAKEN:
+                break
+        else:
+            raise _restless(code.name, name)  # the schedule changed each time between being read and being written
         if result.refusal is Refusal.IN_PROGRESS:
             raise WorkflowInProgressError(
                 f"{code.name} {change.foreign_id!r} has an unfinished run.",

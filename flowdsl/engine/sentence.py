@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 
 def moment(at: datetime) -> str:
     """UTC, to the second."""
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def span(duration: timedelta) -> str:
-    """To the second, as in 1:02:03."""
-    return str(timedelta(seconds=round(duration.total_seconds())))
 
 
 def stopped(text: str | None) -> str:

@@ -55,6 +55,18 @@ def check_options(options: Mapping[str, object]) -> None:
         raise ConfigurationError("tags= is one text.", remedy="Give a list, e.g. tags=['urgent'].")
 
 
+def check_workflow(workflow: object) -> None:
+    """Raises ConfigurationError for what is no Workflow."""
+    if not isinstance(workflow, Workflow):
+        raise ConfigurationError(f"{workflow!r} is no Workflow.", remedy="Pass the Workflow itself, not its name.")
+
+
+def check_key(key: object) -> None:
+    """Raises BadDataError for an idempotency key that is no text."""
+    if key is not None and not isinstance(key, str):
+        raise BadDataError(f"idempotency_key {key!r} is not a text.", remedy="Pass it as str.")
+
+
 class Started:
     """What became of one trigger."""
 
@@ -172,6 +184,7 @@ class Starter:
     ) -> StartRun:
         core = self._core
         check_options(options)
+        check_workflow(workflow)
         definition = workflow.definition()
         if core.workflows.get(workflow.name) is not workflow:
             raise ConfigurationError(
@@ -197,6 +210,7 @@ class Starter:
             )
         run_id = core.ids()
         key = options.get("idempotency_key")
+        check_key(key)
         items: tuple[NewItem, ...] = ()
         if key is not None:
             name, kept = f"{workflow.name}/{key}", workflow.retention.keys

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from flowdsl.engine.auto_resume import AutoResume
@@ -18,6 +20,7 @@ from flowdsl.engine.hook_duty import HookDuty
 from flowdsl.engine.lane import Lane
 from flowdsl.engine.moving_duties import CallbackDuty, StepDuty, TimeoutDuty
 from flowdsl.engine.results import Results, fields
+from flowdsl.engine.sentence import short_name
 from flowdsl.engine.work import Work
 from flowdsl.errors import FlowError, TimeLimitExceededError
 from flowdsl.model.change import DropRow, FailRow
@@ -117,7 +120,7 @@ class Steps:
 
     def _too_late(self, work: Work, duty: Duty) -> TimeLimitExceededError:
         return TimeLimitExceededError(
-            f"{duty.what} {work.lane.spec.name} ran longer than its time_limit of {work.lane.options.time_limit}."
+            f"{duty.what} {short_name(work.lane.spec.name)} ran longer than its time_limit of {work.lane.options.time_limit}."
         )
 
     # -- failure --------------------------------------------------------------------------------------------------------------
@@ -134,14 +137,15 @@ class Steps:
         move = duty.give_up(work, failures, text) if limit and failures >= limit else None
         log.log(
             logging.WARNING if move is not None else logging.INFO,
-            "%s %s of %s/%s failed (attempt %d), %s: %s",
+            "%s %s of %s/%s failed (attempt %d), %s: %s%s",
             duty.what,
-            lane.spec.name,
+            short_name(lane.spec.name),
             work.record.workflow,
             work.record.foreign_id,
             failures,
             "its run is paused" if move is not None else "it will be tried again",
             type(error).__name__,  # its text may hold data of the object: it is in `flowdsl show`
+            place_of(error, lane.spec.place.file),
             extra=fields(work, attempt=failures),
             exc_info=error if log.isEnabledFor(logging.DEBUG) else None,
         )
@@ -173,6 +177,15 @@ def describe(error: BaseException) -> str:
         text = f"(its text raised {type(broken).__name__})"
     whole = f"{type(error).__name__}: {text}"[:MAX_ERROR_TEXT]
     return whole.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()[:MAX_ERROR_TEXT]
+
+
+def place_of(error: BaseException, file: str) -> str:
+    """Where in a file an error came from, as the end of a log line: the innermost of its calls there. Empty: nowhere there."""
+    place = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename == file:
+            place = f" at {Path(file).name}:{line} in {frame.f_code.co_name}"
+    return place
 
 
 def _undo(opened: Opened | None) -> None:

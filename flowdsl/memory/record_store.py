@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec.structs import replace
+
 from flowdsl.clock import Clock, SystemClock
 from flowdsl.errors import StoreError, no_sessions
 from flowdsl.memory.commit import Commit
@@ -150,8 +152,12 @@ class MemoryRecordStore(RecordStore):
 
     def instances(self, namespace: str) -> Sequence[Instance]:
         with self._lock:
-            t = self._open()
-            return [entry[0] for (space, owner), entry in t.instances.items() if space == namespace and self._alive(space, owner)]
+            t, now, monotonic = self._open(), self._clock.now(), self._clock.monotonic()
+            return [
+                replace(instance, expires_at=now + timedelta(seconds=expires - monotonic))
+                for (space, _), (instance, expires) in t.instances.items()
+                if space == namespace and expires > monotonic
+            ]
 
     def free_lapsed(self, namespace: str, dead: Sequence[str] = ()) -> int:
         with self._lock:

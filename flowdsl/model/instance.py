@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -17,6 +17,8 @@ class Instance(Struct, frozen=True, kw_only=True):
     pid: int = 0
     pid_started: str = ""
     """Tells the process from a later one of the same number."""
+    expires_at: datetime | None = None
+    """When it counts as gone unless its heart beats before, by the store's clock. The store's word; of no meaning in a beat."""
 
 
 class Lease(Struct, frozen=True):

@@ -144,6 +144,8 @@ class Event(StrEnum):
     PAUSED = "paused"
     RESUMED = "resumed"
     REMOVED = "removed"
+    TRIGGERED = "triggered"
+    """Somebody started a run of it by hand."""
     STARTED = "started"
     SKIPPED = "skipped"
     BUSY = "busy"

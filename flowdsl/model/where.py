@@ -173,7 +173,10 @@ class _Reader:
         if self._tokens:
             yield self._condition()
         while self._next < len(self._tokens):
-            if not self._take("and").is_word("and"):
+            joint = self._take("and")
+            if joint.is_word("or"):
+                raise WhereError("there is no 'or'.", remedy="Write FIELD in (A, B), or give two commands.")
+            if not joint.is_word("and"):
                 raise self._unexpected("and", self._next - 1)
             yield self._condition()
 

@@ -79,7 +79,7 @@ class RecordStore(Protocol):
 
     @abstractmethod
     def instances(self, namespace: str) -> Sequence[Instance]:
-        """The owners whose heartbeat is alive."""
+        """The owners whose heartbeat is alive, each with its `expires_at` where the store can tell."""
 
     @abstractmethod
     def free_lapsed(self, namespace: str, dead: Sequence[str] = ()) -> int:

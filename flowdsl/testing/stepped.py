@@ -17,7 +17,7 @@ from flowdsl.engine.event_calls import InlineCalls
 from flowdsl.engine.executor import InlineExecutor
 from flowdsl.engine.steps import Steps
 from flowdsl.engine.worker import Worker
-from flowdsl.errors import FlowError
+from flowdsl.errors import ConfigurationError, FlowError
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.memory.role_scheduler import MemoryRoleScheduler
 from flowdsl.model.item import ItemKind
@@ -158,6 +158,8 @@ class SteppedEngine(Engine):
 
     def advance(self, duration: timedelta) -> None:
         """Let time pass: the clock stops at every moment at which something is due, and what is due is done."""
+        if not isinstance(duration, timedelta):
+            raise ConfigurationError(f"{duration!r} is not a duration.", remedy=f"Write timedelta(seconds={duration!r}).")
         self.run_until_idle()
         end = self.clock.now() + duration
         while True:

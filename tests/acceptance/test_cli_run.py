@@ -126,6 +126,18 @@ def test_a_worker_that_cannot_start_says_why_in_one_line(
     assert says in done.stderr
 
 
+@pytest.mark.parametrize("command", ["runs --help", "--help", "--version", "demo -n 30"])
+def test_whatever_is_printed_its_reader_may_go_away(command: str) -> None:
+    asked = [*FLOWDSL, *command.split()]
+    with subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        errors = process.stderr.read()
+
+    assert (process.returncode, errors) == (141, "")
+
+
 def test_a_reader_that_goes_away_is_code_141_and_no_traceback(workers: Workers) -> None:
     for number in range(3):
         workers.trigger("orders", f"o-{number}", "nothing")

@@ -59,6 +59,21 @@ def test_a_run_whose_step_nobody_takes_because_nobody_is_there(world: World) -> 
     assert (explanation.run_id, explanation.status, explanation.state) == (handle.run_id, "new", "initiated")
 
 
+def test_a_reason_that_two_things_have_is_said_once(world: World) -> None:
+    job = Job(world.clock)
+
+    @job.workflow.on_pause
+    def tell(run: Run[Thing, Status]) -> None: ...
+
+    @job.workflow.on_pause
+    def tell_too(run: Run[Thing, Status]) -> None: ...
+
+    (handle,) = trigger(world.outsider(job.workflow), job)
+    handle.pause("wait")
+
+    assert reasons(handle.explain()) == [Because.PAUSED, Because.HOOK, Because.NO_INSTANCE, Because.HOOK]
+
+
 def test_a_run_whose_step_no_live_instance_consumes(world: World) -> None:
     job = Job(world.clock)
 
@@ -101,7 +116,7 @@ def test_a_run_behind_others(world: World) -> None:
         explanation = handle.explain()
 
     assert reasons(explanation) == [Because.DUE, Because.BEHIND]
-    assert "3 other runs due there as well, the first for 0:01:30; 1 instance to take them." in str(explanation)
+    assert "3 other runs due there as well, the first for 1m30s; 1 instance to take them." in str(explanation)
 
 
 def test_a_run_whose_step_is_being_executed_and_is_to_be_paused(world: World) -> None:
@@ -121,7 +136,9 @@ def test_a_run_whose_step_is_being_executed_and_is_to_be_paused(world: World) ->
     assert reasons(said[0]) == [Because.EXECUTING, Because.REQUESTED]
     text = str(said[0])
     assert text.startswith("Step work is being executed by instance ")
-    assert f"(process {os.getpid()}), attempt 1." in text
+    assert f"(process {os.getpid()}), attempt 1. Unless it is heard of before, it counts as gone at " in text
+    assert said[0].reasons[0].at is not None
+    assert said[0].reasons[0].at - said[0].now <= 30 * SECOND, "the lapse of its heartbeat"
     assert text.endswith("A pause by Ada waits for the commit of the running step: look at this.")
 
 
@@ -160,7 +177,7 @@ def test_a_run_that_waits_for_its_lag(world: World) -> None:
     with world.engine(job.workflow) as engine:
         (handle,) = trigger(engine, job)
 
-        assert text_of(handle) == f"Step work is not due before {at(world, 5 * MINUTE)}: its consume_lag of 0:05:00 is not over."
+        assert text_of(handle) == f"Step work is not due before {at(world, 5 * MINUTE)}: its consume_lag of 5m00s is not over."
 
 
 def test_a_run_whose_step_answered_skip(world: World) -> None:
@@ -185,7 +202,7 @@ def test_a_run_that_errors_paused_and_when_it_is_resumed_by_itself(world: World)
         second = handle.explain()
 
     assert reasons(first) == [Because.PAUSED_BY_ERRORS, Because.AUTO_RESUME]
-    assert "failed 1 times in a row; the last error was RuntimeError: no luck." in str(first)
+    assert "failed once; the last error was RuntimeError: no luck." in str(first)
     assert first.reasons[1].at == first.since + HOUR
     assert str(second).endswith("It is not going to be resumed by itself. 1 automatic resume in this status came to nothing.")
 

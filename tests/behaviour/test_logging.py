@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -49,6 +50,7 @@ def test_a_failure_is_logged_with_the_run_the_status_and_the_attempt_as_attribut
         extra = {name: record.__dict__[name] for name in ("workflow", "run_id", "foreign_id", "status")}
         assert extra == {"workflow": "jobs", "run_id": handle.run_id, "foreign_id": "thing-0", "status": "new"}
     assert "will be tried again" in records[0].getMessage()
+    assert re.search(r": RuntimeError at world\.py:\d+ in failing$", records[0].getMessage()), "the place, and not the text"
     assert "is paused" in records[-1].getMessage()
 
 

@@ -17,7 +17,6 @@ from flowdsl.errors import (
     ScheduleExistsError,
     ScheduleNotFoundError,
     TimetableError,
-    WorkflowInProgressError,
 )
 from flowdsl.model.run_state import RunState
 from flowdsl.model.schedule import Event, IfRunning, Misfire, ScheduleOrigin
@@ -255,37 +254,14 @@ def test_one_of_the_code_is_not_deleted_from_outside(world: World) -> None:
             engine.schedules.delete(diary.workflow, "page")
 
 
-def test_triggered_by_hand_it_starts_a_run_and_its_next_slot_comes_as_it_would_have(world: World) -> None:
-    diary = Diary()
-    with world.engine(diary.workflow) as engine:
-        engine.advance(4 * MINUTE)
-        handle = engine.schedules.trigger(diary.workflow, "page", actor="ada")
-        assert handle is not None
-        assert handle.record().metadata == {"schedule": "page"}
-        assert handle.history()[0].actor == "ada"
-        assert diary.stored(engine).slot == at("9:10")
-        engine.advance(8 * MINUTE)
+def test_a_replacement_that_changes_nothing_is_not_written(world: World) -> None:
+    diary = empty()
+    engine = world.outsider(diary.workflow)
+    first = made(engine, diary)
 
-    assert [run.created_at for run in runs(world)] == [at("9:04"), at("9:10")]
-    assert diary.asked == [at("9:04"), at("9:10")]
-
-
-def test_triggering_by_hand_says_when_it_cannot_or_the_function_wants_no_run(world: World) -> None:
-    diary = Diary()
-    diary.body = lambda run: run.skip()
-    with world.engine(diary.workflow) as engine:
-        engine.run_until_idle()
-        first = engine.schedules.trigger(diary.workflow, "page")
-        with pytest.raises(WorkflowInProgressError) as refused:
-            engine.schedules.trigger(diary.workflow, "page")
-        assert first is not None
-        assert refused.value.run_id == first.run_id
-        diary.make = lambda fire_time: None
-        assert engine.schedules.trigger(diary.workflow, "page") is None
-        with pytest.raises(ConfigurationError, match="is not one of this engine's"):
-            world.outsider().schedules.trigger("diary", "page")
-        with pytest.raises(ScheduleNotFoundError):
-            engine.schedules.trigger(diary.workflow, "nobody")
+    assert made(engine, diary, replace=True, actor="bob") == first
+    assert [entry.event for entry in engine.schedules.journal("diary", "page")] == [Event.CREATED]
+    assert made(engine, diary, replace=True, if_running=IfRunning.WAIT, actor="bob").changed.by == "bob"
 
 
 def test_a_preview_shows_the_next_firings_in_the_zone(world: World) -> None:
@@ -365,7 +341,7 @@ def test_coroutines_have_the_same_verbs(memory_world: World) -> None:
         handle = await schedules.trigger("diary", "page")
         assert handle is not None
         assert (await handle.record()).state is RunState.INITIATED
-        assert len(await schedules.journal("diary", "page")) == 3
+        assert len(await schedules.journal("diary", "page")) == 4
         await schedules.delete("diary", "page", reason="done")
         assert await schedules.list() == []
         with pytest.raises(Exception, match=r"engine\.aio\.schedules\.list"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,6 +16,7 @@ from flowdsl.errors import BadDataError, ConfigurationError, DefinitionError, St
 from flowdsl.model.history import Cause
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.clock import ManualClock
+from flowdsl.testing.stepped import SteppedEngine
 from tests.behaviour.world import SECOND, TICK, Answer, Job, Status, Thing, World, failing, trigger
 
 
@@ -186,3 +188,19 @@ def test_a_setting_that_is_no_duration_is_refused_at_once(name: str) -> None:
 def test_a_name_in_place_of_a_workflow_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="'orders' is no Workflow"):
         Engine.from_url("orders", store="memory://")  # type: ignore[arg-type]
+    job = Job(ManualClock())
+    engine = SteppedEngine(job.workflow)
+    with pytest.raises(ConfigurationError, match=r"'jobs' is no Workflow\. Pass the Workflow itself"):
+        engine.trigger("jobs", "o", Thing())  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"'jobs' is no Workflow\. Pass the Workflow itself"):
+        engine.callback("jobs", "o", Status.NEW)  # type: ignore[arg-type]
+
+
+def test_an_idempotency_key_is_a_text(memory_world: World) -> None:
+    job = Job(memory_world.clock)
+    engine = memory_world.engine(job.workflow)
+    key: Any = 4
+    with pytest.raises(BadDataError, match=r"idempotency_key 4 is not a text\. Pass it as str\."):
+        engine.trigger(job.workflow, "o", Thing(), idempotency_key=key)
+    with pytest.raises(BadDataError, match=r"idempotency_key 4 is not a text\."):
+        engine.callback(job.workflow, "o", Status.NEW, idempotency_key=key)

@@ -15,6 +15,7 @@ import pytest
 
 from flowdsl import CallbackOutcome, CallbackResult, RunState
 from flowdsl.dsl.spec import HookEvent
+from flowdsl.engine.control import default_actor
 from flowdsl.model.event import ConnectorEvent
 
 ROOT = Path(__file__).parent.parent.parent
@@ -56,7 +57,7 @@ def test_the_timeout_the_hook_and_the_deletion_do_what_they_say(
     engine.advance(timedelta(days=3))
     assert handle.record().status == "cancelled"
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("order-1")]
-    assert told == ["order-1 is Paused", "order-1 is Completed"]
+    assert told == [f"order-1 is Paused (lunch, by {default_actor()})", "order-1 is Completed"]
     handle.delete_data("asked to")
     engine.run_until_idle()
 

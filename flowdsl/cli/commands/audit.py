@@ -27,6 +27,7 @@ def audit(
         for entry in found:
             emit(entry)
         return
-    out().print(audit_table(found))
+    console = out()
+    console.print(audit_table(found, console.width))
     if len(found) == limit:
         note(f"More: --after {found[-1].key}")

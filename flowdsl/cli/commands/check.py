@@ -19,6 +19,7 @@ from flowdsl.cli.target import load_module, load_workflows, workflows_of
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.compatibility import DEFAULT_SAMPLE
 from flowdsl.engine.engine import Engine
+from flowdsl.engine.sentence import count
 from flowdsl.errors import DefinitionError, WorkflowDefinitionError
 from flowdsl.graph.finding import Finding
 
@@ -100,7 +101,7 @@ def check(
     if not json:
         for flow in sound:
             definition = flow.definition()
-            say(f"{flow.name}: sound, {len(definition.steps)} steps, {len(definition.statuses)} statuses")
+            say(f"{flow.name}: sound, {count(len(definition.steps), 'step')}, {len(definition.statuses)} statuses")
     if any(strict or view.level is Level.ERROR for view in views):
         raise typer.Exit(ExitCode.FINDINGS)
     if against is not None:
@@ -135,6 +136,6 @@ def _compare(workflows: Sequence[Workflow[Any, Any]], url: str, namespace: str, 
         for fit in found:
             how = f"{len(fit.misfits)} misfits" if fit.misfits else "fits"
             moving = f", {fit.migrating} to be migrated" if fit.migrating else ""
-            say(f"{fit.workflow}: {how}, {fit.runs} unfinished runs, {fit.sampled} looked at{moving}")
+            say(f"{fit.workflow}: {how}, {count(fit.runs, 'unfinished run')}, {fit.sampled} looked at{moving}")
     if misfits:
         raise typer.Exit(ExitCode.FINDINGS)

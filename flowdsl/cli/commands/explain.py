@@ -25,4 +25,5 @@ def explain(
     if json:
         emit(found)
     else:
-        out().print(explanation_text(found))
+        console = out()
+        console.print(explanation_text(found, console))

@@ -31,7 +31,9 @@ def runs(
     workflow: Annotated[str | None, typer.Option("--workflow", "-w", help="Of this workflow.")] = None,
     foreign_id: Annotated[list[str] | None, typer.Option("--foreign-id", "-f", help="Of these foreign ids.")] = None,
     status: Annotated[list[str] | None, typer.Option("--status", help="In these statuses.")] = None,
-    state: Annotated[list[StateName] | None, typer.Option("--state", "-s", help="In these states.")] = None,
+    state: Annotated[
+        list[StateName] | None, typer.Option("--state", "-s", help=f"In these states: {', '.join(StateName)}.")
+    ] = None,
     since: Annotated[
         str | None, typer.Option("--since", metavar="TIME", help="Created after: 2h, 3d, or an ISO time (UTC unless it says).")
     ] = None,

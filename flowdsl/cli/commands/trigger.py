@@ -45,6 +45,8 @@ def trigger(
         raise UsageProblem("--meta needs NAME=VALUE.", remedy="Write e.g. --meta channel=web.")
     with connected(store, engine) as client:
         flow = workflow_named(client, workflow)
+        if data is None and not flow.codec.allows_none:
+            raise UsageProblem(f"a run of {workflow} needs an object.", remedy="Give --object.")
         obj = None if data is None else decoded_object(flow, data)
         options: TriggerOptions[Enum] = {
             "start_status": None if status is None else status_member(flow, status),

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from msgspec.structs import replace
+
 from flowdsl.model.change import Change, CommitOutcome, DropRow, FailRow, ParkRow, ReleaseRow
 from flowdsl.model.instance import Instance
 from flowdsl.model.lapse import rest
@@ -287,8 +289,10 @@ class ClaimRules:
     def test_instances_are_listed_as_they_said_they_are(self, world: World) -> None:
         instance = Instance(owner=world.new_id("owner"), host="h", pid=7, pid_started="s")
         world.store.beat(NAMESPACE, instance, TTL)
-        assert instance in world.store.instances(NAMESPACE)
-        assert instance not in world.store.instances("other")
+        found = {one.owner: one for one in world.store.instances(NAMESPACE)}[instance.owner]
+        assert replace(found, expires_at=None) == instance
+        assert found.expires_at is None or world.store.now() < found.expires_at <= world.store.now() + TTL
+        assert instance.owner not in {one.owner for one in world.store.instances("other")}
 
     def test_the_next_due_time_is_that_of_unclaimed_rows(self, world: World) -> None:
         topics = [CREATED, "orders/paid"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -101,6 +102,10 @@ def test_the_audit_trail_lists_operations(three: Shop) -> None:
     assert (cancel["verb"], cancel["details"], cancel["where"]) == ("cancel", {"force": "yes"}, WHERE[1])
     for text in ("cancel force=yes", "never \\x07 mind", "bob", cancel["operation"]):
         assert text in table
+    narrow = three.ask("audit", columns=80).stdout.splitlines()
+    assert max(map(len, narrow)) <= 80
+    assert "operation" not in narrow[0]
+    assert any(re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ +pause", line) for line in narrow), "a time is on one line"
     assert lines(three.ask("audit", "--json", "--after", cancel["key"])) == [pause]
     assert f"More: --after {cancel['key']}" in three.ask("audit", "--limit", "1").stderr
 
@@ -118,6 +123,7 @@ def test_an_operation_that_was_interrupted_is_gone_on_with(three: Shop, monkeypa
     (entry,) = lines(three.ask("audit", "--json"))
     assert f"flowdsl runs pause --continue {entry['operation']} goes on." in broken.stderr
     assert "not finished" in three.ask("audit").stdout
+    assert "so far" in three.ask("audit", columns=80).stdout
 
     monkeypatch.setattr(BulkOperation, "run", whole)
     wrong = three.ask("runs", "cancel", "--continue", entry["operation"])

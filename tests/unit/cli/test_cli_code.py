@@ -140,7 +140,7 @@ def test_warnings_are_lines_and_only_strict_ends_with_1(shop: Shop) -> None:
 
     assert (text.exit_code, strict.exit_code, text.stdout) == (0, 1, strict.stdout)
     assert f"{module}.py:11: warning: [unbounded-retry] step go is tried again without end" in text.stdout
-    assert "doubtful: sound, 1 steps, 2 statuses" in text.stdout
+    assert "doubtful: sound, 1 step, 2 statuses" in text.stdout
     assert (finding["level"], finding["code"], finding["workflow"]) == ("warning", "unbounded-retry", "doubtful")
 
 

@@ -72,6 +72,8 @@ def test_the_states_that_can_be_typed_are_all_but_unknown() -> None:
         (("runs", "--store", "memory://"), "a store in memory is seen by its own process only."),
         (("runs", "--store", "sqlite://"), "in memory is seen by its own process only."),
         (("runs", "--store", "sqlit:///x"), "Did you mean 'sqlite'?"),
+        (("runs", "--store", "orders.db"), "'orders.db' is not a URL. Write sqlite:///orders.db, or a URL"),
+        (("db", "current", "--store", "orders.db"), "'orders.db' is not a URL. Write sqlite:///orders.db"),
         (("db", "current", "--store", "u:secret@h"), "no store answers to 'u'."),
         (("db", "current", "--store", "memory://"), "a memory store has no tables to keep."),
         (("runs", "--watch", "--json", "--store", "sqlite:///x"), "--watch is for people"),
@@ -85,6 +87,13 @@ def test_wrong_usage_is_one_line_on_standard_error_and_code_2(shop: Shop, argume
     assert done.stderr.startswith("flowdsl: ")
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_run_that_needs_an_object_is_not_started_without(shop: Shop) -> None:
+    done = shop.run("trigger", shop.target, "orders", "o-1")
+
+    assert done.exit_code == 2
+    assert done.stderr == "flowdsl: a run of orders needs an object. Give --object.\n"
 
 
 def test_to_look_makes_no_database(shop: Shop) -> None:

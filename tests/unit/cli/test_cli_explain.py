@@ -20,6 +20,14 @@ def test_a_run_is_explained_in_sentences_with_what_would_change_it(shop: Shop) -
     assert remedy == "  Start one with the workflow's code: flowdsl run MODULE:ENGINE."
 
 
+def test_what_goes_on_in_the_next_line_is_indented(shop: Shop) -> None:
+    shop.trigger("o-1")
+    _, *narrow = shop.ask("explain", "orders/o-1", columns=50).stdout.splitlines()
+
+    assert all(line.startswith(("- ", "  ")) and len(line) <= 50 for line in narrow[1:])
+    assert len(narrow) > 4
+
+
 def test_with_the_code_the_step_has_its_name(shop: Shop) -> None:
     shop.trigger("o-1")
 

@@ -169,10 +169,10 @@ def test_the_timeline_tells_what_happened_who_did_it_and_why(shop: Shop) -> None
 
     for text in (
         "orders/o-1  completed  in sent",
-        "trigger by ada",
+        "ada (trigger)",
         "paused",
-        "control by bob: stock\\x07 is low",
-        "control by cleo",
+        "bob (control): stock\\x07 is low",
+        "cleo (control)",
         "new -> paid",
         "step charge",
         "paid -> sent, completed",

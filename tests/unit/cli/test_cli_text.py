@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.main import get_command
+from typer.testing import CliRunner
 
 from flowdsl.cli.cleaning import clean, clean_lines, masked
+from flowdsl.cli.main import app
 from flowdsl.cli.problem import UsageProblem
 from flowdsl.cli.span import parse_moment, span_text
+from flowdsl.errors import FlowError
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -91,3 +98,46 @@ def test_a_moment_is_a_time_or_a_span_before_now(text: str, moment: datetime) ->
 def test_a_moment_that_is_neither_is_refused_by_the_options_name(text: str) -> None:
     with pytest.raises(UsageProblem, match="--since"):
         parse_moment(text, NOW, "--since")
+
+
+def every_command(command: Any, path: str = "flowdsl") -> Iterator[tuple[str, Any]]:
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from every_command(inner, f"{path} {name}")
+
+
+def test_help_names_what_an_option_takes_and_flags_take_nothing() -> None:
+    for path, command in every_command(get_command(app)):
+        for parameter in command.params:
+            if parameter.name.endswith("_completion"):
+                continue  # Typer's own
+            if getattr(parameter, "is_flag", False):
+                assert parameter.metavar == "", f"{path} {parameter.opts}"
+            else:
+                assert parameter.metavar is None or parameter.metavar, f"{path} {parameter.opts}"
+    states = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["runs", "--help"]).stdout
+    assert re.search(r"--state +-s +STATE ", states)
+    assert re.search(r"--limit +-n +N ", states)
+    assert "<list" not in states
+
+
+def test_a_paragraph_of_a_help_text_has_no_line_breaks_of_the_source() -> None:
+    texts = [command.help for _, command in every_command(get_command(app)) if command.help]
+
+    assert len(texts) > 20
+    assert [text for text in texts if any("\n" in paragraph for paragraph in text.split("\n\n"))] == []
+
+
+@pytest.mark.parametrize(
+    ("cause", "remedy", "said"),
+    [
+        ("It broke", "Mend it.", "It broke. Mend it."),
+        ("It broke.", "Mend it.", "It broke. Mend it."),
+        ("It broke..", "Mend it.", "It broke. Mend it."),
+        ("It broke..", None, "It broke."),
+        ("It broke", None, "It broke"),
+        ("and so on...", "Wait.", "and so on... Wait."),
+    ],
+)
+def test_a_cause_and_its_remedy_are_two_sentences(cause: str, remedy: str | None, said: str) -> None:
+    assert str(FlowError(cause, remedy=remedy)) == said

@@ -207,8 +207,14 @@ def test_a_value_that_its_field_does_not_allow_is_refused_before_it_is_stored() 
 
 
 def test_something_that_cannot_be_json_is_refused() -> None:
-    with pytest.raises(PayloadError, match="cannot be stored"):
-        ObjectCodec(dict[str, Any]).encode({"a": object()})
+    with pytest.raises(PayloadError, match=r"an object cannot be stored as JSON$"):
+        ObjectCodec(dict[str, Any]).encode({"b": 1, "a": object()})
+    broken = Known("a")
+    broken.items = [object()]  # type: ignore[list-item]
+    with pytest.raises(PayloadError, match="cannot be stored as JSON, in field 'items'"):
+        ObjectCodec(Known).encode(broken)
+    with pytest.raises(PayloadError, match=r"^a list could not be encoded: an object cannot be stored as JSON$"):
+        ObjectCodec(list[Any]).encode([object()])
 
 
 def test_the_size_is_limited_both_ways() -> None:

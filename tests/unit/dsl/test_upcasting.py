@@ -119,7 +119,7 @@ def test_an_object_of_a_newer_version_is_told_from_a_broken_one() -> None:
         (lambda order: order["total"], r"raised KeyError: 'total'"),
         (lambda order: None, r"answered None\. Return the object"),
         (lambda order: {**order, "cents": {1, 2}, "when": object()}, "cannot be stored as JSON"),
-        (lambda order: {"first_name": 1}, "is not a Order"),
+        (lambda order: {"first_name": 1}, "is not an Order"),
     ],
 )
 def test_an_upcaster_that_cannot_do_it_makes_the_object_unreadable_and_is_named(upcast: Any, says: str) -> None:

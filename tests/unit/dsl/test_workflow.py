@@ -255,6 +255,11 @@ def test_a_name_that_cannot_be_one_is_refused(name: Any) -> None:
         Workflow(name, object_type=Order, status_type=Status)
 
 
+def test_a_name_has_no_slash_because_a_run_is_named_workflow_slash_foreign_id() -> None:
+    with pytest.raises(DefinitionError, match=r"no '/', unlike 'shop/orders': .* Write e\.g\. 'shop-orders'\."):
+        Workflow("shop/orders", object_type=Order, status_type=Status)
+
+
 def test_names_that_would_not_fit_into_the_tables_are_refused_where_they_are_declared() -> None:
     workflow = Workflow("注文" * 40, object_type=Order, status_type=Status)
     with pytest.raises(DefinitionError, match="Shorten the names"):

@@ -134,7 +134,7 @@ def test_moves_that_the_state_does_not_allow_are_refused_with_what_to_do() -> No
             handle.resume()
         engine.run_until_idle()
         for verb, arguments in ((handle.pause, ["x"]), (handle.cancel, ["x"]), (handle.resume, [])):
-            with pytest.raises(IllegalMoveError, match="finished"):
+            with pytest.raises(IllegalMoveError, match=r"finished run stays as it is; flowdsl restart, or handle\.restart\(\)"):
                 verb(*arguments)
         with pytest.raises(RunNotFoundError):
             engine.handle("no-such-run")

@@ -137,7 +137,7 @@ def test_the_error_and_the_failures_of_a_step_that_is_tried_again_are_those_of_i
         ("=paused", "a field is missing before '=paused'"),
         ("state=paused status=paid", "and is missing before 'status=paid'"),
         ("state=paused and", "a field is missing at the end"),
-        ("state=paused or status=paid", "and is missing before 'or status=paid'"),
+        ("state=paused or status=paid", r"there is no 'or'\. Write FIELD in \(A, B\), or give two commands"),
         ("state=and", r'a value is missing before .and.\. If it is the word "and", quote it'),
         ("stat=paused", r"no field 'stat'\. Did you mean 'state'"),
         ("banana=1", r"There are workflow, .* and meta\.NAME"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from flowdsl_sql.connect import connect, parse, shown
 from flowdsl_sql.errors import Trouble, diagnose, flow_error, translated
 from flowdsl_sql.record_store import open_store
 from flowdsl_sql.role_scheduler import open_roles
+from tests.services import MYSQL, POSTGRESQL, sql_database
 
 
 @pytest.mark.parametrize(
@@ -120,6 +122,8 @@ ERRORS: list[tuple[BaseException, Trouble]] = [
     (postgresql_error("22001"), Trouble.DATA),
     (postgresql_error("54000"), Trouble.DATA),
     (postgresql_error("42P01"), Trouble.SCHEMA),
+    (postgresql_error("3D000"), Trouble.DATABASE),
+    (psycopg.OperationalError('connection failed: FATAL:  database "no" does not exist'), Trouble.DATABASE),
     (postgresql_error("57P01"), Trouble.UNREACHABLE),
     (postgresql_error("53300"), Trouble.UNREACHABLE),
     (postgresql_error("25006"), Trouble.UNREACHABLE),
@@ -131,6 +135,7 @@ ERRORS: list[tuple[BaseException, Trouble]] = [
     (pymysql.err.IntegrityError(1062, "Duplicate entry"), Trouble.CONFLICT),
     (pymysql.err.DataError(1406, "Data too long"), Trouble.DATA),
     (pymysql.err.ProgrammingError(1146, "no table"), Trouble.SCHEMA),
+    (pymysql.err.OperationalError(1049, "Unknown database 'no'"), Trouble.DATABASE),
     (pymysql.err.OperationalError(2013, "Lost connection"), Trouble.UNREACHABLE),
     (pymysql.err.InterfaceError(0, ""), Trouble.UNREACHABLE),
     (pymysql.err.ProgrammingError(1064, "syntax"), Trouble.OTHER),
@@ -144,6 +149,18 @@ def test_a_drivers_error_is_understood(error: BaseException, trouble: Trouble) -
     assert diagnose(error) is trouble
     wrapped: Any = DBAPIError("SELECT 1", None, error)
     assert diagnose(wrapped) is trouble
+
+
+@pytest.mark.parametrize("server", [POSTGRESQL, MYSQL])
+def test_a_database_that_does_not_exist_is_to_be_created_first(server: str) -> None:
+    url = sqlalchemy.make_url(server).set(database=f"no_{uuid.uuid4().hex}").render_as_string(hide_password=False)
+    with sql_database(parse(server).get_backend_name().replace("mysql", "mariadb"), Path()):  # skips where there is no server
+        for question in (open_store, schema.check, schema.upgrade):
+            with pytest.raises(
+                StoreUnavailableError, match=r"there is no such database on that server: .* Create it first"
+            ) as found:
+                question(url)
+            assert "db upgrade" not in str(found.value)
 
 
 def test_driver_errors_become_ours_and_others_pass() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 import pytest
 
-from flowdsl.errors import FlowError
+from flowdsl.errors import ConfigurationError, FlowError, WaitTimeoutError
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.memory.role_scheduler import MemoryRoleScheduler
 from flowdsl.testing.clock import ManualClock
@@ -43,3 +46,17 @@ def test_nothing_happens_before_the_test_says_so(world: World) -> None:
 def test_the_worker_of_an_engine_that_was_not_started_is_an_error(world: World) -> None:
     with pytest.raises(FlowError, match="is not started"):
         _ = world.engine(Job(world.clock).workflow).worker
+
+
+def test_to_advance_takes_a_duration(world: World) -> None:
+    five: Any = 5
+    with world.engine(Job(world.clock).workflow) as engine, pytest.raises(ConfigurationError, match=r"timedelta\(seconds=5\)\.$"):
+        engine.advance(five)
+
+
+def test_a_wait_that_ends_in_vain_says_that_nothing_happens_by_itself(world: World) -> None:
+    job = Job(world.clock)
+    with world.engine(job.workflow) as engine:
+        (handle,) = trigger(engine, job)
+        with pytest.raises(WaitTimeoutError, match=r"call engine\.run_until_idle\(\) first"):
+            handle.wait(timeout=timedelta(0))

@@ -228,8 +228,7 @@ class Writer:
     def release_rows(self, rows: Sequence[Row]) -> None:
         """In: due (None: as it was), change id, row id."""
         self.session.many(
-            "UPDATE flowdsl_pending SET owner = NULL, delivery = CASE WHEN delivery > 0 THEN delivery - 1 ELSE 0 END,"
-            " due = COALESCE(?, due), mark = ? WHERE row_id = ?",
+            "UPDATE flowdsl_pending SET owner = NULL, due = COALESCE(?, due), mark = ? WHERE row_id = ?",
             rows,
         )
 

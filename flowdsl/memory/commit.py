@@ -341,7 +341,6 @@ class Commit:
         if row is None:
             return self._lost(change)
         self._give_up(row, change)
-        row.delivery = max(0, row.delivery - 1)
         if change.delay is not None:
             row.due_at = self._now + change.delay
         self._rows.release(row)

@@ -127,8 +127,8 @@ class FailRow(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class ReleaseRow(Struct, frozen=True, kw_only=True, tag=True):
-    """Give back a row whose body has not begun, or came to nothing without failing: as if it had never been claimed.
-    Condition: the claim still stands."""
+    """Give back a row whose body has not begun, or came to nothing without failing: as if it had never been claimed, but that the
+    delivery stays counted, so that the same asked twice meets no later claim. Condition: the claim still stands."""
 
     change_id: str
     row_id: str

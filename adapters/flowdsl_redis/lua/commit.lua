@@ -162,7 +162,6 @@ local function of_row(change)
     row.due = result[8] ~= -1 and row.kind == STEP and NOW or due_at(change.delay) -- a request hastens the step alone
     release(row)
   elseif change.k == 'release' then
-    row.del = math.max(0, row.del - 1)
     if change.delay then row.due = due_at(change.delay) end
     release(row)
   elseif change.k == 'park' then

@@ -243,7 +243,7 @@ class BesideRules:
         world.clock.advance(timedelta(seconds=5))
 
         again = world.claim_one(owner).row
-        assert (again.delivery, again.attempts) == (1, 0)
+        assert (again.delivery, again.attempts) == (2, 0)
 
     def test_in_one_commit_too_the_claim_of_a_row_beside_is_void_once_its_run_has_moved(self, world: World) -> None:
         record, owner = world.started(), world.owner()

@@ -178,14 +178,25 @@ class ClaimRules:
         assert [result.outcome for result in world.store.commit(changes)] == [CommitOutcome.LOST] * 6
         assert list(world.store.rows([record.run_id])) == [before]
 
-    def test_a_row_given_back_is_as_if_never_claimed(self, world: World) -> None:
+    def test_a_row_given_back_has_counted_a_delivery_and_nothing_else(self, world: World) -> None:
         owner, record = world.owner(), world.started()
         (before,) = world.store.rows([record.run_id])
         claimed = world.claim_one(owner)
         release = ReleaseRow(change_id=world.new_id(), row_id=record.run_id, owner=owner, delivery=claimed.row.delivery)
         assert world.commit(release).applied
-        assert list(world.store.rows([record.run_id])) == [before]
-        assert world.claim_one(world.owner()).row.delivery == 1
+        assert list(world.store.rows([record.run_id])) == [replace(before, delivery=1)]
+        again = world.claim_one(world.owner()).row
+        assert (again.delivery, again.attempts, again.lapses) == (2, 0, 0)
+
+    def test_a_row_that_is_given_back_twice_is_not_taken_from_a_later_claim_of_its_own_owner(self, world: World) -> None:
+        """The first answer was lost, say, and the owner asked once more."""
+        owner, record = world.owner(), world.started()
+        first = world.claim_one(owner).row
+        give_back: dict[str, Any] = {"row_id": record.run_id, "owner": owner, "delivery": first.delivery, "version": 1}
+        assert world.commit(ReleaseRow(change_id=world.new_id(), **give_back)).applied
+        second = world.claim_one(owner).row
+        assert world.commit(ReleaseRow(change_id=world.new_id(), **give_back)).outcome is CommitOutcome.LOST
+        assert list(world.store.rows([record.run_id])) == [second]
 
     def test_a_parked_row_is_kept_and_never_due(self, world: World) -> None:
         owner, record = world.owner(), world.started()

@@ -89,5 +89,5 @@ def test_rows_claimed_while_the_role_went_are_given_back() -> None:
         engine.run_until_idle()
 
         (row,) = handle.pending()
-        assert (row.owner, row.delivery) == (None, 0)
+        assert (row.owner, row.attempts, row.lapses) == (None, 0, 0)
         assert handle.record().state is RunState.INITIATED

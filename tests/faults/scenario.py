@@ -25,7 +25,7 @@ from flowdsl.options import Retry
 from flowdsl.testing.clock import START, ManualClock
 from flowdsl.testing.stepped import SteppedEngine
 from tests.faults.trap import Point, Trap
-from tests.faults.trapped_ports import TrappedStore, TrappedStreamer
+from tests.faults.trapped_ports import TrappedRoles, TrappedStore, TrappedStreamer
 from tests.faults.trapped_sql import trapped_sql
 
 RUNS = 3
@@ -125,6 +125,8 @@ def engine_at(place: Place, clock: ManualClock, trap: Trap) -> Generator[tuple[S
         traps = stack.enter_context(trapped_sql(trap)) if sql else None
         store = open_store(place.store, clock)
         roles = open_roles(place.store, clock)
+        if not sql:
+            roles = TrappedRoles(roles, trap)
         streamer = open_streamer(place.streamer) if place.streamer else None
         workflow = letters(place, trap)
         engine = SteppedEngine(

@@ -10,6 +10,7 @@ from flowdsl.errors import StreamerError
 from flowdsl.model.change import Change, CommitResult, MoveRun, StartRun
 from flowdsl.model.event import Event
 from flowdsl.model.history import Cause
+from flowdsl.model.instance import Instance, Lease
 from flowdsl.model.pending import ClaimedRow, RowKind, TopicQuota
 from flowdsl.ports.event_streamer import StartFrom
 from tests.faults.trap import Action, Point, Trap
@@ -36,9 +37,15 @@ class TrappedStore:
         return getattr(self._store, name)
 
     def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
-        if self._traps is None:
-            return self._store.commit(changes)  # type: ignore[no-any-return]
-        self._traps.committing = next((point for point in map(_special, changes) if point is not None), None)
+        special = next((point for point in map(_special, changes) if point is not None), None)
+        if self._traps is None:  # a commit is one script: there is no connection to be trapped between its statements
+            self._trap.here(Point.COMMIT_BEFORE, nothing)
+            results: Sequence[CommitResult] = self._store.commit(changes)
+            self._trap.here(Point.COMMIT_AFTER, nothing)
+            if special is not None:
+                self._trap.here(special, nothing)
+            return results
+        self._traps.committing = special
         try:
             return self._store.commit(changes)  # type: ignore[no-any-return]
         finally:
@@ -46,9 +53,33 @@ class TrappedStore:
 
     def claim(self, namespace: str, owner: str, quotas: Sequence[TopicQuota]) -> Sequence[ClaimedRow]:
         claimed: Sequence[ClaimedRow] = self._store.claim(namespace, owner, quotas)
+        if claimed and self._traps is None:
+            self._trap.here(Point.CLAIM, nothing)
         if self._trap.action is Action.KILL and any(entry.row.kind is RowKind.TIMEOUT for entry in claimed):
             self._trap.here(Point.TIMER_CLAIMED, nothing)
         return claimed
+
+    def beat(self, namespace: str, instance: Instance, ttl: timedelta) -> bool:
+        answer: bool = self._store.beat(namespace, instance, ttl)
+        if self._traps is None:
+            self._trap.here(Point.BEAT, nothing)
+        return answer
+
+
+class TrappedRoles:
+    """Roles that are leased elsewhere than in a SQL database."""
+
+    def __init__(self, roles: Any, trap: Trap) -> None:
+        self._roles = roles
+        self._trap = trap
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._roles, name)
+
+    def campaign(self, member: str, roles: Sequence[str], ttl: timedelta) -> Sequence[Lease]:
+        leases: Sequence[Lease] = self._roles.campaign(member, roles, ttl)
+        self._trap.here(Point.LEASE, nothing)
+        return leases
 
 
 def _special(change: Change) -> Point | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -31,7 +32,11 @@ def get(url: str) -> tuple[int, str]:
 def children(worker: Worker) -> list[int]:
     """The processes that the parent has now, whichever of its threads started them."""
     tasks = Path(f"/proc/{worker.process.pid}/task").iterdir()
-    return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+    found: list[int] = []
+    for task in tasks:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def until(worker: Worker, what: str, found: Any) -> Any:

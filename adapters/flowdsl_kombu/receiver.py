@@ -15,9 +15,10 @@ from flowdsl.errors import StreamerError, UnreadableEventError
 from flowdsl.model.event import Event
 from flowdsl.model.pending import TopicQuota
 from flowdsl.model.quotas import limits_of
-from flowdsl.model.wire import decode
+from flowdsl.model.wire import decode_bundle
 from flowdsl.ports.event_streamer import EventReceiver
 from flowdsl_kombu.as_sent import AsSent
+from flowdsl_kombu.bundles import HeldMessages
 from flowdsl_kombu.errors import translated
 from flowdsl_kombu.link import Link
 from flowdsl_kombu.names import Names
@@ -25,9 +26,9 @@ from flowdsl_kombu.sender import exchange
 from flowdsl_kombu.traits import Traits
 
 log = logging.getLogger("flowdsl.kombu")
-PREFETCH = 400
-"""Unacknowledged events of a queue, at most: more than a step's places, so that a batch fills them. What one instance holds
-beyond its places is no loss for others, who look into the store when their stream is empty."""
+PREFETCH = 100
+"""Unacknowledged messages of a queue, at most: in bundles many times a step's places, one by one as many. What one instance
+holds beyond its places is no loss for others, who look into the store when their stream is empty."""
 SLICE = 0.25
 """Longest wait of one look at the sockets: between two, heartbeats are answered and kombu brings back what others left."""
 
@@ -54,7 +55,7 @@ class KombuReceiver(EventReceiver):
         self._names: Names | None = traits.names() if traits.names is not None else None
         self._queues = {topic: traits.queue(prefix, name, topic) for topic in topics}
         self._buffers: dict[str, deque[Event]] = {topic: deque() for topic in topics}
-        self._tags: dict[str, list[Any]] = {}
+        self._held = HeldMessages()
         self._consuming: set[str] = set()
         self._cancelled = False
         self._closed = False
@@ -80,7 +81,7 @@ class KombuReceiver(EventReceiver):
             self._look(limits, min(left, SLICE))
 
     def acknowledge(self, events: Sequence[Event]) -> None:
-        tags = [tag for event in events for tag in self._tags.pop(event.event_id, ())]
+        tags = self._held.done(events)
         if not tags or not self._link.open:
             return
         try:
@@ -92,7 +93,7 @@ class KombuReceiver(EventReceiver):
     def _acknowledge(self, channel: Any, tags: list[Any]) -> None:
         """RabbitMQ takes one word for all before which nothing is kept back."""
         if self._traits.native_routing:
-            kept = min((tag for others in self._tags.values() for tag in others), default=None)
+            kept = self._held.oldest
             together = [tag for tag in tags if kept is None or tag < kept]
             if together:
                 channel.basic_ack(max(together), multiple=True)
@@ -112,9 +113,8 @@ class KombuReceiver(EventReceiver):
         if self._traits.native_routing or not self._link.open:
             return
         with contextlib.suppress(StreamerError), translated(self._link.connection, "giving back"):
-            for tags in self._tags.values():
-                for tag in tags:
-                    self._link.channel().basic_reject(tag, requeue=True)
+            for tag in self._held.tags:
+                self._link.channel().basic_reject(tag, requeue=True)
 
     def _look(self, limits: dict[str, int], timeout: float) -> None:
         """Take in what has arrived, waiting at most `timeout` seconds when nothing has."""
@@ -161,7 +161,7 @@ class KombuReceiver(EventReceiver):
         if self._traits.prefetch_per_queue:
             return
         for topic in self._queues:
-            wanted = topic in limits and len(self._buffers[topic]) < PREFETCH
+            wanted = topic in limits and len(self._buffers[topic]) < PREFETCH  # here of events, to be on the safe side
             if wanted and topic not in self._consuming:
                 self._consume(channel, topic)
             elif not wanted and topic in self._consuming:
@@ -178,14 +178,14 @@ class KombuReceiver(EventReceiver):
         channel = self._link.channel() if self._link.open else None
         body: bytes | str = raw.body
         try:
-            event = decode(body.encode() if isinstance(body, str) else bytes(body))
+            events = decode_bundle(body.encode() if isinstance(body, str) else bytes(body))
         except UnreadableEventError as error:
             log.error("put aside in %s: %s", self._queues[topic], error)
             if channel is not None:
                 channel.basic_ack(raw.delivery_tag)
             return
-        self._tags.setdefault(event.event_id, []).append(raw.delivery_tag)
-        self._buffers[topic].append(event)
+        self._held.hold(raw.delivery_tag, events)
+        self._buffers[topic].extend(events)
 
     def _on_cancel(self, _tag: str) -> None:
         self._cancelled = True
@@ -198,6 +198,6 @@ class KombuReceiver(EventReceiver):
     def _forget(self) -> None:
         self._cancelled = False
         self._consuming.clear()
-        self._tags.clear()
+        self._held.forget()
         for buffer in self._buffers.values():
             buffer.clear()

@@ -9,7 +9,8 @@ from typing import Any
 
 from flowdsl.clock import Clock
 from flowdsl.model.event import Event
-from flowdsl.model.wire import encode
+from flowdsl.model.wire import encode_bundle
+from flowdsl_kombu.bundles import bundled
 from flowdsl_kombu.errors import ConfirmTimeoutError, translated
 from flowdsl_kombu.link import Link
 from flowdsl_kombu.names import Names
@@ -72,13 +73,16 @@ class Sender:
             channel.events["basic_return"].add(_returned)
 
     def _routed(self, channel: Any, events: Sequence[Event]) -> list[bool]:
-        first = self._sent + 1
-        for event in events:
+        tags = [0] * len(events)
+        bundles = bundled(events)
+        for places in bundles:
             self._sent += 1
             self._waiting.add(self._sent)
-            channel.basic_publish(
-                self._message(channel, event), exchange=exchange(self._prefix), routing_key=event.topic, mandatory=True
-            )
+            for place in places:
+                tags[place] = self._sent
+            message = self._message(channel, [events[place] for place in places])
+            topic = events[places[0]].topic
+            channel.basic_publish(message, exchange=exchange(self._prefix), routing_key=topic, mandatory=True)
         end = self._clock.monotonic() + CONFIRM_TIMEOUT
         while self._waiting:
             left = end - self._clock.monotonic()
@@ -88,22 +92,22 @@ class Sender:
                 self._link.connection.drain_events(timeout=left)
             except TimeoutError as error:
                 raise ConfirmTimeoutError(
-                    f"the broker did not confirm {len(self._waiting)} of {len(events)} events within {CONFIRM_TIMEOUT:.0f} s.",
+                    f"the broker did not confirm {len(self._waiting)} of {len(bundles)} messages within {CONFIRM_TIMEOUT:.0f} s.",
                     remedy="Look whether it is blocked (memory, disk) or overloaded.",
                 ) from error
         refused, self._refused = self._refused, set()
-        return [tag not in refused for tag in range(first, self._sent + 1)]
+        return [tag not in refused for tag in tags]
 
     def _by_name(self, channel: Any, names: Names, events: Sequence[Event]) -> list[bool]:
         queues = names.of(channel, self._prefix, sorted({event.topic for event in events}))
-        for event in events:
-            for queue in queues[event.topic]:
-                channel.basic_publish(self._message(channel, event), "", queue)
+        for places in bundled(events):
+            for queue in queues[events[places[0]].topic]:
+                channel.basic_publish(self._message(channel, [events[place] for place in places]), "", queue)
         return [True] * len(events)
 
-    def _message(self, channel: Any, event: Event) -> Any:
-        body = encode(event)
-        properties = {"delivery_mode": PERSISTENT, "message_id": event.event_id}
+    def _message(self, channel: Any, events: Sequence[Event]) -> Any:
+        body = encode_bundle(events)
+        properties = {"delivery_mode": PERSISTENT, "message_id": events[0].event_id}
         if self._names is not None:
             return channel.prepare_message(body.decode(), 0, CONTENT_TYPE, "utf-8", {}, properties)
         return channel.prepare_message(body, 0, CONTENT_TYPE, "utf-8", {}, properties)
@@ -126,4 +130,4 @@ def exchange(prefix: str) -> str:
 
 
 def _returned(_error: Exception, _exchange: str, topic: str, _message: Any) -> None:
-    log.debug("nobody reads %s: its event was dropped", topic)
+    log.debug("nobody reads %s: its events were dropped", topic)

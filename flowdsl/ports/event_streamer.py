@@ -35,7 +35,8 @@ class EventReceiver(Protocol):
 
     @abstractmethod
     def acknowledge(self, events: Sequence[Event]) -> None:
-        """These are done: the name's place moves past them. Acknowledging twice, or after a reconnect, is harmless."""
+        """These are done: the name's place moves past them. Acknowledging twice, or after a reconnect, is harmless. What was
+        published in one batch may travel together: an event of it may come again until the others are done, too."""
 
     @abstractmethod
     def close(self) -> None:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from flowdsl import Engine
+from flowdsl.model.dead_letter import LetterOrigin
 from tests.chaos.chaos import Size
 from tests.chaos.faults import Faults
 from tests.chaos.fleet import Fleet
@@ -40,6 +41,8 @@ TOMBSTONES = ("flowdsl_instance", "flowdsl_candidate", "items: instance")
 """Where a worker that died is remembered: for a day, for an hour, and until another begins that long afterwards."""
 NAMES_A_WORKER = 4
 """Each that was held, or saw no database for too long, goes on under another."""
+LETTERS = ("items: dead_letter", "items: dead_letter_key")
+"""A callback that was kept for a run which its customer then cancelled stays as a dead letter, as docs/lifecycle.md says."""
 KEYS = ("items: trigger_key", "items: callback_key", "keys")
 """Idempotency keys stay when their run is removed, as docs/lifecycle.md says; in Redis keys are not told apart."""
 
@@ -92,6 +95,7 @@ class _Soak:
         self._victims = Fleet(place.store_url, place.stream_url, folder / "victims", 1, settings)
         self._began = time.monotonic()
         self._runs = 0
+        self._cancelled: set[str] = set()
 
     def run(self, seconds: float) -> None:
         """A short load with every fault, a rest, the long load, a rest."""
@@ -103,6 +107,7 @@ class _Soak:
             before, rows_before = self._rest(), count_rows(self._place.direct_url)
             self._load(seconds - warm, "soak")
             after, rows_after = self._rest(), count_rows(self._place.direct_url)
+            letters = self._letters()
         finally:
             self._fleet.kill_all()
             self._victims.kill_all()
@@ -117,7 +122,7 @@ class _Soak:
         for table in rows_after:
             verdict.figures[table] = f"{rows_before.get(table, 0)} at the first rest, {rows_after[table]} at the last"
         workers = self._fleet.started + self._victims.started
-        verdict.blame("tables come back", left_over(rows_before, rows_after, workers))
+        verdict.blame("tables come back", left_over(rows_before, rows_after, workers, letters))
 
     def _load(self, seconds: float, prefix: str) -> None:
         load = Load(self._client, random.Random(self._chance.random()), self._rate, prefix, forgetful=True)
@@ -145,9 +150,17 @@ class _Soak:
         finally:
             load.give_up()
         self._runs += len(load.runs)
+        self._cancelled |= load.cancelled
         self._report.verdict.blame("customers were answered as promised", load.troubles)
         stuck = await_ends(self._checker, 180)
         self._report.verdict.blame("no run is stuck", (f"{r.foreign_id} is {r.state.label} in {r.status}" for r in stuck))
+
+    def _letters(self) -> int:
+        """Out: how many dead letters there are with good reason."""
+        letters = self._checker.dead_letters.list(limit=1000).letters
+        odd = [le for le in letters if le.origin != LetterOrigin.CALLBACK or le.foreign_id not in self._cancelled]
+        self._report.verdict.blame("nothing is given up", (f"{le.origin} of {le.foreign_id}: {le.error}" for le in odd))
+        return len(letters) - len(odd)
 
     def _rest(self) -> list[Held]:
         """Until nothing becomes less any more."""
@@ -172,11 +185,11 @@ def grown(first: Held, last: Held) -> list[str]:
     return found
 
 
-def left_over(before: dict[str, int], after: dict[str, int], workers: int) -> list[str]:
-    """Tables that hold more than at the first rest. In: how many workers there have been."""
+def left_over(before: dict[str, int], after: dict[str, int], workers: int, letters: int) -> list[str]:
+    """Tables that hold more than at the first rest. In: how many workers and rightful dead letters there have been."""
     found = []
     for name, rows in after.items():
-        most = NAMES_A_WORKER * workers if name in TOMBSTONES else before.get(name, 0)
+        most = NAMES_A_WORKER * workers if name in TOMBSTONES else letters if name in LETTERS else before.get(name, 0)
         if rows > most and name not in KEYS:
             found.append(f"{name} has {rows} rows, and had {before.get(name, 0)}")
     return found

@@ -182,10 +182,12 @@ def test_what_a_worker_holds_beyond_its_first_rest_is_flagged() -> None:
 
 
 def test_rows_that_stay_are_flagged() -> None:
-    assert left_over({"flowdsl_run": 0}, {"flowdsl_run": 0}, workers=3) == []
-    assert left_over({"flowdsl_run": 0}, {"flowdsl_run": 3}, workers=3) != []
-    assert left_over({}, {"items: trigger_key": 9, "flowdsl_instance": 12}, workers=3) == []
-    assert left_over({}, {"items: auto_resume": 1, "flowdsl_instance": 13}, workers=3) != []
+    assert left_over({"flowdsl_run": 0}, {"flowdsl_run": 0}, workers=3, letters=2) == []
+    assert left_over({"flowdsl_run": 0}, {"flowdsl_run": 3}, workers=3, letters=2) != []
+    assert left_over({}, {"items: trigger_key": 9, "flowdsl_instance": 12}, workers=3, letters=2) == []
+    assert left_over({}, {"items: dead_letter": 2}, workers=3, letters=2) == []
+    assert left_over({}, {"items: dead_letter": 3}, workers=3, letters=2) != []
+    assert left_over({}, {"items: auto_resume": 1, "flowdsl_instance": 13}, workers=3, letters=2) != []
 
 
 def test_what_a_ledger_is_told_is_read_again(tmp_path: object) -> None:

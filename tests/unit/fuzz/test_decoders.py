@@ -59,6 +59,7 @@ codec: ObjectCodec[Order] = ObjectCodec(Order)
 body = BodyDecoder(Order, None, "here")
 DECODERS: list[tuple[str, Callable[[bytes], object], type[FlowError], bytes]] = [
     ("event", wire.decode, UnreadableEventError, EVENT),
+    ("bundle", wire.decode_bundle, UnreadableEventError, EVENT),
     ("kept callback", KeptCallback.of, PayloadError, KEPT),
     ("object", lambda data: codec.decode(Payload(data)), PayloadError, ORDER),
     ("rewritten object", lambda data: codec.rewritten(Payload(data), lambda raw: raw), PayloadError, ORDER),

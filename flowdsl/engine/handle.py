@@ -67,9 +67,10 @@ class RunHandle(Generic[ObjectT, StatusT]):
         """
         refuse_on_loop("handle.wait", "handle.aio.wait")
         _check_timeout(timeout)
-        wait = self._core.waiter.wait(self.run_id, self._key(status))
+        seconds = None if timeout is None else timeout.total_seconds()
+        wait = self._core.waiter.wait(self.run_id, self._key(status), seconds)
         try:
-            record = wait.future.result(None if timeout is None else timeout.total_seconds())
+            record = wait.future.result(seconds)
         except FutureTimeoutError as error:
             if wait.future.done():
                 raise  # the wait's own answer
@@ -229,10 +230,11 @@ class AioRunHandle(Generic[ObjectT, StatusT]):
         handle = self._handle
         waiter = handle._core.waiter
         wait = Wait(handle.run_id, handle._key(status))
-        timer = asyncio.timeout(None if timeout is None else timeout.total_seconds())
+        seconds = None if timeout is None else timeout.total_seconds()
+        timer = asyncio.timeout(seconds)
         try:
             async with timer:
-                await asyncio.to_thread(waiter.begin, wait)
+                await asyncio.to_thread(waiter.begin, wait, seconds)
                 record = await asyncio.wrap_future(wait.future)
         except TimeoutError as error:
             waiter.cancel(wait)

@@ -161,7 +161,10 @@ class Starter:
             if result.applied:
                 core.metrics.moved(change.workflow, RunState.UNKNOWN, RunState.INITIATED)
                 if change.row is not None:
-                    core.committed(change.row, started_record(change, result))
+                    record = started_record(change, result)
+                    if change.row.owner is not None:
+                        core.waiter.follow(record)
+                    core.committed(change.row, record)
             else:
                 core.not_committed(change.row)
             answer.set_result(result)

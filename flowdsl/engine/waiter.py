@@ -16,6 +16,10 @@ from flowdsl.ports.record_store import RecordStore
 FIRST_POLL = 0.02
 LAST_POLL = 0.5
 """Seconds between two looks at the store: short for a fresh wait, doubling for a long one."""
+SOON = 5 * FIRST_POLL
+"""Whoever waits no longer than that wants a look at once."""
+FOLLOWED = 64
+"""Runs begun here of which the newest version is remembered."""
 
 
 class Wait:
@@ -73,27 +77,38 @@ class Waiter:
         self._clock = clock
         self._lock = threading.Lock()
         self._waits: dict[str, list[Wait]] = {}
+        self._followed: dict[str, RunRecord] = {}
+        """Oldest first."""
+        self._next_look = 0.0
+        """Of the thread; monotonic seconds."""
         self._thread: threading.Thread | None = None
         self._news = threading.Event()
         self._closed = False
         self.threaded = True
         """False under test: `step` is called instead."""
 
-    def wait(self, run_id: str, status: str | None) -> Wait:
-        """Begin to wait. The first look at the store happens at once, in the caller's thread."""
+    def wait(self, run_id: str, status: str | None, timeout: float | None = None) -> Wait:
+        """Begin to wait. The first look at the store happens at once, in the caller's thread, but for a run that this process has
+        begun a moment ago and goes on with itself: of that it knows what a look would say. In: how long its maker will wait, in
+        seconds; None: for ever."""
         wait = Wait(run_id, status)
-        self.begin(wait)
+        self.begin(wait, timeout)
         return wait
 
-    def begin(self, wait: Wait) -> None:
+    def begin(self, wait: Wait, timeout: float | None = None) -> None:
         """The same for a wait that its maker may cancel meanwhile."""
         with self._lock:
             if self._closed:
                 wait.abandon()
                 return
             self._waits.setdefault(wait.run_id, []).append(wait)
+            known = self._followed.get(wait.run_id)
+        patient = self.threaded and (timeout is None or timeout > SOON)
         try:
-            self._look({wait.run_id: [wait]})
+            if known is not None and patient:
+                self._settle([wait], known)
+            else:
+                self._look({wait.run_id: [wait]})
         except BaseException:
             self.cancel(wait)
             raise
@@ -106,8 +121,19 @@ class Waiter:
         wait.future.cancel()
         self._forget([wait.run_id])
 
+    def follow(self, record: RunRecord) -> None:
+        """This process has begun this run and goes on with it itself."""
+        with self._lock:
+            self._followed[record.run_id] = record
+            if len(self._followed) > FOLLOWED:
+                del self._followed[next(iter(self._followed))]
+
     def notify(self, record: RunRecord) -> None:
         """This process has committed this version of the run."""
+        if record.run_id in self._followed:
+            with self._lock:
+                if record.run_id in self._followed:
+                    self._followed[record.run_id] = record
         waits = self._waits.get(record.run_id)
         if not waits:
             return
@@ -121,6 +147,7 @@ class Waiter:
     def refresh(self, run_id: str) -> None:
         """This process has committed a version of the run that it does not know whole: look at it."""
         with self._lock:
+            self._followed.pop(run_id, None)
             entries = list(self._waits.get(run_id, ()))
         if not entries:
             return
@@ -155,13 +182,17 @@ class Waiter:
         records = self._store.lookup(list(waits))
         for run_id, entries in waits.items():
             record = records.get(run_id)
+            if record is not None:
+                self._settle(entries, record)
+                continue
             for wait in entries:
-                if record is None:
-                    wait.lost()
-                else:
-                    if wait.seen_version == 0 and record.version > 1:
-                        wait.seen_version = -1  # more than one version behind: read the history
-                    wait.settle(record, self._store.history)
+                wait.lost()
+
+    def _settle(self, entries: Iterable[Wait], record: RunRecord) -> None:
+        for wait in entries:
+            if wait.seen_version == 0 and record.version > 1:
+                wait.seen_version = -1  # more than one version behind: read the history
+            wait.settle(record, self._store.history)
 
     def _forget(self, run_ids: Iterable[str]) -> bool:
         """Drop the waits of these runs that have been answered. True: there were some."""
@@ -179,21 +210,21 @@ class Waiter:
 
     def _ensure_thread(self) -> None:
         with self._lock:
-            self._news.set()
-            if self._thread is None or not self._thread.is_alive():
+            if self._thread is not None and self._thread.is_alive():
+                if self._next_look > self._clock.monotonic() + FIRST_POLL:
+                    self._news.set()
+            else:
                 self._thread = threading.Thread(target=self._watch, name="flowdsl-waiter", daemon=True)
                 self._thread.start()
 
     def _watch(self) -> None:
         pause = FIRST_POLL
-        while not self._closed:
-            if self._news.wait(pause):
-                self._news.clear()
+        while True:
+            if self._pause(pause):
                 pause = FIRST_POLL
-                if self._closed:
-                    return
-                if self._news.wait(pause):  # several waits begun together are one look
-                    continue
+                self._pause(pause)  # several waits begun together are one look
+            if self._closed:
+                return
             try:
                 answered = self.step()
             except StoreError:
@@ -203,3 +234,10 @@ class Waiter:
                 if not self._waits:
                     self._thread = None
                     return
+
+    def _pause(self, seconds: float) -> bool:
+        """True: somebody wants the next look sooner, or the waiter is closed."""
+        self._next_look = self._clock.monotonic() + seconds
+        disturbed = self._news.wait(seconds)
+        self._news.clear()
+        return disturbed

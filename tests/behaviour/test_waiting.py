@@ -79,8 +79,8 @@ def waits_begun(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> threading.Se
     waiter, begun = engine._the_core().waiter, threading.Semaphore(0)
     begin = waiter.begin
 
-    def announced(wait: Wait) -> None:
-        begin(wait)
+    def announced(wait: Wait, timeout: float | None = None) -> None:
+        begin(wait, timeout)
         begun.release()
 
     monkeypatch.setattr(waiter, "begin", announced)

@@ -1,12 +1,18 @@
-"""Waits while the store is away."""
+"""When a wait looks at the store, what it knows without, and waits while the store is away."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 
-from flowdsl.errors import StoreUnavailableError
+import pytest
+
+from flowdsl.clock import SystemClock
+from flowdsl.engine.waiter import FOLLOWED, Wait, Waiter
+from flowdsl.errors import RunNotFoundError, StoreUnavailableError
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.model.history import HistoryRow
+from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.stepped import SteppedEngine
@@ -38,3 +44,117 @@ def test_a_pause_that_was_stored_is_answered_although_a_wait_could_not_be() -> N
         store.away = False
         engine._the_core().waiter.step()
         assert wait.future.exception() is not None
+
+
+class Counting(MemoryRecordStore):
+    """A store that counts who looks."""
+
+    looks = 0
+
+    def lookup(self, run_ids: Sequence[str]) -> Mapping[str, RunRecord]:
+        self.looks += 1
+        return super().lookup(run_ids)
+
+
+def record(run_id: str, version: int = 1, status: str = "new", state: RunState = RunState.INITIATED) -> RunRecord:
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+    return RunRecord(
+        namespace="default",
+        workflow="orders",
+        run_id=run_id,
+        foreign_id=run_id,
+        status=status,
+        state=state,
+        version=version,
+        payload=None,
+        created_at=now,
+        updated_at=now,
+        change_id=f"{run_id}-{version}",
+    )
+
+
+@pytest.fixture
+def store() -> Counting:
+    return Counting(ManualClock())
+
+
+@pytest.fixture
+def waiter(store: Counting) -> Iterator[Waiter]:
+    made = Waiter(store, SystemClock())
+    yield made
+    made.close()
+
+
+def test_a_wait_for_a_run_just_begun_here_does_not_look_and_is_told(store: Counting, waiter: Waiter) -> None:
+    waiter.follow(record("a"))
+    wait = waiter.wait("a", "paid")
+    assert store.looks == 0
+    waiter.notify(record("a", 2, "paid", RunState.RUNNING))
+    assert wait.future.result(0).version == 2
+
+
+def test_what_happened_before_the_wait_began_is_known(store: Counting, waiter: Waiter) -> None:
+    waiter.follow(record("a"))
+    waiter.notify(record("a", 2, "paid", RunState.COMPLETED))
+    assert waiter.wait("a", None).future.result(0).version == 2
+    assert store.looks == 0
+
+
+def test_a_status_that_was_passed_before_the_wait_began_is_read_from_the_history() -> None:
+    script, clock = Script(), ManualClock()
+    with SteppedEngine(script.workflow, clock=clock) as engine:
+        core = engine._the_core()
+        handle = engine.trigger(script.workflow, "o", Order(1))
+        engine.run_until_idle()
+        core.waiter.threaded = True
+        passed = handle.history()[1].to_status
+        assert core.waiter.wait(handle.run_id, passed).future.result(0).state is RunState.COMPLETED
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05])
+def test_who_has_no_time_has_the_store_looked_at(store: Counting, waiter: Waiter, seconds: float) -> None:
+    waiter.follow(record("a"))
+    assert waiter.wait("a", None, seconds).future.exception(0) is not None, "the store does not know it"
+    assert store.looks == 1
+
+
+def test_a_run_that_another_process_goes_on_with_is_looked_at_soon(store: Counting, waiter: Waiter) -> None:
+    waiter.follow(record("a"))  # and never a word of it again: its claim lapsed, say, and it was purged
+    assert isinstance(waiter.wait("a", None).future.exception(5), RunNotFoundError)
+
+
+def test_a_run_whose_newest_version_is_not_known_whole_is_looked_at(store: Counting, waiter: Waiter) -> None:
+    waiter.follow(record("a"))
+    waiter.refresh("a")
+    assert isinstance(waiter.wait("a", None).future.exception(0), RunNotFoundError)
+
+
+def test_only_the_newest_runs_are_remembered(store: Counting, waiter: Waiter) -> None:
+    for number in range(FOLLOWED + 1):
+        waiter.follow(record(str(number)))
+    assert not waiter.wait(str(FOLLOWED), None).future.done()
+    assert isinstance(waiter.wait("0", None).future.exception(0), RunNotFoundError)
+
+
+class AlwaysNews:
+    """As if other waits began in every pause."""
+
+    pauses = 0
+
+    def wait(self, seconds: float) -> bool:
+        self.pauses += 1
+        assert self.pauses < 10, "nobody looks"
+        return True
+
+    def clear(self) -> None: ...
+
+    def set(self) -> None: ...
+
+
+def test_waits_that_begin_all_the_time_do_not_put_off_the_look_of_others(store: Counting, waiter: Waiter) -> None:
+    waiter.follow(record("a"))
+    waiter._news = AlwaysNews()  # type: ignore[assignment]
+    wait = Wait("a", None)
+    waiter._waits["a"] = [wait]
+    waiter._watch()
+    assert isinstance(wait.future.exception(0), RunNotFoundError)

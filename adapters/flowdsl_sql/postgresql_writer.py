@@ -49,6 +49,15 @@ def literals(rows: Sequence[Row], columns: Columns) -> list[str]:
     ]
 
 
+def plain_literals(row: Row) -> list[str | None]:
+    """A literal for each value: bound as they are, numbers of different sizes would each make a statement of their own."""
+    return [value if value is None or isinstance(value, str) else _plain(value) for value in row]
+
+
+def _plain(value: int | bytes) -> str:
+    return f"\\x{value.hex()}" if isinstance(value, bytes) else str(value)
+
+
 PLACE = "CROSS JOIN LATERAL (SELECT o.ctid AS place FROM {table} o WHERE o.run_id = {row}.run_id OFFSET 0) f"
 """Finds the run of each row by its key, whatever the planner thinks: a plan is made once, often while the table is nearly empty,
 and a plain join planned then reads the whole table for ever. A row that somebody changes meanwhile is not found."""

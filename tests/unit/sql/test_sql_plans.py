@@ -40,7 +40,7 @@ def plan_of(store: SqlRecordStore, sql: str) -> str:
 
 def test_moves_find_their_runs_by_the_primary_key(store: SqlRecordStore) -> None:
     plain = PlainCommit(store._database)
-    for sql in (MOVE_RUNS, plain.move_runs[False], plain.move_runs[True]):
+    for sql in (MOVE_RUNS, *plain.move_runs.values()):
         plan = plan_of(store, sql)
 
         assert "Seq Scan" not in plan
@@ -53,6 +53,5 @@ def test_moves_find_their_runs_by_the_primary_key(store: SqlRecordStore) -> None
 
 
 def test_starts_read_no_table(store: SqlRecordStore) -> None:
-    plan = plan_of(store, PlainCommit(store._database).start_runs[False])
-
-    assert not re.search(r"Scan (using \w+ )?on flowdsl_", plan)
+    for sql in PlainCommit(store._database).start_runs.values():
+        assert not re.search(r"Scan (using \w+ )?on flowdsl_", plan_of(store, sql))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from datetime import datetime
 from enum import Enum
 from typing import Any, Generic, TypedDict, TypeVar
 
 from flowdsl.dsl.codec import Leftover
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.answers import Answers, result_of
 from flowdsl.engine.awaiting import carry_out
 from flowdsl.engine.committer import MAX_GROUP
 from flowdsl.engine.control import default_actor
@@ -111,13 +111,7 @@ class Starter:
 
     def commit(self, change: StartRun) -> CommitResult:
         """Start one run and wait for the answer. Raises StoreError."""
-        core = self._core
-        answer: Future[CommitResult] = Future()
-        self._submit(change, answer)
-        core.committer.flush(answer.done)
-        if core.committer.waiting:
-            core.commit_soon()
-        return answer.result()
+        return result_of(self._commit([change])[0])
 
     def start_many(
         self,
@@ -141,20 +135,23 @@ class Starter:
         started: list[Started] = []
         for begin in range(0, len(changes), MAX_GROUP):
             group = changes[begin : begin + MAX_GROUP]
-            answers: list[Future[CommitResult]] = [Future() for _ in group]
-            for change, answer in zip(group, answers, strict=True):
-                self._submit(change, answer)
-            last = answers[-1]
-            self._core.committer.flush(last.done)
-            if self._core.committer.waiting:
-                self._core.commit_soon()
-            for change, answer in zip(group, answers, strict=True):
-                result = answer.result()
+            for change, found in zip(group, self._commit(group), strict=True):
+                result = result_of(found)
                 one = self._read(change, result, None if key is None else key(change.foreign_id))
                 started.append(one if one is not None else Started(result.run_id or "", created=False))
         return started
 
-    def _submit(self, change: StartRun, answer: Future[CommitResult]) -> None:
+    def _commit(self, changes: Sequence[StartRun]) -> Sequence[CommitResult | Exception]:
+        core = self._core
+        answers = Answers(len(changes))
+        for place, change in enumerate(changes):
+            self._submit(change, answers, place)
+        core.committer.flush(answers.complete)
+        if core.committer.waiting:
+            core.commit_soon()
+        return answers.wait()
+
+    def _submit(self, change: StartRun, answers: Answers, place: int) -> None:
         core = self._core
 
         def done(result: CommitResult) -> None:
@@ -167,11 +164,11 @@ class Starter:
                     core.committed(change.row, record)
             else:
                 core.not_committed(change.row)
-            answer.set_result(result)
+            answers.give(place, result)
 
         def failed(error: Exception) -> None:
             core.abandon(change.row, 1)
-            answer.set_exception(error)
+            answers.give(place, error)
 
         core.committer.submit(change, done, failed)
 

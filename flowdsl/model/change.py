@@ -15,7 +15,7 @@ from flowdsl.model.record import ControlRequest, Payload
 from flowdsl.model.run_state import RunState
 
 
-class StartRun(Struct, frozen=True, kw_only=True, tag=True):
+class StartRun(Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """Insert a run, version 1, state INITIATED. Condition: no unfinished run of (namespace, workflow, foreign_id),
     and all `items` are free."""
 
@@ -38,7 +38,7 @@ class StartRun(Struct, frozen=True, kw_only=True, tag=True):
     priority: int = 0
 
 
-class MoveRun(Struct, frozen=True, kw_only=True, tag=True):
+class MoveRun(Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """Change a run. Condition: its version is `version`.
 
     The step row is replaced by `row` (or removed), in the same transaction. When `to_state` stops the run, or a waiting
@@ -82,7 +82,7 @@ class MoveRun(Struct, frozen=True, kw_only=True, tag=True):
     a cancel outlives the pause of a step that failed too often. In any case the request is gone afterwards."""
 
 
-class RequestControl(Struct, frozen=True, kw_only=True, tag=True):
+class RequestControl(Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """Leave a pause or cancel for the step that is running. Condition: the run is unfinished and its step row is claimed;
     otherwise refused (NOT_CLAIMED, FINISHED). A cancel replaces a waiting pause, never the other way round."""
 
@@ -91,7 +91,7 @@ class RequestControl(Struct, frozen=True, kw_only=True, tag=True):
     request: ControlRequest
 
 
-class AddRow(Struct, frozen=True, kw_only=True, tag=True):
+class AddRow(Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """Add a row beside a run's step row and leave the run as it is. Condition: the run's version is `version`, it is unfinished
     (NOT_FOUND, FINISHED), and all `items` are free.
 
@@ -108,7 +108,7 @@ class AddRow(Struct, frozen=True, kw_only=True, tag=True):
     items: tuple[NewItem, ...] = ()
 
 
-class FailRow(Struct, frozen=True, kw_only=True, tag=True):
+class FailRow(Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """A failed attempt: count it, keep the error, give up the claim, due again after `delay`. Condition: the claim
     (`owner`, `delivery` and, where it is given, `version`) still stands. A run with a waiting ControlRequest gets its row back
     due at once. Of a run whose data is deleted neither the error nor the payloads of `side_rows` are kept: they may hold it."""
@@ -126,7 +126,7 @@ class FailRow(Struct, frozen=True, kw_only=True, tag=True):
     """Hooks that want to know of it; added beside the row's run."""
 
 
-class ReleaseRow(Struct, frozen=True, kw_only=True, tag=True):
+class ReleaseRow(Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """Give back a row whose body has not begun, or came to nothing without failing: as if it had never been claimed, but that the
     delivery stays counted, so that the same asked twice meets no later claim. Condition: the claim still stands."""
 
@@ -140,7 +140,7 @@ class ReleaseRow(Struct, frozen=True, kw_only=True, tag=True):
     """Due again this long after the commit; None: when it was due."""
 
 
-class ParkRow(Struct, frozen=True, kw_only=True, tag=True):
+class ParkRow(Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """A step answered skip: keep the row so that everybody sees why nothing happens, but never due. Condition: the claim
     still stands."""
 
@@ -152,7 +152,7 @@ class ParkRow(Struct, frozen=True, kw_only=True, tag=True):
     """As in FailRow."""
 
 
-class DropRow(Struct, frozen=True, kw_only=True, tag=True):
+class DropRow(Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """Remove a row that nothing needs any more (its run is gone or stopped). Condition: the claim still stands."""
 
     change_id: str
@@ -163,7 +163,7 @@ class DropRow(Struct, frozen=True, kw_only=True, tag=True):
     """As in FailRow."""
 
 
-class PutItems(Struct, frozen=True, kw_only=True, tag=True):
+class PutItems(Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """Insert and remove items without a run. Condition: every inserted key without `replace` is free."""
 
     change_id: str
@@ -201,7 +201,7 @@ class Refusal(Enum):
     BAD_DATA = "the store cannot hold this data"
 
 
-class CommitResult(Struct, frozen=True):
+class CommitResult(Struct, frozen=True, gc=False):
     """The answer to one change."""
 
     outcome: CommitOutcome

@@ -8,7 +8,7 @@ from datetime import datetime
 from msgspec import Struct
 
 
-class Event(Struct, frozen=True, kw_only=True):
+class Event(Struct, frozen=True, kw_only=True, gc=False):
     """A hint that a row waits, or, with a `body`, a user's own event."""
 
     event_id: str

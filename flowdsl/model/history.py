@@ -35,7 +35,7 @@ class Cause(StrEnum):
         return cls.UNKNOWN
 
 
-class Origin(Struct, frozen=True):
+class Origin(Struct, frozen=True, gc=False):
     """Why a change is made and by whom; it becomes the history row of the version that the change makes."""
 
     cause: Cause
@@ -48,7 +48,7 @@ class Origin(Struct, frozen=True):
     error: str | None = None
 
 
-class HistoryRow(Struct, frozen=True, kw_only=True):
+class HistoryRow(Struct, frozen=True, kw_only=True, gc=False):
     """One version of a run. Without the object: history is for people, the run has the data."""
 
     run_id: str

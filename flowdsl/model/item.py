@@ -47,7 +47,7 @@ class ItemKind(StrEnum):
     """What became of a slot of a schedule, or who changed it; the same."""
 
 
-class NewItem(Struct, frozen=True, kw_only=True):
+class NewItem(Struct, frozen=True, kw_only=True, gc=False):
     """An item to insert. Its key must be free within (namespace, kind), or the whole change is refused."""
 
     kind: str
@@ -59,14 +59,14 @@ class NewItem(Struct, frozen=True, kw_only=True):
     """Overwrite an item of the same key instead of refusing the change."""
 
 
-class ItemKey(Struct, frozen=True):
+class ItemKey(Struct, frozen=True, gc=False):
     """Names one item of a namespace."""
 
     kind: str
     key: str
 
 
-class Item(Struct, frozen=True, kw_only=True):
+class Item(Struct, frozen=True, kw_only=True, gc=False):
     """An item as the store has it."""
 
     namespace: str

@@ -35,7 +35,7 @@ class RowKind(IntEnum):
         return cls.UNKNOWN
 
 
-class NewRow(Struct, frozen=True, kw_only=True):
+class NewRow(Struct, frozen=True, kw_only=True, gc=False):
     """A row as a change asks for it. `delay` is counted from the commit by the store's clock."""
 
     row_id: str
@@ -53,7 +53,7 @@ class NewRow(Struct, frozen=True, kw_only=True):
     """Add the row only when the change leaves the run in this state; None: in any. A waiting request may decide the state."""
 
 
-class PendingRow(Struct, frozen=True, kw_only=True):
+class PendingRow(Struct, frozen=True, kw_only=True, gc=False):
     """A row as the store has it."""
 
     namespace: str
@@ -82,7 +82,7 @@ class PendingRow(Struct, frozen=True, kw_only=True):
     payload: bytes | None = None
 
 
-class ClaimedRow(Struct, frozen=True):
+class ClaimedRow(Struct, frozen=True, gc=False):
     """A row that is now ours, with its run as of the claim (None: the run is gone, the row is stale)."""
 
     row: PendingRow

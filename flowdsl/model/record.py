@@ -10,7 +10,7 @@ from msgspec import Struct
 from flowdsl.model.run_state import RunState
 
 
-class Payload(Struct, frozen=True):
+class Payload(Struct, frozen=True, gc=False):
     """An object as it is stored."""
 
     data: bytes
@@ -18,7 +18,7 @@ class Payload(Struct, frozen=True):
     schema_version: int = 1
 
 
-class ControlRequest(Struct, frozen=True):
+class ControlRequest(Struct, frozen=True, gc=False):
     """A pause or cancel that waits for the running step to commit. Stored beside the run, outside its version."""
 
     state: RunState
@@ -27,7 +27,7 @@ class ControlRequest(Struct, frozen=True):
     actor: str
 
 
-class RunRecord(Struct, frozen=True, kw_only=True):
+class RunRecord(Struct, frozen=True, kw_only=True, gc=False):
     """One run as the store has it. Times are the store's, in UTC."""
 
     namespace: str = "default"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 
-class UserEvent(Struct, frozen=True, kw_only=True):
+class UserEvent(Struct, frozen=True, kw_only=True, gc=False):
     """What is published once the row is committed."""
 
     topic: str

@@ -94,7 +94,7 @@ def _journal(entries: Sequence[JournalEntry]) -> RenderableType:
     table.add_column("what", overflow="fold", ratio=2)
     table.add_column("by", overflow="fold", ratio=1)
     for entry in entries:
-        what = Text(entry.event.value)
+        what = Text(clean(entry.event))
         if entry.missed:
             what.append(f", {entry.missed} missed", style="yellow")
         for text, style in ((entry.run_id, "dim"), (entry.reason, "dim"), (entry.error, "red")):

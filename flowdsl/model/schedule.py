@@ -137,7 +137,7 @@ class Schedule(Struct, frozen=True, kw_only=True):
 
 
 class Event(StrEnum):
-    """What a journal entry tells."""
+    """What a journal entry tells. Stored as text: newer code may tell of more."""
 
     CREATED = "created"
     CHANGED = "changed"
@@ -160,7 +160,8 @@ class Event(StrEnum):
 class JournalEntry(Struct, frozen=True, kw_only=True):
     """One change of a schedule."""
 
-    event: Event
+    event: str
+    """One of Event."""
     at: datetime
     by: str
     """A person, an instance, or `deployment`."""

@@ -238,7 +238,7 @@ def test_slots_that_nobody_was_there_for_go_by_the_misfire_policy(
         engine.advance(6 * MINUTE)
         stored = diary.stored(engine)
 
-        started = [entry.slot for entry in engine.schedules.journal(diary.workflow, "page") if entry.event is Event.STARTED]
+        started = [entry.slot for entry in engine.schedules.journal(diary.workflow, "page") if entry.event == Event.STARTED]
 
     assert [f"{slot:%H:%M}" for slot in started if slot is not None] == fired
     assert sorted(slots(world)) == fired

@@ -18,8 +18,10 @@ from flowdsl.errors import (
     ScheduleNotFoundError,
     TimetableError,
 )
+from flowdsl.model.change import PutItems
+from flowdsl.model.item import NewItem
 from flowdsl.model.run_state import RunState
-from flowdsl.model.schedule import Event, IfRunning, Misfire, ScheduleOrigin
+from flowdsl.model.schedule import Event, IfRunning, Misfire, ScheduleOrigin, entry_key, slot_kind
 from flowdsl.timetable import Gap, OverlapHour
 from tests.behaviour.diary import DAY, START, Diary, at, runs, slots
 from tests.behaviour.world import HOUR, MINUTE, Status, Thing, World
@@ -225,7 +227,7 @@ def test_a_deleted_schedule_fires_no_more_and_its_object_is_gone(world: World) -
         (gone,) = engine.schedules.list(removed=True)
         assert gone.removed is not None
         assert (gone.removed.by, gone.removed.reason, gone.object) == ("bob", "customer left", None)
-        assert engine.schedules.journal("diary", "page")[-1].event is Event.REMOVED
+        assert engine.schedules.journal("diary", "page")[-1].event == Event.REMOVED
         for verb in (engine.schedules.get, engine.schedules.preview, engine.schedules.delete, engine.schedules.resume):
             with pytest.raises(ScheduleNotFoundError):
                 verb("diary", "page")
@@ -296,6 +298,21 @@ def test_the_journal_tells_who_did_what_and_when(world: World) -> None:
     ]
     assert journal[1].at == at("9:01")
     assert [(entry.event, entry.revision, entry.schedule) for entry in journal[3:]] == [(Event.STARTED, 4, "page")]
+
+
+def test_the_journal_tells_of_what_only_newer_code_knows(memory_world: World) -> None:
+    diary = empty()
+    with memory_world.engine(diary.workflow) as engine:
+        schedule = made(engine, diary)
+        core = engine._the_core()
+        body = b'{"event": "hushed", "at": "2030-01-01T00:00:00Z", "by": "bob", "volume": 3}'
+        newer = NewItem(kind=slot_kind("diary"), key=entry_key(schedule.id, 2), body=body)
+        core.store.commit([PutItems(change_id=core.ids(), namespace=core.namespace, items=(newer,))])
+
+        assert [(entry.event, entry.by) for entry in engine.schedules.journal("diary", "page")] == [
+            ("created", "ada"),
+            ("hushed", "bob"),
+        ]
 
 
 def test_every_verb_says_when_there_is_no_such_schedule(memory_world: World) -> None:

@@ -41,18 +41,29 @@ class OsRandom(threading.local):
     Every thread, and every forked child, has portions of its own."""
 
     def __init__(self) -> None:
-        self._portion, self._used, self._pid = b"", 0, 0
+        self._portion, self._used, self._forks = b"", 0, _forks
 
     def __call__(self, count: int) -> bytes:
         """`count` bytes, at most PORTION."""
-        begin, pid = self._used, os.getpid()
-        if begin + count > len(self._portion) or self._pid != pid:
-            self._portion, self._pid, begin = os.urandom(PORTION), pid, 0
+        begin = self._used
+        if begin + count > len(self._portion) or self._forks != _forks:
+            self._portion, self._forks, begin = os.urandom(PORTION), _forks, 0
         self._used = begin + count
         return self._portion[begin : self._used]
 
 
 PORTION = 2560
+_forks = 0
+"""How often this process and those before it were forked: to ask for the process's id instead is a system call each time."""
+
+
+def _forked() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 class Uuid7Source:
@@ -67,12 +78,14 @@ class Uuid7Source:
         self._random_bytes = random_bytes or OsRandom()
 
     def __call__(self) -> str:
-        millis = int(self._clock.now().timestamp() * 1000)
-        tail = int.from_bytes(self._random_bytes(10), "big")
+        time_ = f"{int(self._clock.now().timestamp() * 1000):012x}"
+        tail = self._random_bytes(10).hex()
         # 48 bits time | version 7 | 12 random | variant 10 | 62 random
-        bits = (millis << 80) | (0x7 << 76) | ((tail >> 68) << 64) | (0b10 << 62) | (tail & ((1 << 62) - 1))
-        text = f"{bits:032x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        return f"{time_[:8]}-{time_[8:]}-7{tail[:3]}-{VARIANT[tail[4]]}{tail[5:8]}-{tail[8:]}"
+
+
+VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
+"""The variant's two bits before the two lower ones of a digit."""
 
 
 def seeded_ids(seed: int, clock: Clock) -> Uuid7Source:

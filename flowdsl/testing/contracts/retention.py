@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from msgspec.structs import replace
 
-from flowdsl.model.change import Change, CommitOutcome, DropRow, FailRow
+from flowdsl.model.change import Change, CommitOutcome, CommitResult, DropRow, FailRow
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.pending import PendingRow, RowKind
 from flowdsl.model.record import Payload, RunRecord
 from flowdsl.model.run_state import RunState
+from flowdsl.ports.record_store import RecordStore
 from flowdsl.testing.contracts.beside import HOOKS, hook, kept
 from flowdsl.testing.contracts.samples import NAMESPACE, SECOND, World
 
@@ -86,6 +90,28 @@ class RetentionRules:
         assert "canary" in {row.last_error for row in world.store.rows([record.run_id])}
         assert world.commit(self._erasing(world, record)).applied
         self._nothing_is_left(world, record, attempts=1)
+
+    def test_what_fails_at_the_moment_of_the_erasure_leaves_none_of_the_data(
+        self, world: World, store_factory: Callable[[], RecordStore]
+    ) -> None:
+        stores = [store_factory() for _ in range(2)]
+        try:
+            with ThreadPoolExecutor(2) as pool:
+                for _ in range(25):
+                    record, (told,) = self._asked_to_erase(world, world.owner())
+                    gate = threading.Barrier(2)
+
+                    def commit(store: RecordStore, change: Change, gate: threading.Barrier = gate) -> CommitResult:
+                        gate.wait(timeout=10)
+                        return store.commit([change])[0]
+
+                    changes = [self._erasing(world, record), self._failing_again(world, told)]
+                    for done in [pool.submit(commit, *pair) for pair in zip(stores, changes, strict=True)]:
+                        assert done.result(timeout=60).applied
+                    self._nothing_is_left(world, record, attempts=1)
+        finally:
+            for store in stores:
+                store.close()
 
     def _asked_to_erase(self, world: World, owner: str) -> tuple[RunRecord, list[PendingRow]]:
         """A run whose data is to go, and the row of a hook that is being told of it."""

@@ -6,6 +6,7 @@ import logging
 import select
 import socket
 import threading
+from abc import ABC, abstractmethod
 from typing import Any
 
 from flowdsl_sql.connect import in_memory
@@ -33,7 +34,7 @@ def watcher_for(database: Database, listeners: Listeners) -> Watcher | None:
     return None
 
 
-class _Thread:
+class _Thread(ABC):
     """A daemon thread with a connection of its own, made again when it breaks."""
 
     def __init__(self, database: Database, listeners: Listeners) -> None:
@@ -70,9 +71,9 @@ class _Thread:
                 self.stopping.wait(RECONNECT)
                 self.listeners.wake_all()  # whatever was missed meanwhile
 
+    @abstractmethod
     def watch(self, driver: Any, ready: threading.Event) -> None:
         """Until `stopping`."""
-        raise NotImplementedError
 
 
 class ChangeWatcher(_Thread):

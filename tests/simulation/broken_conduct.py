@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -290,6 +291,13 @@ def a_slot_has_no_run() -> Chronicle:
     return story
 
 
+def a_slot_that_failed_was_forgotten() -> Chronicle:
+    story = fired()
+    skipped = next(one for one in story.journal.ordered if one.answer is Answer.SKIP)
+    story.journal.ordered[story.journal.ordered.index(skipped)] = dataclasses.replace(skipped, answer=Answer.RAISED)
+    return story
+
+
 BROKEN_CONDUCT: list[tuple[Callable[[], Chronicle], str]] = [
     (a_step_ran_twice_for_no_reason, "I4"),
     (a_step_ran_beside_itself, "I4"),
@@ -313,6 +321,7 @@ BROKEN_CONDUCT: list[tuple[Callable[[], Chronicle], str]] = [
     (a_slot_was_fired_early, "I8"),
     (a_slot_has_a_run_that_nobody_wanted, "I8"),
     (a_slot_has_no_run, "I8"),
+    (a_slot_that_failed_was_forgotten, "I8"),
     (a_role_got_a_smaller_token, "I9"),
     (a_role_changed_hands_with_the_same_token, "I9"),
     (two_processes_act_in_one_role, "I9"),

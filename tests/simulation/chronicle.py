@@ -169,7 +169,7 @@ class Chronicle:
 
     def lost(self, node: str = "worker-1") -> None:
         """The process of that name lost its claims."""
-        self.journal.losses.append(Loss(node, "owner", self.journal.tick()))
+        self.journal.losses.append(Loss(node, f"owner-{len(self.journal.losses)}", self.journal.tick()))
 
     def row(self, **changes: Any) -> PendingRow:
         """A step row that waits for the run's version."""

@@ -165,8 +165,16 @@ def fired() -> Chronicle:
     return story
 
 
+def fired_soon() -> Chronicle:
+    """The last attempt at a slot failed; the next is to come."""
+    story = fired()
+    story.later(56).asked_for(START + 3 * MINUTE, Answer.RAISED)
+    return story
+
+
 SOUND = (
     fired,
+    fired_soon,
     complete,
     failed_once,
     taken_over,

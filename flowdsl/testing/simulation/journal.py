@@ -166,7 +166,7 @@ class Ordered:
 
 @dataclass(slots=True, frozen=True)
 class Loss:
-    """An instance lost its claims: its process was gone, or its heartbeat had lapsed."""
+    """An instance lost its claims, or learnt it: its process was gone, or its heartbeat had lapsed. One may be noted twice."""
 
     node: str
     owner: str

@@ -4,7 +4,7 @@ next. What production gives to threads are turns here, that the world hands out.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
 from typing import Any, Protocol, cast
 
@@ -118,6 +118,7 @@ class Surroundings(Protocol):
     def ring(self) -> None: ...
     def interrupt(self) -> None: ...
     def deceased(self, owner: str) -> bool: ...
+    def alive(self, owners: Collection[str]) -> None: ...
 
 
 class Node:
@@ -165,7 +166,8 @@ class Node:
         self.clock = NodeClock(world.clock, rate)
         store = world.stores.open()
         rings = None if world.stores.listens else world.ring
-        proxy = StoreProxy(store, self._gate(Port.STORE), self.name, world.journal, world.weather, world.deceased, rings)
+        gate = self._gate(Port.STORE)
+        proxy = StoreProxy(store, gate, self.name, world.journal, world.weather, world.deceased, rings, world.alive)
         streamer = StreamerProxy(world.broker, self._gate(Port.STREAMER)) if plan.streamer else None
         self._ports = (proxy, streamer)
         engine = SimulatedEngine(
@@ -367,6 +369,12 @@ class Node:
                 journal.losses.append(Loss(self.name, self._owner, journal.tick()))
             self.owners.append(owner)
             self._owner = owner
+
+    def bereft(self, alive: Collection[str]) -> None:
+        """Its claims are free if its heartbeat is not among those alive, although it may end before it learns that."""
+        if self._owner and self._owner not in alive:
+            journal = self._world.journal
+            journal.losses.append(Loss(self.name, self._owner, journal.tick()))
 
     # -- what it holds --------------------------------------------------------------------------------------------------------
 

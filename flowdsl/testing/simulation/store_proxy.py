@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -26,7 +26,7 @@ Wake = Callable[[Sequence[str]], None]
 class StoreProxy:
     """Stands for a `RecordStore`. Methods that it does not name itself, those of tomorrow included, go through the gate as they
     are. In: `deceased`, which owners' processes have ended where this one could see it; `rings`, told of each commit where the
-    store is not to do the listening itself.
+    store is not to do the listening itself; `alive`, told which owners have claims at most, whenever others' were freed.
 
     A claim whose answer is lost keeps the store's promise: what it took comes with the owner's next claim.
     """
@@ -42,6 +42,7 @@ class StoreProxy:
         weather: Weather,
         deceased: Callable[[str], bool],
         rings: Callable[[], None] | None,
+        alive: Callable[[Collection[str]], None],
     ) -> None:
         self._store = store
         self._gate = gate
@@ -50,6 +51,7 @@ class StoreProxy:
         self._weather = weather
         self._deceased = deceased
         self._rings = rings
+        self._alive = alive
         self._unread: list[ClaimedRow] = []
         self._wake: Wake | None = None
         self._unlisten: Callable[[], None] = _nothing
@@ -131,6 +133,14 @@ class StoreProxy:
             if row is not None and row.owner == owner and row.delivery == entry.row.delivery:
                 held.append(ClaimedRow(row, runs.get(row.run_id)))
         return held
+
+    def free_lapsed(self, namespace: str, dead: Sequence[str] = ()) -> int:
+        def free() -> int:
+            freed = self._store.free_lapsed(namespace, dead)
+            self._alive({one.owner for one in self._store.instances(namespace)})
+            return freed
+
+        return self._gate.through("free_lapsed", free)
 
     def instances(self, namespace: str) -> Sequence[Instance]:
         """Simulated processes share one real process, of which nobody must conclude anything; but those that are gone, and were

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -67,6 +68,11 @@ class World:
     def deceased(self, owner: str) -> bool:
         """Whether its process has ended on the machine of all the others."""
         return self.plan.one_machine and any(owner in node.ended for node in self.nodes)
+
+    def alive(self, owners: Collection[str]) -> None:
+        """These owners' heartbeats are all that there are: the claims of everybody else were freed."""
+        for node in self.nodes:
+            node.bereft(owners)
 
     # -- the turns ------------------------------------------------------------------------------------------------------------
 

@@ -50,7 +50,7 @@ def explained(evidence: Evidence, before: Execution, after: Execution) -> bool:
 
 
 def lost(evidence: Evidence, execution: Execution) -> bool:
-    """Whether the instance of this execution has learnt since its beginning that its claims were lost."""
+    """Whether the claims of this execution's instance were lost since its beginning, or it has learnt since that they were."""
     return any(loss.node == execution.node and loss.when > execution.began for loss in evidence.journal.losses)
 
 
@@ -89,11 +89,11 @@ def _limits(evidence: Evidence) -> Iterator[Violation]:
                 continue
             executions = evidence.steps.get((run_id, row.version - 1), ())
             failed = sum(execution.answer is Answer.RAISED for execution in executions)
-            if failed + len(evidence.journal.losses) < step.pause_after:
+            if failed + len({loss.owner for loss in evidence.journal.losses}) < step.pause_after:
                 yield Violation("I4", f"it was paused after {failed} failures, not {step.pause_after}", run_id)
     for (run_id, version), executions in evidence.steps.items():
         step = evidence.workload.flow(executions[0].workflow).step_of(executions[0].status)
         failed = sum(execution.answer is Answer.RAISED for execution in executions)
-        losses = sum(loss.when > executions[0].began for loss in evidence.journal.losses)
+        losses = len({loss.owner for loss in evidence.journal.losses if loss.when > executions[0].began})
         if step is not None and failed > step.pause_after + losses:
             yield Violation("I4", f"version {version} failed {failed} times and was not paused at {step.pause_after}", run_id)

@@ -70,8 +70,8 @@ class RecordStore(Protocol):
 
     @abstractmethod
     def beat(self, namespace: str, instance: Instance, ttl: timedelta) -> bool:
-        """Keep the owner's heartbeat alive for `ttl` from now; the first beat makes it. False: it had lapsed and its claims
-        were freed; the caller must go on under a new owner."""
+        """Keep the owner's heartbeat alive for `ttl` from now; the first beat makes it. False: it had lapsed, so its
+        claims are anybody's to free; the caller must go on under a new owner."""
 
     @abstractmethod
     def leave(self, namespace: str, owner: str) -> None:

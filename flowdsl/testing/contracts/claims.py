@@ -269,6 +269,7 @@ class ClaimRules:
     def test_a_heartbeat_that_lapsed_is_told_so(self, world: World) -> None:
         owner = world.owner()
         world.clock.advance(TTL + SECOND)
+        assert not world.store.beat(NAMESPACE, Instance(owner=owner), TTL), "also before anybody has freed its claims"
         world.store.free_lapsed(NAMESPACE)
         assert not world.store.beat(NAMESPACE, Instance(owner=owner), TTL)
         assert owner not in [instance.owner for instance in world.store.instances(NAMESPACE)]

@@ -166,7 +166,7 @@ class Ordered:
 
 @dataclass(slots=True, frozen=True)
 class Loss:
-    """An instance lost its claims, or learnt it: its process was gone, or its heartbeat had lapsed. One may be noted twice."""
+    """An instance lost its claims: its process was gone, or it learnt that its heartbeat had lapsed."""
 
     node: str
     owner: str

@@ -141,6 +141,8 @@ class Node:
         """The present one."""
         self._executors: list[InlineExecutor] = []
         self._leaving_until: float | None = None
+        self._bereft = False
+        """Its claims were freed, and it does not know yet."""
         self.ended: set[str] = set()
         """Those of lives that have ended."""
         self.clock = NodeClock(world.clock)
@@ -167,7 +169,7 @@ class Node:
         store = world.stores.open()
         rings = None if world.stores.listens else world.ring
         gate = self._gate(Port.STORE)
-        proxy = StoreProxy(store, gate, self.name, world.journal, world.weather, world.deceased, rings, world.alive)
+        proxy = StoreProxy(store, gate, self.name, world.journal, world.weather, world.deceased, rings, world.alive, self._heard)
         streamer = StreamerProxy(world.broker, self._gate(Port.STREAMER)) if plan.streamer else None
         self._ports = (proxy, streamer)
         engine = SimulatedEngine(
@@ -206,10 +208,10 @@ class Node:
     def _end(self, *, lost: bool) -> None:
         self._note_owner()
         journal = self._world.journal
-        if lost and self._owner:
+        if (lost or self._bereft) and self._owner:
             journal.losses.append(Loss(self.name, self._owner, journal.tick()))
         self.ended.add(self._owner)
-        self.engine, self._owner, self._leaving_until = None, "", None
+        self.engine, self._owner, self._leaving_until, self._bereft = None, "", None, False
         self.gone = True
         for wait in journal.waits:
             if wait.node == self.name and not wait.done:
@@ -368,13 +370,15 @@ class Node:
                 journal = self._world.journal
                 journal.losses.append(Loss(self.name, self._owner, journal.tick()))
             self.owners.append(owner)
-            self._owner = owner
+            self._owner, self._bereft = owner, False
 
     def bereft(self, alive: Collection[str]) -> None:
-        """Its claims are free if its heartbeat is not among those alive, although it may end before it learns that."""
+        """Its claims are free if its heartbeat is not among those alive. Its next one tells it, if it lives to hear that."""
         if self._owner and self._owner not in alive:
-            journal = self._world.journal
-            journal.losses.append(Loss(self.name, self._owner, journal.tick()))
+            self._bereft = True
+
+    def _heard(self) -> None:
+        self._bereft = False
 
     # -- what it holds --------------------------------------------------------------------------------------------------------
 

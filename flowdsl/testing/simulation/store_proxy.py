@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from datetime import timedelta
 from typing import Any
 
 from msgspec.structs import replace
@@ -26,7 +27,8 @@ Wake = Callable[[Sequence[str]], None]
 class StoreProxy:
     """Stands for a `RecordStore`. Methods that it does not name itself, those of tomorrow included, go through the gate as they
     are. In: `deceased`, which owners' processes have ended where this one could see it; `rings`, told of each commit where the
-    store is not to do the listening itself; `alive`, told which owners have claims at most, whenever others' were freed.
+    store is not to do the listening itself; `alive`, told which owners have claims at most, whenever others' were freed;
+    `heard`, told of each heartbeat that was answered.
 
     A claim whose answer is lost keeps the store's promise: what it took comes with the owner's next claim.
     """
@@ -43,6 +45,7 @@ class StoreProxy:
         deceased: Callable[[str], bool],
         rings: Callable[[], None] | None,
         alive: Callable[[Collection[str]], None],
+        heard: Callable[[], None],
     ) -> None:
         self._store = store
         self._gate = gate
@@ -52,6 +55,7 @@ class StoreProxy:
         self._deceased = deceased
         self._rings = rings
         self._alive = alive
+        self._heard = heard
         self._unread: list[ClaimedRow] = []
         self._wake: Wake | None = None
         self._unlisten: Callable[[], None] = _nothing
@@ -133,6 +137,11 @@ class StoreProxy:
             if row is not None and row.owner == owner and row.delivery == entry.row.delivery:
                 held.append(ClaimedRow(row, runs.get(row.run_id)))
         return held
+
+    def beat(self, namespace: str, instance: Instance, lapse: timedelta) -> bool:
+        answered = self._gate.through("beat", lambda: self._store.beat(namespace, instance, lapse))
+        self._heard()
+        return answered
 
     def free_lapsed(self, namespace: str, dead: Sequence[str] = ()) -> int:
         def free() -> int:

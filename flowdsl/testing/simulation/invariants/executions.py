@@ -50,7 +50,7 @@ def explained(evidence: Evidence, before: Execution, after: Execution) -> bool:
 
 
 def lost(evidence: Evidence, execution: Execution) -> bool:
-    """Whether the claims of this execution's instance were lost since its beginning, or it has learnt since that they were."""
+    """Whether the claims of this execution's instance were lost after it began, and it has learnt that or ended since."""
     return any(loss.node == execution.node and loss.when > execution.began for loss in evidence.journal.losses)
 
 

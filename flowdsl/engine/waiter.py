@@ -19,7 +19,8 @@ LAST_POLL = 0.5
 SOON = 5 * FIRST_POLL
 """Whoever waits no longer than that wants a look at once."""
 FOLLOWED = 64
-"""Runs begun here of which the newest version is remembered."""
+"""Runs begun here of which the newest version is remembered, each until LAST_POLL after the last news of it: by then others may
+have gone on with it, or erased its data."""
 
 
 class Wait:
@@ -77,8 +78,8 @@ class Waiter:
         self._clock = clock
         self._lock = threading.Lock()
         self._waits: dict[str, list[Wait]] = {}
-        self._followed: dict[str, RunRecord] = {}
-        """Oldest first."""
+        self._followed: dict[str, tuple[RunRecord, float]] = {}
+        """With the monotonic time of the news; the run that was begun first is first."""
         self._next_look = 0.0
         """Of the thread; monotonic seconds."""
         self._thread: threading.Thread | None = None
@@ -102,7 +103,7 @@ class Waiter:
                 wait.abandon()
                 return
             self._waits.setdefault(wait.run_id, []).append(wait)
-            known = self._followed.get(wait.run_id)
+            known = self._known(wait.run_id)
         patient = self.threaded and (timeout is None or timeout > SOON)
         try:
             if known is not None and patient:
@@ -124,16 +125,14 @@ class Waiter:
     def follow(self, record: RunRecord) -> None:
         """This process has begun this run and goes on with it itself."""
         with self._lock:
-            self._followed[record.run_id] = record
+            self._followed[record.run_id] = record, self._clock.monotonic()
             if len(self._followed) > FOLLOWED:
                 del self._followed[next(iter(self._followed))]
 
     def notify(self, record: RunRecord) -> None:
         """This process has committed this version of the run."""
         if record.run_id in self._followed:
-            with self._lock:
-                if record.run_id in self._followed:
-                    self._followed[record.run_id] = record
+            self._remember(record)
         waits = self._waits.get(record.run_id)
         if not waits:
             return
@@ -177,6 +176,22 @@ class Waiter:
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=5)
+
+    def _known(self, run_id: str) -> RunRecord | None:
+        """The run as a look at the store would show it. To be called with the lock."""
+        record, at = self._followed.get(run_id, (None, 0.0))
+        return record if self._clock.monotonic() - at <= LAST_POLL else None
+
+    def _remember(self, record: RunRecord) -> None:
+        """Versions may be told out of order: who runs the next step may be done with it before this one is told."""
+        with self._lock:
+            before, _ = self._followed.get(record.run_id, (None, 0.0))
+            if before is None or before.version >= record.version:
+                return
+            if record.state.data_goes:
+                del self._followed[record.run_id]
+            else:
+                self._followed[record.run_id] = record, self._clock.monotonic()
 
     def _look(self, waits: dict[str, list[Wait]]) -> None:
         records = self._store.lookup(list(waits))

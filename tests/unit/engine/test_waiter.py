@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -158,3 +158,38 @@ def test_waits_that_begin_all_the_time_do_not_put_off_the_look_of_others(store: 
     waiter._waits["a"] = [wait]
     waiter._watch()
     assert isinstance(wait.future.exception(0), RunNotFoundError)
+
+
+def test_versions_that_are_told_out_of_order_leave_the_newest(store: Counting, waiter: Waiter) -> None:
+    waiter.follow(record("a"))
+    waiter.notify(record("a", 3, "shipped", RunState.COMPLETED))  # its step ran as soon as version 2 was handed over
+    waiter.notify(record("a", 2, "paid", RunState.RUNNING))
+    assert waiter.wait("a", None).future.result(0).version == 3
+
+
+def test_what_was_erased_is_not_told_from_memory() -> None:
+    script, clock = Script(), ManualClock()
+    with SteppedEngine(script.workflow, clock=clock) as engine:
+        handle = engine.trigger(script.workflow, "o", Order(1))
+        engine.run_until_idle()
+        handle.delete_data("asked for", "ada")
+        engine.run_until_idle()
+        waiter = engine._the_core().waiter
+        waiter.threaded = True
+        found = waiter.wait(handle.run_id, None).future.result(0)
+        assert (found.state, found.payload) == (RunState.DATA_DELETED, None)
+
+
+def test_what_another_process_erased_since_is_not_told_from_memory() -> None:
+    script, clock = Script(), ManualClock()
+    store = MemoryRecordStore(clock)
+    with SteppedEngine(script.workflow, clock=clock, store=store) as engine:
+        handle = engine.trigger(script.workflow, "o", Order(1))
+        engine.run_until_idle()
+        with SteppedEngine(script.workflow, clock=clock, store=store, seed=1) as other:
+            clock.advance(timedelta(minutes=1))
+            other.handle(handle.run_id).delete_data("asked for", "ada")
+            other.run_until_idle()
+        waiter = engine._the_core().waiter
+        waiter.threaded = True
+        assert waiter.wait(handle.run_id, None).future.result(0).payload is None

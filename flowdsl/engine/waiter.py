@@ -82,6 +82,8 @@ class Waiter:
         """With the monotonic time of the news; the run that was begun first is first."""
         self._next_look = 0.0
         """Of the thread; monotonic seconds."""
+        self._fresh = False
+        """A wait has begun since the thread chose its pause."""
         self._thread: threading.Thread | None = None
         self._news = threading.Event()
         self._closed = False
@@ -225,6 +227,7 @@ class Waiter:
 
     def _ensure_thread(self) -> None:
         with self._lock:
+            self._fresh = True
             if self._thread is not None and self._thread.is_alive():
                 if self._next_look > self._clock.monotonic() + FIRST_POLL:
                     self._news.set()
@@ -236,19 +239,20 @@ class Waiter:
         pause = FIRST_POLL
         while True:
             if self._pause(pause):
-                pause = FIRST_POLL
-                self._pause(pause)  # several waits begun together are one look
+                self._pause(FIRST_POLL)  # several waits begun together are one look
             if self._closed:
                 return
             try:
                 answered = self.step()
             except StoreError:
                 answered = False
-            pause = FIRST_POLL if answered else min(pause * 2, LAST_POLL)
             with self._lock:
                 if not self._waits:
                     self._thread = None
                     return
+                pause = FIRST_POLL if answered or self._fresh else min(pause * 2, LAST_POLL)
+                self._fresh = False
+                self._next_look = self._clock.monotonic() + pause  # who begins to wait from here on can tell
 
     def _pause(self, seconds: float) -> bool:
         """True: somebody wants the next look sooner, or the waiter is closed."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from flowdsl.clock import SystemClock
-from flowdsl.engine.waiter import FOLLOWED, Wait, Waiter
+from flowdsl.engine.waiter import FIRST_POLL, FOLLOWED, LAST_POLL, Wait, Waiter
 from flowdsl.errors import RunNotFoundError, StoreUnavailableError
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.model.history import HistoryRow
@@ -193,3 +194,53 @@ def test_what_another_process_erased_since_is_not_told_from_memory() -> None:
         waiter = engine._the_core().waiter
         waiter.threaded = True
         assert waiter.wait(handle.run_id, None).future.result(0).payload is None
+
+
+class Paces:
+    """The pauses that the waiter's thread makes, none of which takes any time."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def wait(self, seconds: float) -> bool:
+        self.seconds.append(seconds)
+        return False
+
+    def clear(self) -> None: ...
+
+    def set(self) -> None: ...
+
+
+class Slow(MemoryRecordStore):
+    """A store that answers the looks it is given a word for, in their order, and knows every run."""
+
+    def __init__(self, looks: list[Callable[[], object]]) -> None:
+        super().__init__(ManualClock())
+        self.looks = looks
+
+    def lookup(self, run_ids: Sequence[str]) -> Mapping[str, RunRecord]:
+        if self.looks:
+            self.looks.pop(0)()
+        return {run_id: record(run_id) for run_id in run_ids}
+
+
+def test_a_wait_that_begins_during_a_look_is_looked_at_soon() -> None:
+    fresh = Wait("b", None)
+    looks: list[Callable[[], object]] = []
+    watched, paces = Waiter(Slow(looks), SystemClock()), Paces()
+    watched._news = paces  # type: ignore[assignment]
+    watched._thread = threading.current_thread()
+    watched._waits["a"] = [Wait("a", None)]
+
+    def begin() -> None:
+        watched.follow(record("b"))
+        watched.begin(fresh)
+
+    def end() -> None:
+        watched._closed = True
+
+    looks += [*[lambda: None] * 6, begin, end]
+    watched._watch()
+
+    assert paces.seconds[6] == LAST_POLL, "nobody was in a hurry"
+    assert paces.seconds[7] == FIRST_POLL

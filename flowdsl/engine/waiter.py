@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 
 from flowdsl.clock import Clock
-from flowdsl.errors import EngineClosedError, RunEndedError, RunNotFoundError, StoreError
+from flowdsl.errors import EngineClosedError, RunEndedError, RunNotFoundError, StoreError, StoreUnavailableError
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.record import RunRecord
 from flowdsl.ports.record_store import RecordStore
 
+log = logging.getLogger("flowdsl.waiter")
 FIRST_POLL = 0.02
 LAST_POLL = 0.5
 """Seconds between two looks at the store: short for a fresh wait, doubling for a long one."""
@@ -164,7 +166,12 @@ class Waiter:
             waits = {run_id: list(entries) for run_id, entries in self._waits.items()}
         if not waits:
             return False
-        self._look(waits)
+        try:
+            self._look(waits)
+        except StoreUnavailableError:
+            raise
+        except StoreError:
+            self._look_at_each(waits)
         return self._forget(waits)
 
     def close(self) -> None:
@@ -204,6 +211,14 @@ class Waiter:
                 continue
             for wait in entries:
                 wait.lost()
+
+    def _look_at_each(self, waits: dict[str, list[Wait]]) -> None:
+        """One of them cannot be read, which is no reason why the others should wait for ever."""
+        for run_id, entries in waits.items():
+            try:
+                self._look({run_id: entries})
+            except StoreError as error:
+                log.info("a run that is waited for cannot be read, and is looked at again: %s", error)
 
     def _settle(self, entries: Iterable[Wait], record: RunRecord) -> None:
         for wait in entries:

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flowdsl.clock import SystemClock
+from flowdsl.engine.engine import Engine
 from flowdsl.engine.waiter import FIRST_POLL, FOLLOWED, LAST_POLL, Wait, Waiter
-from flowdsl.errors import RunNotFoundError, StoreUnavailableError
+from flowdsl.errors import RunNotFoundError, StoreError, StoreUnavailableError
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.record import RunRecord
@@ -244,3 +245,35 @@ def test_a_wait_that_begins_during_a_look_is_looked_at_soon() -> None:
 
     assert paces.seconds[6] == LAST_POLL, "nobody was in a hurry"
     assert paces.seconds[7] == FIRST_POLL
+
+
+class Damaged(MemoryRecordStore):
+    """A store in which one run cannot be read any more."""
+
+    unreadable = ""
+
+    def lookup(self, run_ids: Sequence[str]) -> Mapping[str, RunRecord]:
+        if self.unreadable in run_ids:
+            raise StoreError(f"run {self.unreadable} holds stored values that cannot be read.")
+        return super().lookup(run_ids)
+
+
+def test_a_run_that_cannot_be_read_holds_up_no_wait_for_another() -> None:
+    script, clock = Script(), ManualClock()
+    store = Damaged(clock)
+    here = Engine(script.workflow, store=store, clock=clock, works=False)
+    with SteppedEngine(script.workflow, clock=clock, store=store) as elsewhere:
+        runs = [elsewhere.trigger(script.workflow, name, Order(1)).run_id for name in ("damaged", "whole")]
+        waiter = here._the_core().waiter
+        waiter.threaded = False
+        waits = [waiter.wait(run_id, None) for run_id in runs]
+        store.unreadable = runs[0]
+        elsewhere.worker.dispatcher.wake_all()
+        while elsewhere.step():
+            pass
+
+        assert waiter.step()
+        assert waits[1].future.result(0).state is RunState.COMPLETED
+        store.unreadable = ""
+        waiter.step()
+        assert waits[0].future.done(), "it is looked at again"

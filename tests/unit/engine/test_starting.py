@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+
 import pytest
 
+from flowdsl.engine.handle import RunHandle
+from flowdsl.engine.work import Work
 from flowdsl.errors import (
     ConfigurationError,
     DefinitionError,
@@ -71,3 +76,24 @@ def test_waiting_consults_history_first_and_says_when_a_status_cannot_be_reached
         assert bad.wait().state is RunState.CANCELLED
         with pytest.raises(RunEndedError):
             bad.wait(Status.PAID)
+
+
+def test_a_trigger_returns_although_its_run_cannot_be_gone_on_with_here(caplog: pytest.LogCaptureFixture) -> None:
+    """The loop on which its `async def` step was to run has been closed, say: the run is stored all the same."""
+    script = Script()
+    with script.engine() as engine:
+
+        def closed(_works: Sequence[Work]) -> None:
+            raise RuntimeError("Event loop is closed")
+
+        engine._the_core().offer = closed
+        handles: list[RunHandle[Order, Status]] = []
+
+        def trigger() -> None:
+            handles.append(engine.trigger(script.workflow, "o", Order(1)))
+
+        thread = threading.Thread(target=trigger, daemon=True)
+        thread.start()
+        thread.join(5)
+        assert [handle.created for handle in handles] == [True]
+    assert "Event loop is closed" in caplog.text

@@ -9,8 +9,7 @@ from flowdsl.engine.core import Core
 from flowdsl.engine.metrics import SkipReason
 from flowdsl.engine.steps import Steps
 from flowdsl.engine.work import Claim, Work
-from flowdsl.errors import StoreError
-from flowdsl.model.change import CommitResult, ReleaseRow
+from flowdsl.model.change import CommitResult
 from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind
 
 
@@ -65,19 +64,14 @@ class Intake:
 
     def _give_back(self, entry: ClaimedRow, owner: str) -> None:
         """An event of a status that the run has left since brought a row of one that only newer code knows: that is told of it
-        again. A row that could not be given back is freed when its owner's heartbeat ends."""
+        again."""
         core, row, record = self._core, entry.row, entry.run
 
         def done(result: CommitResult) -> None:
             if result.applied and record is not None and row.kind is RowKind.STEP:
                 core.announce(row.topic, record)
 
-        claim = Claim(row_id=row.row_id, owner=owner, delivery=row.delivery, version=row.version)
-        core.committer.submit(ReleaseRow(change_id=core.ids(), **claim), done, _left_to_the_heartbeat)
-
-
-def _left_to_the_heartbeat(_: StoreError) -> None:
-    """Nothing follows."""
+        core.give_back(Claim(row_id=row.row_id, owner=owner, delivery=row.delivery, version=row.version), done)
 
 
 def asked_at(row: PendingRow) -> datetime:

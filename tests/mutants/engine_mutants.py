@@ -113,8 +113,8 @@ ENGINE_MUTANTS = (
     Mutant(
         name="a start without an answer is nobody's",
         file=f"{ENGINE}/core.py",
-        old="            self._give_back_later(row.row_id, row.owner, version)\n\n    def _give_back_later",
-        new="            pass\n\n    def _give_back_later",
+        old="            self._give_back_later(ReleaseRow(change_id=self.ids(), **claim), _ignore)\n",
+        new="            pass\n",
         why="nothing is stuck",
     ),
     Mutant(

@@ -268,9 +268,18 @@ class ThreadExecutor:
             self._active[id(following)] = following
             try:
                 await self._body.run_async(following)
+            except asyncio.CancelledError:
+                self._go_on_without(following.lane.finish(self._clock.monotonic() - began))
+                raise
             finally:
                 del self._active[id(following)]
             following = following.lane.finish(self._clock.monotonic() - began)
+
+    def _go_on_without(self, following: Work | None) -> None:
+        """A task was cancelled; what was to follow in it has done nothing to deserve that."""
+        if following is not None and not self._over.is_set():
+            self._arrived.append(following)
+            asyncio.get_running_loop().call_soon(self._begin_arrived)
 
     def complete(self, waiting: Awaitable[Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(self._followed(waiting), self.event_loop()).result()

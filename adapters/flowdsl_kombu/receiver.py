@@ -130,6 +130,7 @@ class KombuReceiver(EventReceiver):
                         break
                     if timeout or all(len(self._buffers[topic]) >= limit for topic, limit in limits.items()):
                         break
+                    self._adjust(channel, limits)
                 if self._cancelled:
                     raise StreamerError("the broker ended a consumer of ours: its queue was deleted or moved.")
         except StreamerError as error:

@@ -27,7 +27,7 @@ def _text(value: str | None) -> str:
         return "NULL"
     if "\\" in value or '"' in value:
         value = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{value}"'
+    return '"' + value + '"'  # its characters: formatted, a member of an enum with texts would give its name
 
 
 def _number(value: int | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import select
+import selectors
 import socket
 import threading
 from abc import ABC, abstractmethod
@@ -107,15 +107,20 @@ class NotificationWatcher(_Thread):
         (channel,) = driver.execute(f"SELECT {CHANNEL}").fetchone()
         driver.execute(f"LISTEN {channel}")
         ready.set()
-        while not self.stopping.is_set():
-            heard, _, _ = select.select([driver, self._bell], [], [], ALIVE)
-            if not heard:
-                driver.execute("SELECT 1")  # a connection that broke in silence is found out
-            for note in driver.notifies(timeout=0):
-                sender, namespace, topics = read_note(note.payload)
-                if sender == self._database.name:
-                    continue  # its listeners were woken when the commit was answered
-                if topics:
-                    self.listeners.wake((namespace, topic) for topic in topics)
-                else:
-                    self.listeners.wake_namespace(namespace)
+        with selectors.DefaultSelector() as either:
+            either.register(driver, selectors.EVENT_READ)
+            either.register(self._bell, selectors.EVENT_READ)
+            while not self.stopping.is_set():
+                if not either.select(ALIVE):
+                    driver.execute("SELECT 1")  # a connection that broke in silence is found out
+                self._hear(driver)
+
+    def _hear(self, driver: Any) -> None:
+        for note in driver.notifies(timeout=0):
+            sender, namespace, topics = read_note(note.payload)
+            if sender == self._database.name:
+                continue  # its listeners were woken when the commit was answered
+            if topics:
+                self.listeners.wake((namespace, topic) for topic in topics)
+            else:
+                self.listeners.wake_namespace(namespace)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from flowdsl.clock import Clock
 from flowdsl.engine.metrics import Metrics
@@ -21,6 +21,8 @@ QUICK_COMMIT = 0.0002
 """Seconds. Waking a thread and passing the interpreter's lock to it and back takes about as long."""
 SMALL = 8
 """Changes in a group whose time tells how long a transaction takes, and not how much there was to do."""
+INTERRUPTS = (KeyboardInterrupt, SystemExit)
+"""What a signal may raise in any line of the main thread, where a trigger commits for others, too."""
 
 Done = Callable[[CommitResult], None]
 Failed = Callable[[StoreError], None]
@@ -86,12 +88,20 @@ class Committer:
                     return  # a leader looks at the queue again after it has let go of its lock
                 lock, least = self._second, SECOND_FROM
             try:
-                while len(self._queue) >= least and not (enough is not None and enough()):
-                    self._commit_group()
-            finally:
-                lock.release()
+                self._lead(lock, least, enough)
+            except INTERRUPTS:  # this thread's, and not that of those who rely on it
+                if self._queue:
+                    threading.Thread(target=self.flush, name="flowdsl-rest", daemon=True).start()
+                raise
             if enough is not None and enough():
                 return
+
+    def _lead(self, lock: threading.Lock, least: int, enough: Callable[[], bool] | None) -> None:
+        try:
+            while len(self._queue) >= least and not (enough is not None and enough()):
+                self._commit_group()
+        finally:
+            lock.release()
 
     def step(self) -> bool:
         """Commit one group. False: there was nothing to commit."""
@@ -102,35 +112,43 @@ class Committer:
 
     def _commit_group(self) -> bool:
         queue = self._queue
-        group: list[tuple[Change, Done, Failed]] = []
+        group: deque[tuple[Change, Done, Failed]] = deque()
         while queue and len(group) < MAX_GROUP:
             group.append(queue.popleft())
         if not group:
             return False
-        began = self._clock.monotonic()
         try:
-            results: Sequence[CommitResult] = self._store.commit([entry[0] for entry in group])
+            self._commit(group)
         except StoreError as error:
             log.warning("commit of %d changes failed: %s", len(group), error)
-            return self._unanswered(group, error)
+            self._unanswered(group, error)
         except Exception as error:  # not the store's to raise: but claims must not be held for good because of it
             log.exception("commit of %d changes failed", len(group))
-            return self._unanswered(group, StoreError(f"the store raised {type(error).__name__}: {error}"))
-        took = self._clock.monotonic() - began
-        if len(group) <= SMALL or took > len(group) * QUICK_COMMIT:
-            pace = took if self._pace is None else self._pace
-            self._pace = pace + (min(took, 4 * pace + QUICK_COMMIT) - pace) * 0.1
-        self._metrics.batch.observe(len(group))
-        self._metrics.commit.observe(took)
-        for (_, done, _), result in zip(group, results, strict=True):
-            self._call(done, result)
-        self.grouped()
+            self._unanswered(group, StoreError(f"the store raised {type(error).__name__}: {error}"))
+        except INTERRUPTS as error:
+            self._unanswered(group, StoreError(f"the commit was interrupted by {type(error).__name__}."))
+            raise
+        else:
+            self.grouped()
         return True
 
-    def _unanswered(self, group: Sequence[tuple[Change, Done, Failed]], error: StoreError) -> bool:
+    def _commit(self, group: deque[tuple[Change, Done, Failed]]) -> None:
+        """Commit, and tell each its result; whoever is told leaves the group."""
+        count, began = len(group), self._clock.monotonic()
+        results: Sequence[CommitResult] = self._store.commit([entry[0] for entry in group])
+        took = self._clock.monotonic() - began
+        if count <= SMALL or took > count * QUICK_COMMIT:
+            pace = took if self._pace is None else self._pace
+            self._pace = pace + (min(took, 4 * pace + QUICK_COMMIT) - pace) * 0.1
+        self._metrics.batch.observe(count)
+        self._metrics.commit.observe(took)
+        for (_, done, _), result in zip(list(group), results, strict=True):
+            group.popleft()
+            self._call(done, result)
+
+    def _unanswered(self, group: Iterable[tuple[Change, Done, Failed]], error: StoreError) -> None:
         for _, _, failed in group:
             self._call(failed, error)
-        return True
 
     def _call(self, function: Callable[..., None], argument: object) -> None:
         try:

@@ -20,7 +20,7 @@ from flowdsl.engine.side_lanes import side_lanes
 from flowdsl.engine.store_clock import StoreClock
 from flowdsl.engine.timers import Timers
 from flowdsl.engine.waiter import Waiter
-from flowdsl.engine.work import Work
+from flowdsl.engine.work import Claim, Work
 from flowdsl.errors import ConfigurationError
 from flowdsl.model.change import CommitOutcome, CommitResult, ReleaseRow
 from flowdsl.model.pending import NewRow, RowKind
@@ -139,25 +139,31 @@ class Core:
         makes."""
         self.not_committed(row)
         if row is not None and row.owner is not None:
-            self._give_back_later(row.row_id, row.owner, version)
-
-    def _give_back_later(self, row_id: str, owner: str, version: int) -> None:
-        def give_back() -> None:
-            if owner != self.owner:
-                return  # it was freed together with the heartbeat
-            change = ReleaseRow(change_id=self.ids(), row_id=row_id, owner=owner, delivery=1, version=version)
-            self.committer.submit(change, _ignore, lambda _: self._give_back_later(row_id, owner, version))
-            self.commit_soon()
-
-        self.delayed.call(GIVE_BACK_AFTER, give_back)
+            claim = Claim(row_id=row.row_id, owner=row.owner, delivery=1, version=version)
+            self._give_back_later(ReleaseRow(change_id=self.ids(), **claim), _ignore)
 
     def release(self, work: Work, delay: timedelta | None = None) -> None:
         """Give a row back whose body has not begun, or came to nothing, due again after `delay` (None: when it was); to be
         followed by `commit_soon`."""
         self.close(work)
-        change = ReleaseRow(change_id=self.ids(), **work.claim, delay=delay)
-        # A row that could not be given back is freed when its owner's heartbeat ends.
-        self.committer.submit(change, lambda result: self._released(work, result), _ignore)
+        self.give_back(work.claim, lambda result: self._released(work, result), delay)
+
+    def give_back(self, claim: Claim, done: Callable[[CommitResult], None], delay: timedelta | None = None) -> None:
+        """The same for a row that no lane counts, again and again until the store answers: while this process lives, nobody else
+        would."""
+        self._give_back(ReleaseRow(change_id=self.ids(), **claim, delay=delay), done)
+
+    def _give_back(self, change: ReleaseRow, done: Callable[[CommitResult], None]) -> None:
+        self.committer.submit(change, done, lambda _: self._give_back_later(change, done))
+
+    def _give_back_later(self, change: ReleaseRow, done: Callable[[CommitResult], None]) -> None:
+        def again() -> None:
+            if change.owner != self.owner:
+                return  # it was freed together with the heartbeat
+            self._give_back(change, done)
+            self.commit_soon()
+
+        self.delayed.call(GIVE_BACK_AFTER, again)
 
     def _released(self, work: Work, result: CommitResult) -> None:
         if result.outcome is CommitOutcome.APPLIED and work.lane.kind is RowKind.STEP:

@@ -85,6 +85,8 @@ class Dispatcher:
             return False
         asked += [(lane, room) for lane in others if lane.rides_along(now) and (room := lane.room()) > 0]
         owner = core.owner
+        for lane, _ in asked:
+            lane.looking()
         try:
             claimed = core.store.claim(core.namespace, owner, [TopicQuota(lane.topic, room) for lane, room in asked])
         except StoreError as error:
@@ -94,6 +96,9 @@ class Dispatcher:
                 lane.metrics.errors.inc()
                 lane.looked(now, 1, 0)
             return False
+        except BaseException:
+            self.wake([lane.topic for lane, _ in asked])
+            raise
         self._trouble.over()
         self._note(asked, claimed, now)
         self._intake.take(owner, claimed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from abc import abstractmethod
 from collections import deque
@@ -80,7 +81,8 @@ class InlineExecutor:
         work = self._ready.popleft()
         began = work.began = self._clock.monotonic()
         if work.lane.spec.is_async:
-            self.event_loop().run_until_complete(self._body.run_async(work))
+            with contextlib.suppress(asyncio.CancelledError):  # it has failed, which is all that is to be done about it
+                self.event_loop().run_until_complete(self._body.run_async(work))
         else:
             self._body.run(work)
         following = work.lane.finish(self._clock.monotonic() - began)

@@ -72,9 +72,9 @@ class RunHandle(Generic[ObjectT, StatusT]):
         try:
             record = wait.future.result(seconds)
         except FutureTimeoutError as error:
-            if wait.future.done():
-                raise  # the wait's own answer
             self._core.waiter.cancel(wait)
+            if not wait.future.cancelled():  # the answer came as we gave up
+                return self._view(wait.future.result())
             found = self._core.store.lookup([self.run_id]).get(self.run_id)
             raise self._too_long(status, timeout, found) from error
         return self._view(record)
@@ -238,9 +238,11 @@ class AioRunHandle(Generic[ObjectT, StatusT]):
                 record = await asyncio.wrap_future(wait.future)
         except TimeoutError as error:
             waiter.cancel(wait)
-            if timer.expired():
+            if not timer.expired():
+                raise
+            if wait.future.cancelled():
                 raise handle._too_long(status, timeout) from error
-            raise
+            record = wait.future.result()  # it came as we gave up
         except asyncio.CancelledError:
             waiter.cancel(wait)
             raise

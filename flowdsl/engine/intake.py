@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from flowdsl.engine.core import Core
 from flowdsl.engine.metrics import SkipReason
 from flowdsl.engine.steps import Steps
-from flowdsl.engine.work import Work
+from flowdsl.engine.work import Claim, Work
+from flowdsl.model.change import CommitResult
 from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind
 
 
@@ -27,7 +28,10 @@ class Intake:
         moment = core.store_clock.now()
         works: list[Work] = []
         for entry in claimed:
-            lane, row = core.topics[entry.row.topic], entry.row
+            lane, row = core.topics.get(entry.row.topic), entry.row
+            if lane is None:
+                self._give_back(entry, owner)
+                continue
             lane.take(1)
             age = max(0.0, (moment - asked_at(row)).total_seconds())
             lane.metrics.received(age, seconds(lane.options.lag_alert))
@@ -57,6 +61,17 @@ class Intake:
         core.offer(works)
         if core.committer.waiting:
             core.commit_soon()
+
+    def _give_back(self, entry: ClaimedRow, owner: str) -> None:
+        """An event of a status that the run has left since brought a row of one that only newer code knows: that is told of it
+        again."""
+        core, row, record = self._core, entry.row, entry.run
+
+        def done(result: CommitResult) -> None:
+            if result.applied and record is not None and row.kind is RowKind.STEP:
+                core.announce(row.topic, record)
+
+        core.give_back(Claim(row_id=row.row_id, owner=owner, delivery=row.delivery, version=row.version), done)
 
 
 def asked_at(row: PendingRow) -> datetime:

@@ -180,12 +180,17 @@ class Lane:
             return self.kind in (RowKind.DELETION, RowKind.EVENT)  # any look of another's will do
         return not self.more and self.next_poll - now <= frequency.total_seconds() / 2
 
+    def looking(self) -> None:
+        """A look begins. What is announced from now on it may not see."""
+        self.hungry = False
+
     def looked(self, now: float, asked: int, got: int) -> None:
         """The store gave `got` of `asked` rows."""
         with self._lock:
             while self._expected and self._expected[0] <= now:
                 heapq.heappop(self._expected)
         self.next_due = None
-        self.hungry = got >= asked and not self.more
+        if got >= asked and not self.more:
+            self.hungry = True
         if self.options.polling_frequency is not None:
             self.next_poll = now + self.options.polling_frequency.total_seconds()

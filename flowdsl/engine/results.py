@@ -44,9 +44,8 @@ class Results:
 
     def drop(self, work: Work) -> None:
         """Remove a row that nothing needs any more."""
-        core, lane = self._core, work.lane
-        change = DropRow(change_id=core.ids(), **work.claim)
-        core.committer.submit(change, lambda _: core.close_lane(lane), lambda _: core.close_lane(lane))
+        change = DropRow(change_id=self._core.ids(), **work.claim)
+        self.submit(work, change, lambda _: self._core.close(work))
 
     def bury(self, work: Work, letter: Sequence[NewItem]) -> None:
         """Keep what nobody will be told of as a dead letter, and remove its row. First the letter, then the row: whatever happens

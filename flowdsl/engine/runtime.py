@@ -36,11 +36,6 @@ class Runtime:
         self._announced = threading.Event()
         self._threads: list[threading.Thread] = []
         self._unhealthy: str | None = None
-        core.commit_soon = self._commit_wanted.set
-        core.delayed.changed = self._house_news.set
-        if core.publisher is not None:
-            core.committer.grouped = self._announced.set
-            core.publisher.wanted = self._announced.set
 
     @property
     def unhealthy(self) -> str | None:
@@ -49,15 +44,20 @@ class Runtime:
 
     def start(self) -> None:
         """Raises StoreError when the store cannot be reached at all."""
-        self._worker.open()
-        worker = self._worker
+        core, worker = self._core, self._worker
+        worker.open()
+        core.commit_soon = self._commit_wanted.set
+        core.delayed.changed = self._house_news.set
+        if core.publisher is not None:
+            core.committer.grouped = self._announced.set
+            core.publisher.wanted = self._announced.set
         self._spawn("commit", self._commit)
         self._spawn("dispatch", self._dispatch)
         if worker.reader is not None:
             self._spawn("stream", self._read)
         for consumer in worker.connectors.consumers:
             self._spawn(consumer.name, partial(self._connect, consumer))
-        if self._core.publisher is not None:
+        if core.publisher is not None:
             self._spawn("publish", self._publish)
         self._spawn("vital", lambda: self._turn(worker.vital_processes, self._stopping, self._watch))
         self._spawn("house", lambda: self._turn(worker.slow_processes, self._house_news, worker.publish_states))

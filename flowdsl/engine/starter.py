@@ -155,16 +155,21 @@ class Starter:
         core = self._core
 
         def done(result: CommitResult) -> None:
-            if result.applied:
-                core.metrics.moved(change.workflow, RunState.UNKNOWN, RunState.INITIATED)
-                if change.row is not None:
-                    record = started_record(change, result)
-                    if change.row.owner is not None:
-                        core.waiter.follow(record)
-                    core.committed(change.row, record)
-            else:
+            try:
+                follow_up(result)
+            finally:  # whatever comes of it, somebody waits
+                answers.give(place, result)
+
+        def follow_up(result: CommitResult) -> None:
+            if not result.applied:
                 core.not_committed(change.row)
-            answers.give(place, result)
+                return
+            core.metrics.moved(change.workflow, RunState.UNKNOWN, RunState.INITIATED)
+            if change.row is not None:
+                record = started_record(change, result)
+                if change.row.owner is not None:
+                    core.waiter.follow(record)
+                core.committed(change.row, record)
 
         def failed(error: Exception) -> None:
             core.abandon(change.row, 1)

@@ -95,9 +95,13 @@ class Steps:
             await carry_out_async(duty.finish(work, opened, answer))
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            ends = task is not None and task.cancelling()
+            if ends and not self._core.accepting:
                 raise  # the engine is going: the row is given back with the rest
             self._fail(work, FlowError("the step was cancelled from within."))
+            if ends:
+                self._core.commit_soon()
+                raise
         except BaseException as error:
             self._fail(work, error)
         self._core.commit_soon()

@@ -125,8 +125,7 @@ class StreamReader:
             return
         self._claims.over()
         core.metrics.stale_events.inc(len(events) - len(claimed))
-        ours = [entry for entry in claimed if entry.row.topic in core.topics]
-        self._intake.take(owner, ours)
+        self._intake.take(owner, claimed)
 
     def _pause(self, longest: timedelta) -> None:
         if longest > timedelta(0):

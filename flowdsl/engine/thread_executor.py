@@ -75,7 +75,7 @@ class ThreadExecutor:
                 continue
             if work.lane.spec.is_async:
                 self._arrived.append(work)
-                self.event_loop().call_soon_threadsafe(self._begin_arrived)
+                self._begin_soon()
             elif not self._shelve(work):
                 self._enqueue(work)
 
@@ -249,10 +249,23 @@ class ThreadExecutor:
     def event_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._own_loop_thread = threading.Thread(target=self._loop.run_forever, name=f"{self._name}-loop", daemon=True)
-                self._own_loop_thread.start()
+                loop = asyncio.new_event_loop()
+                thread = threading.Thread(target=loop.run_forever, name=f"{self._name}-loop", daemon=True)
+                try:
+                    thread.start()
+                except BaseException:
+                    loop.close()
+                    raise
+                self._loop, self._own_loop_thread = loop, thread
             return self._loop
+
+    def _begin_soon(self) -> None:
+        try:
+            loop = self.event_loop()
+        except RuntimeError as error:
+            log.warning("a step waits for a thread: %s", error)  # it begins together with the next that comes
+        else:
+            loop.call_soon_threadsafe(self._begin_arrived)
 
     def _begin_arrived(self) -> None:
         while self._arrived:
@@ -268,9 +281,18 @@ class ThreadExecutor:
             self._active[id(following)] = following
             try:
                 await self._body.run_async(following)
+            except asyncio.CancelledError:
+                self._go_on_without(following.lane.finish(self._clock.monotonic() - began))
+                raise
             finally:
                 del self._active[id(following)]
             following = following.lane.finish(self._clock.monotonic() - began)
+
+    def _go_on_without(self, following: Work | None) -> None:
+        """A task was cancelled; what was to follow in it has done nothing to deserve that."""
+        if following is not None and not self._over.is_set():
+            self._arrived.append(following)
+            asyncio.get_running_loop().call_soon(self._begin_arrived)
 
     def complete(self, waiting: Awaitable[Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(self._followed(waiting), self.event_loop()).result()

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 
 from flowdsl.clock import Clock
-from flowdsl.errors import EngineClosedError, RunEndedError, RunNotFoundError, StoreError
+from flowdsl.errors import EngineClosedError, RunEndedError, RunNotFoundError, StoreError, StoreUnavailableError
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.record import RunRecord
 from flowdsl.ports.record_store import RecordStore
 
+log = logging.getLogger("flowdsl.waiter")
 FIRST_POLL = 0.02
 LAST_POLL = 0.5
 """Seconds between two looks at the store: short for a fresh wait, doubling for a long one."""
 SOON = 5 * FIRST_POLL
 """Whoever waits no longer than that wants a look at once."""
 FOLLOWED = 64
-"""Runs begun here of which the newest version is remembered."""
+"""Runs begun here of which the newest version is remembered, each until LAST_POLL after the last news of it: by then others may
+have gone on with it, or erased its data."""
 
 
 class Wait:
@@ -77,10 +80,12 @@ class Waiter:
         self._clock = clock
         self._lock = threading.Lock()
         self._waits: dict[str, list[Wait]] = {}
-        self._followed: dict[str, RunRecord] = {}
-        """Oldest first."""
+        self._followed: dict[str, tuple[RunRecord, float]] = {}
+        """With the monotonic time of the news; the run that was begun first is first."""
         self._next_look = 0.0
         """Of the thread; monotonic seconds."""
+        self._fresh = False
+        """A wait has begun since the thread chose its pause."""
         self._thread: threading.Thread | None = None
         self._news = threading.Event()
         self._closed = False
@@ -102,7 +107,7 @@ class Waiter:
                 wait.abandon()
                 return
             self._waits.setdefault(wait.run_id, []).append(wait)
-            known = self._followed.get(wait.run_id)
+            known = self._known(wait.run_id)
         patient = self.threaded and (timeout is None or timeout > SOON)
         try:
             if known is not None and patient:
@@ -124,16 +129,14 @@ class Waiter:
     def follow(self, record: RunRecord) -> None:
         """This process has begun this run and goes on with it itself."""
         with self._lock:
-            self._followed[record.run_id] = record
+            self._followed[record.run_id] = record, self._clock.monotonic()
             if len(self._followed) > FOLLOWED:
                 del self._followed[next(iter(self._followed))]
 
     def notify(self, record: RunRecord) -> None:
         """This process has committed this version of the run."""
         if record.run_id in self._followed:
-            with self._lock:
-                if record.run_id in self._followed:
-                    self._followed[record.run_id] = record
+            self._remember(record)
         waits = self._waits.get(record.run_id)
         if not waits:
             return
@@ -163,7 +166,12 @@ class Waiter:
             waits = {run_id: list(entries) for run_id, entries in self._waits.items()}
         if not waits:
             return False
-        self._look(waits)
+        try:
+            self._look(waits)
+        except StoreUnavailableError:
+            raise
+        except StoreError:
+            self._look_at_each(waits)
         return self._forget(waits)
 
     def close(self) -> None:
@@ -178,6 +186,22 @@ class Waiter:
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=5)
 
+    def _known(self, run_id: str) -> RunRecord | None:
+        """The run as a look at the store would show it. To be called with the lock."""
+        record, at = self._followed.get(run_id, (None, 0.0))
+        return record if self._clock.monotonic() - at <= LAST_POLL else None
+
+    def _remember(self, record: RunRecord) -> None:
+        """Versions may be told out of order: who runs the next step may be done with it before this one is told."""
+        with self._lock:
+            before, _ = self._followed.get(record.run_id, (None, 0.0))
+            if before is None or before.version >= record.version:
+                return
+            if record.state.data_goes:
+                del self._followed[record.run_id]
+            else:
+                self._followed[record.run_id] = record, self._clock.monotonic()
+
     def _look(self, waits: dict[str, list[Wait]]) -> None:
         records = self._store.lookup(list(waits))
         for run_id, entries in waits.items():
@@ -187,6 +211,14 @@ class Waiter:
                 continue
             for wait in entries:
                 wait.lost()
+
+    def _look_at_each(self, waits: dict[str, list[Wait]]) -> None:
+        """One of them cannot be read, which is no reason why the others should wait for ever."""
+        for run_id, entries in waits.items():
+            try:
+                self._look({run_id: entries})
+            except StoreError as error:
+                log.info("a run that is waited for cannot be read, and is looked at again: %s", error)
 
     def _settle(self, entries: Iterable[Wait], record: RunRecord) -> None:
         for wait in entries:
@@ -210,6 +242,7 @@ class Waiter:
 
     def _ensure_thread(self) -> None:
         with self._lock:
+            self._fresh = True
             if self._thread is not None and self._thread.is_alive():
                 if self._next_look > self._clock.monotonic() + FIRST_POLL:
                     self._news.set()
@@ -221,19 +254,20 @@ class Waiter:
         pause = FIRST_POLL
         while True:
             if self._pause(pause):
-                pause = FIRST_POLL
-                self._pause(pause)  # several waits begun together are one look
+                self._pause(FIRST_POLL)  # several waits begun together are one look
             if self._closed:
                 return
             try:
                 answered = self.step()
             except StoreError:
                 answered = False
-            pause = FIRST_POLL if answered else min(pause * 2, LAST_POLL)
             with self._lock:
                 if not self._waits:
                     self._thread = None
                     return
+                pause = FIRST_POLL if answered or self._fresh else min(pause * 2, LAST_POLL)
+                self._fresh = False
+                self._next_look = self._clock.monotonic() + pause  # who begins to wait from here on can tell
 
     def _pause(self, seconds: float) -> bool:
         """True: somebody wants the next look sooner, or the waiter is closed."""

@@ -91,9 +91,15 @@ class Worker:
         return (self.membership, self.roles)
 
     def open(self) -> None:
-        """Join the fleet and take work from now on. Raises StoreError."""
+        """Join the fleet and take work from now on. Raises StoreError, and takes none then."""
         core = self._core
         self.membership.join()
+        self._unlisten = core.store.listen(core.namespace, self._heard)
+        try:
+            self._register_hooks()
+        except BaseException:
+            self._unlisten()
+            raise
         core.offer = self.executor.offer
         core.wake = self.dispatcher.wake
         core.accepting = True
@@ -103,8 +109,6 @@ class Worker:
                 lane.slots = 0 if core.publisher is None else 1  # without a streamer they wait for an instance that has one
         if self.reader is not None:
             core.room = self.reader.room
-        self._unlisten = core.store.listen(core.namespace, self._heard)
-        self._register_hooks()
         self.membership.step()
         self.roles.step()
         self.publish_states()

@@ -143,6 +143,25 @@ def test_a_body_that_cancels_itself_fails_that_attempt_alone() -> None:
         assert "cancelled from within" in (handle.record().last_error or "")
 
 
+def test_a_body_whose_task_is_cancelled_fails_that_attempt_alone() -> None:
+    """By a library that it uses, say, which leaves the task with the cancellation."""
+
+    async def work(run: Run[Thing, Status]) -> Status:
+        task = asyncio.current_task()
+        assert task is not None
+        if run.foreign_id == "bad":
+            task.cancel()
+        await asyncio.sleep(0)
+        return Status.DONE
+
+    workflow = workflow_of(work, concurrency=1, **AT_ONCE)
+    with engine_of(workflow) as engine:
+        bad, good = (engine.trigger(workflow, name, Thing()) for name in ("bad", "good"))
+        paused(bad)
+        assert "cancelled" in (bad.record().last_error or "")
+        assert good.wait(timeout=timedelta(seconds=30)).state is RunState.COMPLETED
+
+
 # -- time_limit -----------------------------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -27,6 +28,7 @@ from flowdsl.errors import (
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.memory.role_scheduler import MemoryRoleScheduler
 from flowdsl.model.outcome import Outcome
+from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
 from tests.behaviour.world import Status, Thing
 
@@ -310,4 +312,52 @@ def test_a_wait_for_a_status_needs_the_workflows_code() -> None:
 
     with pytest.raises(ConfigurationError, match="not one of this engine's"):
         stranger.handle(handle.run_id).wait(Stage.END, timeout=SHORT)
+    scene.engine.stop()
+
+
+class Late(Future[RunRecord]):
+    """An answer that comes in the very moment in which whoever waits for it gives up."""
+
+    def __init__(self, answer: RunRecord) -> None:
+        super().__init__()
+        self._answer = answer
+
+    def result(self, timeout: float | None = None) -> RunRecord:
+        if not self.done():
+            self.set_result(self._answer)
+            raise FutureTimeoutError
+        return super().result(timeout)
+
+
+def test_an_answer_that_comes_as_the_time_runs_out_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+    handle = scene.trigger()
+    late = Wait(handle.run_id, None)
+    late.future = Late(handle.cancel("no need"))
+    monkeypatch.setattr(scene.engine._the_core().waiter, "wait", lambda *_: late)
+
+    assert handle.wait(timeout=SHORT).state is RunState.CANCELLED
+    scene.engine.stop()
+
+
+def test_an_answer_that_a_coroutine_is_told_too_late_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play(scene: Scene, handle: RunHandle[Thing, Stage]) -> None:
+        over = threading.Event()
+        waiter = scene.engine._the_core().waiter
+        begin = waiter.begin
+
+        def held_up(wait: Wait, timeout: float | None = None) -> None:
+            begin(wait, timeout)
+            assert over.wait(LONG.total_seconds())
+
+        monkeypatch.setattr(waiter, "begin", held_up)
+        try:
+            assert (await handle.aio.wait(timeout=timedelta(milliseconds=200))).state is RunState.CANCELLED
+        finally:
+            over.set()
+
+    scene = Scene()
+    handle = scene.trigger()
+    handle.cancel("no need")
+    asyncio.run(play(scene, handle))
     scene.engine.stop()

@@ -113,15 +113,15 @@ ENGINE_MUTANTS = (
     Mutant(
         name="a start without an answer is nobody's",
         file=f"{ENGINE}/core.py",
-        old="            self._give_back_later(row.row_id, row.owner, version)\n\n    def _give_back_later",
-        new="            pass\n\n    def _give_back_later",
+        old="            self._give_back_later(ReleaseRow(change_id=self.ids(), **claim), _ignore)\n",
+        new="            pass\n",
         why="nothing is stuck",
     ),
     Mutant(
         name="handed over before the commit",
         file=f"{ENGINE}/starter.py",
-        old="            if result.applied:\n                core.metrics.moved(change.workflow, RunState.UNKNOWN",
-        new="            if True:\n                core.metrics.moved(change.workflow, RunState.UNKNOWN",
+        old="            if not result.applied:\n                core.not_committed(change.row)\n                return\n",
+        new="",
         why="no step begins on what was not stored",
     ),
     Mutant(
@@ -169,18 +169,17 @@ ENGINE_MUTANTS = (
     Mutant(
         name="results go to the wrong changes",
         file=f"{ENGINE}/committer.py",
-        old="for (_, done, _), result in zip(group, results, strict=True):",
-        new="for (_, done, _), result in zip(group, reversed(results), strict=True):",
+        old="for (_, done, _), result in zip(list(group), results, strict=True):",
+        new="for (_, done, _), result in zip(list(group), reversed(results), strict=True):",
         why="each change gets its own answer",
     ),
     Mutant(
         name="a failed commit is nobody's",
         file=f"{ENGINE}/committer.py",
-        old="        for _, _, failed in group:\n            self._call(failed, error)\n        return True",
+        old="        for _, _, failed in group:\n            self._call(failed, error)\n",
         new="        for _, _, failed in group:\n"
         "            if 'partial' not in type(failed).__name__:\n"  # those of triggers: a caller who waits for ever is found by nobody
-        "                self._call(failed, error)\n"
-        "        return True",
+        "                self._call(failed, error)\n",
         why="nothing is stuck",
     ),
     Mutant(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.errors import StoreUnavailableError
+from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.model.callback_result import CallbackOutcome
+from flowdsl.model.change import Change, CommitResult, DropRow
 from flowdsl.model.item import ItemKind
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.clock import ManualClock
@@ -50,3 +54,32 @@ def test_a_callback_that_is_just_being_buried_does_not_outlive_the_deletion() ->
             receipt = handle.receipt()
             assert receipt is not None
             assert receipt.dead_letters == 1
+
+
+class Silent(MemoryRecordStore):
+    """A store that does not answer the first commit in which a row is dropped."""
+
+    silent = True
+
+    def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        if self.silent and any(isinstance(change, DropRow) for change in changes):
+            self.silent = False
+            raise StoreUnavailableError("the store is away.")
+        return super().commit(changes)
+
+
+def test_a_callback_that_was_buried_while_the_store_fell_silent_does_not_hold_up_the_deletion() -> None:
+    workflow, clock = asked(), ManualClock()
+    store = Silent(clock)
+    with SteppedEngine(workflow, clock=clock, store=store, handoff=False) as engine:
+        handle = engine.trigger(workflow, "o", Order(1))
+        engine.callback(workflow, "o", Status.PAID, b"secret")
+        handle.cancel("no longer wanted", "ada")
+        engine.run_until_idle()  # the letter is there, and that its row goes was not answered
+        assert not store.silent
+
+        handle.delete_data("forget me", "ada")
+        engine.advance(timedelta(minutes=1))
+
+        assert handle.record().state is RunState.DATA_DELETED
+        assert [lane.topic for lane in engine._the_core().all_lanes if lane.open] == []

@@ -176,6 +176,28 @@ def test_a_thread_that_cannot_be_started_loses_no_work(clinic: Clinic, monkeypat
         assert executor._owed == 0
 
 
+def test_an_event_loop_whose_thread_cannot_be_started_loses_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, refused = threading.Thread.start, 0
+
+    def refusing(thread: threading.Thread) -> None:
+        nonlocal refused
+        if thread.name.endswith("-loop") and not refused:
+            refused += 1
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refusing)
+    workflow: Workflow[Thing, Status] = Workflow("loops", object_type=Thing, status_type=Status, retired=[Status.HALF])
+
+    @workflow.step(from_=Status.NEW, to=Status.DONE)
+    async def look(run: Run[Thing, Status]) -> None: ...
+
+    with Engine.from_url(workflow, store="memory://") as engine:
+        handles = [engine.trigger(workflow, f"run-{number}", Thing()) for number in range(2)]
+        assert {handle.wait(timeout=SOON).state for handle in handles} == {RunState.COMPLETED}
+    assert refused
+
+
 def test_random_bytes_come_once_in_every_thread_and_in_every_process() -> None:
     source = OsRandom()
     drawn = [source(10) for _ in range(2 * PORTION // 10)]

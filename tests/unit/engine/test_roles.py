@@ -7,7 +7,10 @@ from datetime import timedelta
 
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.errors import StoreUnavailableError
+from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.memory.role_scheduler import MemoryRoleScheduler
+from flowdsl.model.change import Change, CommitResult
 from flowdsl.model.instance import Lease
 from flowdsl.model.pending import ClaimedRow, TopicQuota
 from flowdsl.model.run_state import RunState
@@ -91,3 +94,35 @@ def test_rows_claimed_while_the_role_went_are_given_back() -> None:
         (row,) = handle.pending()
         assert (row.owner, row.attempts, row.lapses) == (None, 0, 0)
         assert handle.record().state is RunState.INITIATED
+
+
+class Silent(MemoryRecordStore):
+    """A store that cannot answer the next commit."""
+
+    silent = False
+
+    def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        if self.silent:
+            self.silent = False
+            raise StoreUnavailableError("the store is away.")
+        return super().commit(changes)
+
+
+def test_rows_whose_return_the_store_did_not_answer_are_given_back_again() -> None:
+    workflow, clock = narrow(), ManualClock()
+    roles, store = Favourites(clock), Silent(clock)
+    with SteppedEngine(workflow, clock=clock, store=store, roles=roles, handoff=False) as loser:
+        loser.worker.dispatcher._lanes[0]._pace = 0.001
+        handles = [loser.trigger(workflow, f"o-{number}", Order(1)) for number in range(4)]
+        loser.worker.dispatcher.step()
+        roles.favourite = "somebody else"
+        loser.worker.membership.cover(LEASE)
+        clock.advance(LEASE)
+        loser.worker.roles.step()
+
+        store.silent = True
+        loser._the_core().committer.step()
+        loser.advance(timedelta(seconds=5))
+
+        held = [handle for handle in handles if any(row.owner is not None for row in handle.pending())]
+        assert not held, "this process lives on, and nobody else may have them"

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+
 import pytest
 
+from flowdsl.engine.engine import Engine
+from flowdsl.engine.handle import RunHandle
+from flowdsl.engine.work import Work
 from flowdsl.errors import (
     ConfigurationError,
     DefinitionError,
     PayloadError,
     RunEndedError,
+    StoreUnavailableError,
     WorkflowInProgressError,
 )
+from flowdsl.memory.record_store import MemoryRecordStore
+from flowdsl.memory.role_scheduler import MemoryRoleScheduler
+from flowdsl.model.change import Change, CommitResult, PutItems
 from flowdsl.model.run_state import RunState
 from tests.unit.engine.script import Order, Script, Status, order_of
 
@@ -71,3 +82,61 @@ def test_waiting_consults_history_first_and_says_when_a_status_cannot_be_reached
         assert bad.wait().state is RunState.CANCELLED
         with pytest.raises(RunEndedError):
             bad.wait(Status.PAID)
+
+
+def test_a_trigger_returns_although_its_run_cannot_be_gone_on_with_here(caplog: pytest.LogCaptureFixture) -> None:
+    """The loop on which its `async def` step was to run has been closed, say: the run is stored all the same."""
+    script = Script()
+    with script.engine() as engine:
+
+        def closed(_works: Sequence[Work]) -> None:
+            raise RuntimeError("Event loop is closed")
+
+        engine._the_core().offer = closed
+        handles: list[RunHandle[Order, Status]] = []
+
+        def trigger() -> None:
+            handles.append(engine.trigger(script.workflow, "o", Order(1)))
+
+        thread = threading.Thread(target=trigger, daemon=True)
+        thread.start()
+        thread.join(5)
+        assert [handle.created for handle in handles] == [True]
+    assert "Event loop is closed" in caplog.text
+
+
+class Unready(MemoryRecordStore):
+    """A store that falls silent in the middle of an engine's start."""
+
+    silent = False
+
+    def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        if self.silent and any(isinstance(change, PutItems) for change in changes):
+            self.silent = False
+            raise StoreUnavailableError("the store is away.")
+        return super().commit(changes)
+
+
+def test_an_engine_whose_start_failed_takes_no_work_and_can_be_started_again() -> None:
+    script, store = Script(concurrency=1), Unready()
+    script.workflow.on_complete(lambda run: None)
+    engine = Engine(
+        script.workflow,
+        store=store,
+        roles=MemoryRoleScheduler(),
+        beat=timedelta(seconds=0.1),
+        lapse=timedelta(seconds=1),
+    )
+    store.silent = True
+    with pytest.raises(StoreUnavailableError):
+        engine.start()
+    handle = engine.trigger(script.workflow, "o", Order(1))
+    assert [row.owner for row in handle.pending()] == [None]
+    done: list[CommitResult] = []
+    core = engine._the_core()
+    core.committer.submit(PutItems(change_id="c", namespace="default"), done.append, lambda _: None)
+    core.commit_soon()
+    assert done, "there is no thread that would commit it"
+
+    with engine:
+        assert handle.wait(timeout=timedelta(seconds=10)).state is RunState.COMPLETED

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.executor import InlineExecutor
 from flowdsl.engine.lane import OVERLOOK
 from flowdsl.errors import StreamerError
 from flowdsl.memory.event_streamer import MemoryEventStreamer
@@ -20,7 +22,7 @@ from flowdsl.model.run_state import RunState
 from flowdsl.ports.role_scheduler import RoleScheduler
 from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.stepped import SteppedEngine
-from tests.unit.engine.script import Order, Script
+from tests.unit.engine.script import Order, Script, Status
 
 SECOND = timedelta(seconds=1)
 
@@ -274,3 +276,25 @@ def test_rows_given_back_by_a_drain_are_announced_to_the_others(fleet: Fleet) ->
     before = len(fleet.streamer.published)
     first.stop()
     assert len(fleet.streamer.published) == before + 5
+
+
+def test_a_stale_event_takes_no_row_that_only_newer_code_knows(fleet: Fleet) -> None:
+    """During a deployment that adds a step to a status in which runs of the older code ended."""
+    older = Workflow("orders", object_type=Order, status_type=Status, retired=[Status.SHIPPED])
+    older.step(from_=Status.CREATED, to=Status.PAID)(lambda run: Status.PAID)
+    with SteppedEngine(older, clock=fleet.clock, store=fleet.store, roles=fleet.roles, streamer=fleet.streamer, seed=1) as old:
+        old.run_until_idle()
+        handle = fleet.instance(works=False).trigger(fleet.script.workflow, "o-1", Order(1))
+        with fleet.instance(handoff=False) as new:
+            assert new.worker.dispatcher.step(), "it finds the row in the store, and the event stays where it is"
+            executor = new.worker.executor
+            assert isinstance(executor, InlineExecutor)
+            assert executor.step()
+            assert new._the_core().committer.step()
+            assert handle.record().status == Status.PAID
+
+            assert old.step()
+
+            assert [row.owner for row in handle.pending()] == [None], "the older code holds what it cannot do"
+            new.run_until_idle()
+            assert handle.record().state is RunState.COMPLETED

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from flowdsl.clock import SystemClock
-from flowdsl.engine.waiter import FOLLOWED, Wait, Waiter
-from flowdsl.errors import RunNotFoundError, StoreUnavailableError
+from flowdsl.engine.engine import Engine
+from flowdsl.engine.waiter import FIRST_POLL, FOLLOWED, LAST_POLL, Wait, Waiter
+from flowdsl.errors import RunNotFoundError, StoreError, StoreUnavailableError
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.record import RunRecord
@@ -158,3 +160,120 @@ def test_waits_that_begin_all_the_time_do_not_put_off_the_look_of_others(store: 
     waiter._waits["a"] = [wait]
     waiter._watch()
     assert isinstance(wait.future.exception(0), RunNotFoundError)
+
+
+def test_versions_that_are_told_out_of_order_leave_the_newest(store: Counting, waiter: Waiter) -> None:
+    waiter.follow(record("a"))
+    waiter.notify(record("a", 3, "shipped", RunState.COMPLETED))  # its step ran as soon as version 2 was handed over
+    waiter.notify(record("a", 2, "paid", RunState.RUNNING))
+    assert waiter.wait("a", None).future.result(0).version == 3
+
+
+def test_what_was_erased_is_not_told_from_memory() -> None:
+    script, clock = Script(), ManualClock()
+    with SteppedEngine(script.workflow, clock=clock) as engine:
+        handle = engine.trigger(script.workflow, "o", Order(1))
+        engine.run_until_idle()
+        handle.delete_data("asked for", "ada")
+        engine.run_until_idle()
+        waiter = engine._the_core().waiter
+        waiter.threaded = True
+        found = waiter.wait(handle.run_id, None).future.result(0)
+        assert (found.state, found.payload) == (RunState.DATA_DELETED, None)
+
+
+def test_what_another_process_erased_since_is_not_told_from_memory() -> None:
+    script, clock = Script(), ManualClock()
+    store = MemoryRecordStore(clock)
+    with SteppedEngine(script.workflow, clock=clock, store=store) as engine:
+        handle = engine.trigger(script.workflow, "o", Order(1))
+        engine.run_until_idle()
+        with SteppedEngine(script.workflow, clock=clock, store=store, seed=1) as other:
+            clock.advance(timedelta(minutes=1))
+            other.handle(handle.run_id).delete_data("asked for", "ada")
+            other.run_until_idle()
+        waiter = engine._the_core().waiter
+        waiter.threaded = True
+        assert waiter.wait(handle.run_id, None).future.result(0).payload is None
+
+
+class Paces:
+    """The pauses that the waiter's thread makes, none of which takes any time."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def wait(self, seconds: float) -> bool:
+        self.seconds.append(seconds)
+        return False
+
+    def clear(self) -> None: ...
+
+    def set(self) -> None: ...
+
+
+class Slow(MemoryRecordStore):
+    """A store that answers the looks it is given a word for, in their order, and knows every run."""
+
+    def __init__(self, looks: list[Callable[[], object]]) -> None:
+        super().__init__(ManualClock())
+        self.looks = looks
+
+    def lookup(self, run_ids: Sequence[str]) -> Mapping[str, RunRecord]:
+        if self.looks:
+            self.looks.pop(0)()
+        return {run_id: record(run_id) for run_id in run_ids}
+
+
+def test_a_wait_that_begins_during_a_look_is_looked_at_soon() -> None:
+    fresh = Wait("b", None)
+    looks: list[Callable[[], object]] = []
+    watched, paces = Waiter(Slow(looks), SystemClock()), Paces()
+    watched._news = paces  # type: ignore[assignment]
+    watched._thread = threading.current_thread()
+    watched._waits["a"] = [Wait("a", None)]
+
+    def begin() -> None:
+        watched.follow(record("b"))
+        watched.begin(fresh)
+
+    def end() -> None:
+        watched._closed = True
+
+    looks += [*[lambda: None] * 6, begin, end]
+    watched._watch()
+
+    assert paces.seconds[6] == LAST_POLL, "nobody was in a hurry"
+    assert paces.seconds[7] == FIRST_POLL
+
+
+class Damaged(MemoryRecordStore):
+    """A store in which one run cannot be read any more."""
+
+    unreadable = ""
+
+    def lookup(self, run_ids: Sequence[str]) -> Mapping[str, RunRecord]:
+        if self.unreadable in run_ids:
+            raise StoreError(f"run {self.unreadable} holds stored values that cannot be read.")
+        return super().lookup(run_ids)
+
+
+def test_a_run_that_cannot_be_read_holds_up_no_wait_for_another() -> None:
+    script, clock = Script(), ManualClock()
+    store = Damaged(clock)
+    here = Engine(script.workflow, store=store, clock=clock, works=False)
+    with SteppedEngine(script.workflow, clock=clock, store=store) as elsewhere:
+        runs = [elsewhere.trigger(script.workflow, name, Order(1)).run_id for name in ("damaged", "whole")]
+        waiter = here._the_core().waiter
+        waiter.threaded = False
+        waits = [waiter.wait(run_id, None) for run_id in runs]
+        store.unreadable = runs[0]
+        elsewhere.worker.dispatcher.wake_all()
+        while elsewhere.step():
+            pass
+
+        assert waiter.step()
+        assert waits[1].future.result(0).state is RunState.COMPLETED
+        store.unreadable = ""
+        waiter.step()
+        assert waits[0].future.done(), "it is looked at again"

@@ -253,3 +253,19 @@ def test_closing_a_receiver_that_has_much_on_its_way_says_nothing(
         some = receive(again, 1)
         again.acknowledge(some)
         left |= {event.event_id for event in some}
+
+
+def test_a_reader_takes_no_more_of_a_backlog_than_it_may_while_another_topic_is_empty(prefix: str) -> None:
+    """On a transport that does not limit it itself: what one reader holds is kept from the others."""
+    streamer = open_streamer(f"kombu+memory://?prefix={prefix}")
+    first = streamer.receiver("steps", ["full", "empty"])
+    second = streamer.receiver("steps", ["full", "empty"])
+    many = 3 * PREFETCH
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+    streamer.publish([Event(event_id=str(n), topic="full", body=b"x", created_at=now) for n in range(many)])
+
+    quotas = [TopicQuota("full", many), TopicQuota("empty", 1)]
+    found = [len(reader.receive(quotas, timedelta(seconds=1))) for reader in (first, second)]
+
+    assert found == [PREFETCH, PREFETCH]
+    streamer.close()

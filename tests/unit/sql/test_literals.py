@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,18 @@ def test_batches_arrive_as_they_are(connection: psycopg.Connection[Any], given_r
         "SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bytea[])", literals(given_rows, COLUMNS)
     ).fetchall()
     assert found == given_rows
+
+
+class Region(str, Enum):  # noqa: UP042 - unlike a StrEnum, it shows its name
+    EU = "eu"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_text_with_a_name_arrives_as_the_text(connection: psycopg.Connection[Any], count: int) -> None:
+    given_rows = [(Region.EU, None, 1, b"")] * count
+    for columns in (literals(given_rows, COLUMNS), [[value] for value in plain_literals(given_rows[0])]):
+        found = connection.execute("SELECT * FROM unnest(%s::text[])", columns[:1]).fetchall()
+        assert set(found) == {("eu",)}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)

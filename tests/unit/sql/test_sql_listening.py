@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
+import resource
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -21,6 +23,8 @@ from flowdsl_sql.record_store import SqlRecordStore, open_store
 from tests.services import sql_database
 
 PATIENCE = 10.0
+SELECTABLE = 1024
+"""What select() can wait for is numbered below that."""
 Heard = queue.Queue[Sequence[str]]
 
 
@@ -113,3 +117,21 @@ def test_nobody_listens_after_the_end(stores: tuple[SqlRecordStore, SqlRecordSto
 
 def test_a_note_reads_as_it_was_written() -> None:
     assert read_note('["sender","name\\nspace","w/a","w/b"]') == ("sender", "name\nspace", ["w/a", "w/b"])
+
+
+def test_a_process_with_very_many_open_files_hears_as_well(
+    stores: tuple[SqlRecordStore, SqlRecordStore], caplog: pytest.LogCaptureFixture
+) -> None:
+    ours, theirs = stores
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 2 * SELECTABLE:
+        pytest.skip("this process may not open so many files")
+    with contextlib.ExitStack() as held:
+        for _ in range(SELECTABLE):
+            held.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        heard: Heard = queue.Queue()
+        end = ours.listen(NAMESPACE, heard.put)
+        world_of(theirs).started()
+        assert heard.get(timeout=PATIENCE) in (["orders/created"], ())
+        end()
+    assert not caplog.records

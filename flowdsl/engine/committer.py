@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from flowdsl.clock import Clock
 from flowdsl.engine.metrics import Metrics
+from flowdsl.engine.trouble import Trouble
 from flowdsl.errors import StoreError
 from flowdsl.model.change import Change, CommitResult
 from flowdsl.ports.record_store import RecordStore
@@ -34,6 +35,7 @@ class Committer:
         self._store = store
         self._clock = clock
         self._metrics = metrics
+        self._trouble = Trouble(log, clock, "committing")
         self._queue: deque[tuple[Change, Done, Failed]] = deque()
         self.prepare: Callable[[Change], Change] = _as_it_is
         """Adds to each change what must be stored with it."""
@@ -111,11 +113,12 @@ class Committer:
         try:
             results: Sequence[CommitResult] = self._store.commit([entry[0] for entry in group])
         except StoreError as error:
-            log.warning("commit of %d changes failed: %s", len(group), error)
+            self._trouble.failed(error)  # whatever has finished is tried again each second: one line for all of it
             return self._unanswered(group, error)
         except Exception as error:  # not the store's to raise: but claims must not be held for good because of it
             log.exception("commit of %d changes failed", len(group))
             return self._unanswered(group, StoreError(f"the store raised {type(error).__name__}: {error}"))
+        self._trouble.over()
         took = self._clock.monotonic() - began
         if len(group) <= SMALL or took > len(group) * QUICK_COMMIT:
             pace = took if self._pace is None else self._pace

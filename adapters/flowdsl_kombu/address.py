@@ -10,6 +10,8 @@ from flowdsl.errors import ConfigurationError
 from flowdsl_kombu.traits import TRAITS, Traits
 
 PREFIX = "flowdsl."
+LONGEST = 4_294_967
+"""Seconds: RabbitMQ takes no more milliseconds than 32 bits hold."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,6 +52,21 @@ class Address:
         if text.lower() not in (*yes, *no):
             raise ConfigurationError(f"{name}={text!r} is no choice.", remedy=f"Write {name}={yes[0]} or {name}={no[0]}.")
         return text.lower() in yes
+
+    def seconds(self, name: str) -> float | None:
+        """An option that is a time; None where it is left out. Raises ConfigurationError."""
+        text = self.options.get(name)
+        if text is None:
+            return None
+        try:
+            found = float(text)
+        except ValueError:
+            found = 0.0
+        if not 0 < found <= LONGEST:
+            raise ConfigurationError(
+                f"{name}={text!r} is no number of seconds up to {LONGEST:,}.", remedy=f"Write e.g. {name}=600."
+            )
+        return found
 
 
 def parse(url: str) -> Address:

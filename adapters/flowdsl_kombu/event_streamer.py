@@ -87,10 +87,9 @@ def open_streamer(url: str, *, clock: Clock | None = None) -> EventStreamer:
             return SqsEventStreamer(address, clock=clock or SystemClock())
         except ImportError as error:
             raise MissingExtraError(f"SQS needs {error.name or 'boto3'}.", remedy="pip install 'flowdsl[sqs]'") from error
-    options = dict(address.options)
-    arguments: dict[str, Any] = {}
-    if "expires" in options:
-        arguments["x-expires"] = int(float(options.pop("expires")) * 1000)
+    expires = address.seconds("expires")
+    arguments: dict[str, Any] = {} if expires is None else {"x-expires": max(1, int(expires * 1000))}
+    options = {name: text for name, text in address.options.items() if name != "expires"}
     return KombuEventStreamer(
         f"{address.url}?{urlencode(options)}" if options else address.url,
         address.traits,

@@ -9,6 +9,7 @@ from typing import Any
 
 from kombu.connection import Connection
 
+from flowdsl.errors import ConfigurationError
 from flowdsl_kombu.errors import translated
 from flowdsl_kombu.traits import Traits
 
@@ -31,9 +32,15 @@ class Link:
         self.connection = self._new()
 
     def _new(self) -> Connection:
-        return Connection(
-            self._url, connect_timeout=CONNECT_TIMEOUT, heartbeat=self._heartbeat, transport_options=dict(self._options)
-        )
+        try:
+            return Connection(
+                self._url, connect_timeout=CONNECT_TIMEOUT, heartbeat=self._heartbeat, transport_options=dict(self._options)
+            )
+        except TypeError as error:  # kombu takes a URL's query for arguments of its own, and says this of any other
+            raise ConfigurationError(
+                f"the query of a URL that begins with {self._url.partition('://')[0]}:// has no option {str(error).split()[-1]}.",
+                remedy="Options are prefix and, for RabbitMQ, expires (seconds).",
+            ) from None
 
     @property
     def open(self) -> bool:

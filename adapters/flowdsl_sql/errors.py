@@ -129,9 +129,9 @@ def _mysql(error: BaseException) -> Trouble:
 
 
 def text_of(error: BaseException) -> str:
-    """The driver's own words, without the statement and its parameters."""
+    """The driver's own words on one line, without the statement and its parameters."""
     orig = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return f"{type(orig).__name__}: {orig}".strip()
+    return " ".join(f"{type(orig).__name__}: {orig}".split())
 
 
 def flow_error(error: BaseException, where: str) -> StoreError:
@@ -144,8 +144,17 @@ def flow_error(error: BaseException, where: str) -> StoreError:
             f"there is no such database on that server: {where}.", remedy="Create it first (CREATE DATABASE)."
         )
     if trouble in (Trouble.UNREACHABLE, Trouble.CONFLICT):
-        return StoreUnavailableError(f"{where} cannot serve right now: {text_of(error)}.")
+        text = text_of(error)
+        end = "" if text.endswith((".", "?", "!")) else "."
+        remedy = None
+        if trouble is Trouble.UNREACHABLE and not isinstance(error, PoolTimeout):
+            remedy = CHECK_FILE if where.startswith("sqlite") else CHECK_SERVER
+        return StoreUnavailableError(f"{where} cannot serve right now: {text}{end}", remedy=remedy)
     return StoreError(f"{where} could not answer: {text_of(error)}")
+
+
+CHECK_SERVER = "Check that the server runs and that URL, user and password are right."
+CHECK_FILE = "Check the path, the permissions and the room on the disk."
 
 
 def schema_error(where: str, what: str) -> SchemaError:

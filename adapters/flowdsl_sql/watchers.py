@@ -7,6 +7,7 @@ import selectors
 import socket
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 from flowdsl_sql.connect import in_memory
@@ -42,6 +43,7 @@ class _Thread(ABC):
         self.stopping = threading.Event()
         self._database = database
         self._ready = threading.Event()
+        self._deaf = False
         self._thread = threading.Thread(target=self._run, name=f"flowdsl-{type(self).__name__}", daemon=True)
 
     def start(self) -> None:
@@ -60,28 +62,37 @@ class _Thread(ABC):
                 driver: Any = connection.driver_connection
                 connection.detach()
                 try:
-                    self.watch(driver, self._ready)
+                    self.watch(driver, self._hears)
                 finally:
                     connection.close()
             except Exception as error:
                 if not is_driver_error(error):
                     log.exception("the watcher of %s failed", self._database.where)
                 else:
-                    log.warning("cannot hear other processes of %s: %s", self._database.where, text_of(error))
+                    # Tried each second for as long as the database is away: told when it begins and when it is over.
+                    level = logging.DEBUG if self._deaf else logging.WARNING
+                    log.log(level, "cannot hear other processes of %s: %s", self._database.where, text_of(error))
+                    self._deaf = True
                 self.stopping.wait(RECONNECT)
                 self.listeners.wake_all()  # whatever was missed meanwhile
 
+    def _hears(self) -> None:
+        if self._deaf:
+            log.info("hears other processes of %s again", self._database.where)
+            self._deaf = False
+        self._ready.set()
+
     @abstractmethod
-    def watch(self, driver: Any, ready: threading.Event) -> None:
-        """Until `stopping`."""
+    def watch(self, driver: Any, hears: Callable[[], None]) -> None:
+        """Until `stopping`. Calls `hears` as soon as what is committed is heard."""
 
 
 class ChangeWatcher(_Thread):
     """SQLite: a counter tells whether another connection has changed the file."""
 
-    def watch(self, driver: Any, ready: threading.Event) -> None:
+    def watch(self, driver: Any, hears: Callable[[], None]) -> None:
         seen = driver.execute("PRAGMA data_version").fetchone()
-        ready.set()
+        hears()
         while not self.stopping.wait(SQLITE_POLL):
             now = driver.execute("PRAGMA data_version").fetchone()
             if now != seen:
@@ -103,10 +114,10 @@ class NotificationWatcher(_Thread):
         self._bell.close()
         self._rope.close()
 
-    def watch(self, driver: Any, ready: threading.Event) -> None:
+    def watch(self, driver: Any, hears: Callable[[], None]) -> None:
         (channel,) = driver.execute(f"SELECT {CHANNEL}").fetchone()
         driver.execute(f"LISTEN {channel}")
-        ready.set()
+        hears()
         with selectors.DefaultSelector() as either:
             either.register(driver, selectors.EVENT_READ)
             either.register(self._bell, selectors.EVENT_READ)

@@ -85,6 +85,8 @@ def find_run(engine: Engine, text: str) -> RunHandle[Any, Any]:
             return engine.handle(text)
         except RunNotFoundError as error:
             raise RunNotFoundError(f"there is no run {text!r}.", run_id=text, remedy=_WAYS) from error
+    if not workflow or not foreign_id:
+        raise RunNotFoundError(f"there is no run {text!r}.", remedy=_WAYS)
     page = engine.runs(workflow, foreign_ids=[foreign_id], order=Order.NEWEST_FIRST, limit=1)
     if not page.runs:
         raise RunNotFoundError(

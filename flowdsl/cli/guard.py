@@ -60,14 +60,19 @@ class Guard(TyperGroup):
         if isinstance(parsers_code, int):
             fail(self._parser_error(error))
             return parsers_code
-        fail(f"unexpected {type(error).__name__}: {error} Run flowdsl --debug ... to see where.")
+        fail(f"{_sentence(f'unexpected {type(error).__name__}: {error}')} flowdsl --debug ... shows where.")
         return ExitCode.INTERNAL
 
     def _parser_error(self, error: Any) -> str:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "flowdsl"
         text = error.format_message().replace("Value error, ", "").rstrip(".")
-        return f"{text[:1].lower() + text[1:]}. See {path} --help."
+        return f"{_sentence(text[:1].lower() + text[1:])} See {path} --help."
+
+
+def _sentence(text: str) -> str:
+    text = text.rstrip(" :")
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 @contextmanager

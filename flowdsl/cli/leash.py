@@ -35,6 +35,7 @@ def leashed(
         yield
         return
     link = socket.socket(fileno=fd)
+    ending = threading.Event()
 
     def answer() -> None:
         # To fail while answering is the same as the end of the questions: the supervisor went away.
@@ -42,7 +43,8 @@ def leashed(
             for _ in questions:
                 report = Report(health(), generate_latest(registry).decode())
                 link.sendall(msgspec.json.encode(report) + b"\n")
-        lost()
+        if not ending.is_set():
+            lost()
 
     thread = threading.Thread(target=answer, name="flowdsl-leash", daemon=True)
     thread.start()
@@ -50,6 +52,7 @@ def leashed(
     try:
         yield
     finally:
+        ending.set()
         link.shutdown(socket.SHUT_RDWR)
         thread.join(timeout=5)
         link.close()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from flowdsl.errors import FlowError
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from flowdsl.errors import DefinitionError, FlowError, WorkflowDefinitionError
 
 
 class UsageProblem(FlowError):
@@ -11,3 +14,14 @@ class UsageProblem(FlowError):
 
 class TargetProblem(UsageProblem):
     """MODULE:NAME does not lead to what the command needs."""
+
+
+@contextmanager
+def asked_of_sound_code() -> Generator[None]:
+    """The workflow works: where it has nothing of what a command names, the command is wrong and not the declaration."""
+    try:
+        yield
+    except WorkflowDefinitionError:
+        raise
+    except DefinitionError as error:
+        raise UsageProblem(str(error)) from error

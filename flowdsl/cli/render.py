@@ -94,7 +94,8 @@ def _run_cells(run: RunView, now: datetime) -> list[Text]:
 
 def timeline(view: TimelineView, now: datetime) -> RenderableType:
     """Everything about one run."""
-    parts: list[RenderableType] = [_head(view.run, now), _heading("History"), _history(view.history)]
+    stopped_by_worker = bool(view.history) and view.history[-1].cause in _BY_WORKERS
+    parts: list[RenderableType] = [_head(view.run, now, stopped_by_worker), _heading("History"), _history(view.history)]
     if view.pending:
         parts += [_heading("Pending"), pending_table(view.pending, now, paused=view.run.state == "paused")]
     if view.receipt is not None:
@@ -110,7 +111,7 @@ def drawing(diagram: Diagram) -> Text:
     return Text(terminal(diagram, characters).rstrip("\n"))
 
 
-def _head(run: RunView, now: datetime) -> RenderableType:
+def _head(run: RunView, now: datetime, stopped_by_worker: bool) -> RenderableType:
     title = Text(clean(f"{run.workflow}/{run.foreign_id}"), style="bold").append("  ").append(state_text(run.state))
     title.append(Text(f"  in {clean(run.status)}", style="not bold default"))
     grid = Table.grid(padding=(0, 2))
@@ -123,7 +124,7 @@ def _head(run: RunView, now: datetime) -> RenderableType:
     )
     rows = {
         "reason": run.reason,
-        "by": run.actor,
+        "by": None if stopped_by_worker else run.actor,
         "error": run.last_error,
         "requested": None
         if run.requested is None

@@ -70,7 +70,8 @@ def schedule_text(view: WholeScheduleView, now: datetime) -> RenderableType:
             grid.add_row(name, Text(clean(value), style="red" if name == "note" and schedule.state == "failing" else ""))
     parts: list[RenderableType] = [title, grid]
     if view.firings:
-        parts += [Text("\nNext", style="bold"), firings_table(view.firings, now)]
+        next_ = "Next, once it is resumed" if schedule.state == "paused" else "Next"
+        parts += [Text(f"\n{next_}", style="bold"), firings_table(view.firings, now)]
     if view.journal:
         parts += [Text("\nJournal", style="bold"), _journal(view.journal)]
     return Group(*parts)

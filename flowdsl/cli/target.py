@@ -80,7 +80,10 @@ def load_workflow(target: str) -> AnyWorkflow:
             )
         (found,) = workflows.values()
     if not isinstance(found, Workflow):
-        raise TargetProblem(f"{target} is a {type(found).__name__}, not a Workflow.")
+        raise TargetProblem(
+            f"{target} is a {type(found).__name__}, not a Workflow.",
+            remedy="Name the Workflow: MODULE:NAME, or MODULE where it has one.",
+        )
     return found
 
 

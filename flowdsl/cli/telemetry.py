@@ -65,7 +65,8 @@ def serving(host: str, port: int | None, registry: CollectorRegistry, health: Ca
         server = Server((host, port), Handler)
     except OSError as error:
         raise UsageProblem(
-            f"metrics cannot be served at {host}:{port}: {error.strerror}.", remedy="Choose another --metrics-port."
+            f"metrics cannot be served at {host}:{port}: {error.strerror}.",
+            remedy="Choose another --metrics-port or --metrics-host.",
         ) from error
     thread = threading.Thread(target=server.serve_forever, name="flowdsl-telemetry", daemon=True)
     thread.start()

@@ -100,14 +100,15 @@ class Callbacks:
         specs = workflow.definition().callbacks.get(status, ())
         known = ", ".join(repr(spec.label) for spec in specs)
         if not specs:
+            others = ", ".join(repr(other) for other in workflow.definition().callbacks)
             raise DefinitionError(
                 f"status {status!r} of {workflow.name!r} has no callback.",
-                remedy="Declare one with @workflow.callback(from_=...).",
+                remedy=f"Declare one with @workflow.callback(from_=...){f', or call back in {others}' if others else ''}.",
             )
         if name is None and len(specs) > 1:
             raise DefinitionError(
                 f"status {status!r} of {workflow.name!r} has several callbacks.",
-                remedy=f"Pass name=, one of {known}.",
+                remedy=f"Say which (name=, --name): {known}.",
             )
         for spec in specs:
             if name is None or spec.label == name:

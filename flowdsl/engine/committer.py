@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from flowdsl.clock import Clock
 from flowdsl.engine.metrics import Metrics
+from flowdsl.engine.trouble import Trouble
 from flowdsl.errors import StoreError
 from flowdsl.model.change import Change, CommitResult
 from flowdsl.ports.record_store import RecordStore
@@ -36,6 +37,7 @@ class Committer:
         self._store = store
         self._clock = clock
         self._metrics = metrics
+        self._trouble = Trouble(log, clock, "committing")
         self._queue: deque[tuple[Change, Done, Failed]] = deque()
         self.prepare: Callable[[Change], Change] = _as_it_is
         """Adds to each change what must be stored with it."""
@@ -120,7 +122,7 @@ class Committer:
         try:
             self._commit(group)
         except StoreError as error:
-            log.warning("commit of %d changes failed: %s", len(group), error)
+            self._trouble.failed(error)  # whatever has finished is tried again each second: one line for all of it
             self._unanswered(group, error)
         except Exception as error:  # not the store's to raise: but claims must not be held for good because of it
             log.exception("commit of %d changes failed", len(group))
@@ -129,6 +131,7 @@ class Committer:
             self._unanswered(group, StoreError(f"the commit was interrupted by {type(error).__name__}."))
             raise
         else:
+            self._trouble.over()
             self.grouped()
         return True
 

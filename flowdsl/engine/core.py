@@ -80,6 +80,7 @@ class Core:
                     f"two workflows are named {workflow.name!r}.", remedy="Names are what runs are stored under: rename one."
                 )
             self.workflows[workflow.name] = workflow
+            metrics.of(workflow.name)
             for key, spec in workflow.definition().steps.items():
                 slots = spec.options.parallel_count or 1
                 name = process_name(key, slots=slots)

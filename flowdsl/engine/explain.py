@@ -97,6 +97,8 @@ class _RunExplainer:
                 who = last.actor if last is not None and last.actor else "Somebody"
                 sentence = f"It is finished; {who} asked at {when} for its data to be erased."
         remedy = "flowdsl restart, or handle.restart(), starts a new run like it."
+        if record.state in (S.REQUESTED_DATA_DELETED, S.DATA_DELETED):
+            remedy = "flowdsl restart --object, or handle.restart(obj=...), starts a new run with another object."
         return Reason(because=Because.FINISHED, sentence=sentence, at=record.updated_at, remedy=remedy)
 
     def _who(self, last: HistoryRow | None) -> str:

@@ -86,7 +86,8 @@ class RowExplainer:
                 yield from self._kept(row)
             case RowKind.HOOK:
                 hook = row.topic.rpartition("/")[2]
-                yield from self._waiting(row, Because.HOOK, f"Telling hook {hook!r} of the {row.receiver}")
+                event = "completion" if row.receiver == "complete" else row.receiver
+                yield from self._waiting(row, Because.HOOK, f"Telling hook {hook!r} of the {event}")
             case RowKind.DELETION:
                 yield from self._waiting(row, Because.DELETION, "The erasing of its data")
             case _:  # newer code's

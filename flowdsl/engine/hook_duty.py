@@ -62,7 +62,6 @@ class HookDuty(Duty):
         core, record = self._core, work.record
         mark, body = _mark(work, spec), b"" if record.state.data_goes or work.payload is None else work.payload
         items = bury_hook(core.ids(), spec, then, why, work.attempts, core.store_clock.now(), mark=mark, body=body)
-        core.metrics.dead_letters.labels(record.workflow, work.lane.name).inc()
         log.warning("hook %s of %s/%s is given up: %s", spec.name, record.workflow, record.foreign_id, why, extra=fields(work))
         self._results.bury(work, items)
 

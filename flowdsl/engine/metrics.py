@@ -122,6 +122,11 @@ class Metrics:
             "workflow_swept_rows_count", "Rows that had to be made again; should stay 0", ("workflow_name",), registry=r
         )
 
+    def of(self, workflow: str) -> None:
+        """A counter that begins at 0 shows its first event as a rise; one that appears with it does not."""
+        self.swept.labels(workflow)
+        self.purged.labels(workflow)
+
     def process(self, workflow: str, process: str) -> ProcessMetrics:
         return ProcessMetrics(self, workflow, process)
 

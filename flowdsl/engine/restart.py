@@ -46,7 +46,9 @@ def restart(
     leftover: Any = None
     if obj is None:
         if record.state in DELETED:
-            raise IllegalMoveError(f"the data of run {run_id} was deleted.", remedy="Restart it with an object: obj=...", **ids)
+            raise IllegalMoveError(
+                f"the data of run {run_id} was deleted.", remedy="Restart it with an object (obj=, --object).", **ids
+            )
         obj, leftover = workflow.codec.decode(record.payload)
     begin = status if status is not None else workflow.member(core.store.history(run_id)[0].to_status)
     options: TriggerOptions[StatusT] = {

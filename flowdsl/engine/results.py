@@ -61,6 +61,8 @@ class Results:
                     dug_up = tuple(ItemKey(item.kind, item.key) for item in letter)
                     gone = PutItems(change_id=core.ids(), namespace=core.namespace, drop=dug_up)
                     core.committer.submit(gone, _nothing, _left_to_the_row)
+                if result.applied:
+                    core.metrics.dead_letters.labels(work.lane.workflow.name, work.lane.name).inc()
                 self.drop(work)
             core.commit_soon()
 

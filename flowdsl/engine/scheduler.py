@@ -13,6 +13,7 @@ from flowdsl.engine.core import Core
 from flowdsl.engine.declared_schedules import DeclaredSchedules
 from flowdsl.engine.schedule_book import ScheduleBook
 from flowdsl.engine.slot import Slots
+from flowdsl.engine.trouble import Trouble
 from flowdsl.errors import StoreError
 from flowdsl.model.item import Item
 from flowdsl.model.schedule import schedule_kind
@@ -47,6 +48,7 @@ class Scheduler:
         self._roles = {name: scheduler_role(core.namespace, name) for name in core.workflows}
         self._ready: set[str] = set()
         """Workflows whose stored schedules have been made what the code says, since the role came."""
+        self._trouble = Trouble(log, core.clock, "looking for due schedules")
         self._busy: set[tuple[str, str]] = set()
         self._rest: dict[tuple[str, str], float] = {}
         """Schedules that could not be settled, and until when they are left alone."""
@@ -68,11 +70,14 @@ class Scheduler:
         held = [name for name, role in self._roles.items() if self._holds(role)]
         self._ready &= set(held)
         try:
-            return self._look(held, now) if held else False
+            did = self._look(held, now) if held else False
         except StoreError as error:
-            log.warning("looking for due schedules failed: %s", error)
+            self._trouble.failed(error)
             self._next = now + AFTER_ERROR
             return False
+        if held:
+            self._trouble.over()
+        return did
 
     def next_due(self) -> float | None:
         return self._next

@@ -122,7 +122,7 @@ class Schedules:
                 if kept.schedule.origin is ScheduleOrigin.CODE:
                     raise _exists(code.name, name, "It is in other code of this workflow: change it there.")
                 if not replace:
-                    raise _exists(code.name, name, "Ask to replace it, or give another name.")
+                    raise _exists(code.name, name, "Ask to replace it (replace=True, --replace), or give another name.")
             after = _made(kept, code.name, name, rule, payload, Note(by, now), core.ids)
             if after.slot is None:
                 raise TimetableError(f"{spec!r} has no time left to come.", remedy="Give years that are not over.")
@@ -254,7 +254,7 @@ class Schedules:
         definition, key = workflow.definition(), workflow.key(member)
         if key in definition.terminal or key not in definition.statuses:
             raise DefinitionError(
-                f"a run of {workflow.name} cannot start in {member!r}: nothing leaves it.",
+                f"a run of {workflow.name} cannot start in {key!r}: nothing leaves it.",
                 remedy=f"Start in one of {', '.join(sorted(definition.statuses - definition.terminal))}.",
             )
         return key

@@ -18,6 +18,8 @@ def side_lanes(workflow: Workflow[Any, Any], metrics: Metrics) -> Iterator[Lane]
     definition, flow = workflow.definition(), workflow.name
 
     def lane(spec: FunctionSpec, topic: str, name: str, kind: RowKind) -> Lane:
+        if kind in (RowKind.CALLBACK, RowKind.HOOK):
+            metrics.dead_letters.labels(flow, name)  # at 0 from the beginning
         return Lane(workflow, spec, topic, name, metrics.process(flow, name), kind)
 
     for status, timeouts in definition.timeouts.items():

@@ -58,7 +58,10 @@ def check_options(options: Mapping[str, object]) -> None:
 def check_workflow(workflow: object) -> None:
     """Raises ConfigurationError for what is no Workflow."""
     if not isinstance(workflow, Workflow):
-        raise ConfigurationError(f"{workflow!r} is no Workflow.", remedy="Pass the Workflow itself, not its name.")
+        remedy = "Pass the Workflow itself, not its name."
+        if isinstance(workflow, list | tuple | set):
+            remedy = "Pass several one after the other: Engine.from_url(orders, returns, store=...)."
+        raise ConfigurationError(f"{workflow!r} is no Workflow.", remedy=remedy)
 
 
 def check_key(key: object) -> None:
@@ -205,7 +208,7 @@ class Starter:
         status = definition.start if member is None else workflow.key(member)
         if status in definition.terminal or status not in definition.statuses:
             raise DefinitionError(
-                f"a run of {workflow.name} cannot start in {member!r}: nothing leaves it.",
+                f"a run of {workflow.name} cannot start in {status!r}: nothing leaves it.",
                 remedy=f"Start in one of {', '.join(sorted(definition.statuses - definition.terminal))}.",
             )
         if obj is None and not workflow.codec.allows_none:

@@ -11,7 +11,8 @@ REMIND = 60.0
 
 
 class Trouble:
-    """One thing that is tried again and again. In: what it is, as a log line begins with it. Used by one thread."""
+    """One thing that is tried again and again. In: what it is, as a log line begins with it. Several threads may use it: what
+    they can do to each other is a line too many."""
 
     def __init__(self, log: logging.Logger, clock: Clock, what: str) -> None:
         self._log = log
@@ -32,6 +33,7 @@ class Trouble:
 
     def over(self) -> None:
         """It worked."""
-        if self._since is not None:
-            self._log.info("%s works again, after %.0f s", self._what, self._clock.monotonic() - self._since)
+        since = self._since
+        if since is not None:
             self._since = None
+            self._log.info("%s works again, after %.0f s", self._what, self._clock.monotonic() - since)

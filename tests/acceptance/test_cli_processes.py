@@ -125,6 +125,7 @@ def test_workers_whose_parent_is_killed_drain_and_end(pair: Worker) -> None:
     pair.process.kill()
     pair.process.wait()
     until(pair, "the end of the orphans", lambda: all(gone(pid) for pid in orphans))
+    pair.says("the parent of this worker is gone: it drains and ends")
 
 
 def test_a_target_that_never_starts_is_not_tried_for_ever(workers: Workers) -> None:

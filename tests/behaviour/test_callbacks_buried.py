@@ -35,7 +35,9 @@ def test_a_run_that_ends_before_it_arrives_makes_a_dead_letter_of_what_was_kept(
     def pick_up(run: ParcelRun, payload: PickUp) -> None:
         raise AssertionError("the run never arrived")
 
+    process = {"workflow_name": "parcels", "process_name": "waiting-callback-pick_up-consumer"}
     with world.engine(workflow) as engine:
+        assert sample(engine, "workflow_dead_letters_count", **process) == 0
         outside = world.outsider(workflow)
         handle = outside.trigger(workflow, "parcel-1", Parcel())
         early(outside, workflow)
@@ -48,13 +50,8 @@ def test_a_run_that_ends_before_it_arrives_makes_a_dead_letter_of_what_was_kept(
         (letter,) = engine.dead_letters.list().letters
         assert (letter.body, letter.attempts) == (ADA, 0)
         assert end in letter.error
-        assert sample(
-            engine,
-            "workflow_process_skipped_events_count",
-            workflow_name="parcels",
-            process_name="waiting-callback-pick_up-consumer",
-            reason="record stopped",
-        )
+        assert sample(engine, "workflow_dead_letters_count", **process) == 1
+        assert sample(engine, "workflow_process_skipped_events_count", **process, reason="record stopped")
 
 
 def test_what_is_kept_no_longer_is_not_applied_and_becomes_a_dead_letter(world: World) -> None:

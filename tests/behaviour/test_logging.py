@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from flowdsl.engine.auto_resume import AutoResume
+from flowdsl.errors import StoreUnavailableError
 from flowdsl.model.pending import ClaimedRow
 from flowdsl.model.run_state import RunState
 from tests.behaviour.world import (
@@ -184,9 +185,29 @@ def test_a_store_that_is_away_is_a_warning_and_not_a_failure_of_the_step(
     trigger(world.outsider(job.workflow), job)
     with world.engine(job.workflow, store=failing_commits(world.store, 1)) as engine:
         engine.advance(2 * SECOND)
-    (record,) = [record for record in caplog.records if record.name == "flowdsl.commit"]
-    assert (record.levelno, record.getMessage()) == (logging.WARNING, "commit of 1 changes failed: the database is away.")
+    record, over = [record for record in caplog.records if record.name == "flowdsl.commit"]
+    assert (record.levelno, record.getMessage()) == (logging.WARNING, "committing failed: the database is away.")
+    assert over.getMessage().startswith("committing works again, after ")
     assert of_steps(caplog) == []
+
+
+def test_a_store_that_stays_away_is_told_of_once_a_minute_however_much_waits_for_it(
+    memory_world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "flowdsl")
+    world, job = memory_world, Job(memory_world.clock)
+    trigger(world.outsider(job.workflow), job, count=3)
+    refused: list[object] = []
+
+    def commit(changes: object) -> object:
+        refused.append(changes)
+        raise StoreUnavailableError("the database is away.")
+
+    with world.engine(job.workflow, store=Doctored(world.store, commit=commit)) as engine:
+        engine.advance(90 * SECOND)
+        told = [record.getMessage() for record in caplog.records if record.name == "flowdsl.commit"]
+    assert len(refused) > 3 * 10
+    assert told == ["committing failed: the database is away."] * 2
 
 
 def test_the_library_is_silent_until_the_program_configures_logging() -> None:

@@ -55,11 +55,11 @@ def test_every_metric_has_its_name_and_labels_from_code_alone(memory_world: Worl
         for family in engine.metrics.registry.collect():
             labels[family.name] = {label for point in family.samples for label in point.labels} - {"le"}
     assert labels == {
-        "workflow_purged_runs_count": set(),
+        "workflow_purged_runs_count": {"workflow_name"},
         "workflow_process_lag_seconds": process,
         "workflow_process_lag_alert": process,
         "workflow_process_states": process,
-        "workflow_dead_letters_count": set(),  # a series for each connector
+        "workflow_dead_letters_count": set(),  # a series for each connector, callback and hook
         "workflow_process_latency_seconds": process,
         ERRORS: process,
         RETRIES: process,
@@ -70,7 +70,7 @@ def test_every_metric_has_its_name_and_labels_from_code_alone(memory_world: Worl
         "workflow_published_events_count": set(),
         "workflow_unpublished_events_count": set(),
         "workflow_stale_events_count": set(),
-        "workflow_swept_rows_count": set(),  # a series appears when a row has to be made again
+        "workflow_swept_rows_count": {"workflow_name"},
         "workflow_queue_depth": {"workflow_name", "status"},
         "workflow_queue_waiting": {"workflow_name", "status"},
         "workflow_queue_oldest_seconds": {"workflow_name", "status"},

@@ -196,7 +196,7 @@ def test_a_slot_whose_trigger_the_store_could_not_take_is_started_later(world: W
     assert slots(world) == ["10:00"]
 
 
-def test_while_the_store_is_away_it_is_asked_once_a_second(world: World) -> None:
+def test_while_the_store_is_away_it_is_asked_once_a_second(world: World, caplog: pytest.LogCaptureFixture) -> None:
     asked: list[datetime] = []
 
     def next_due_item(*args: Any) -> Any:
@@ -210,8 +210,13 @@ def test_while_the_store_is_away_it_is_asked_once_a_second(world: World) -> None
         for _ in range(100):
             world.clock.advance(SECOND / 10)
             engine.worker.scheduler.step()
+        engine.worker.scheduler._core.store = world.store
+        world.clock.advance(SECOND)
+        engine.worker.scheduler.step()
 
     assert 9 <= len(asked) <= 11
+    told = [record for record in caplog.records if record.name == "flowdsl.scheduler" and record.levelname == "WARNING"]
+    assert [record.getMessage() for record in told] == ["looking for due schedules failed: the database is away."]
 
 
 # -- slots that were missed -----------------------------------------------------------------------------------------------------

@@ -189,6 +189,8 @@ def test_a_name_in_place_of_a_workflow_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="'orders' is no Workflow"):
         Engine.from_url("orders", store="memory://")  # type: ignore[arg-type]
     job = Job(ManualClock())
+    with pytest.raises(ConfigurationError, match="Pass several one after the other"):
+        Engine.from_url([job.workflow], store="memory://")  # type: ignore[arg-type]
     engine = SteppedEngine(job.workflow)
     with pytest.raises(ConfigurationError, match=r"'jobs' is no Workflow\. Pass the Workflow itself"):
         engine.trigger("jobs", "o", Thing())  # type: ignore[arg-type]

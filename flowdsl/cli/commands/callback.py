@@ -11,6 +11,7 @@ from flowdsl.cli.commands.trigger import read_object
 from flowdsl.cli.connection import connected
 from flowdsl.cli.console import emit, fail, say
 from flowdsl.cli.exit_code import ExitCode
+from flowdsl.cli.problem import asked_of_sound_code
 from flowdsl.cli.target import status_member, workflow_named
 from flowdsl.engine.callbacks import CallbackOptions
 from flowdsl.errors import FlowError
@@ -52,10 +53,11 @@ def callback(
         flow = workflow_named(client, workflow)
         member = status_member(flow, status)
         try:
-            if run is None:
-                result = client.callback(flow, foreign_id, member, data, **options)
-            else:
-                result = client.handle(run).callback(member, data, **options)
+            with asked_of_sound_code():
+                if run is None:
+                    result = client.callback(flow, foreign_id, member, data, **options)
+                else:
+                    result = client.handle(run).callback(member, data, **options)
         except FlowError:
             raise
         except Exception as error:  # the function's own

@@ -134,7 +134,7 @@ def _compare(workflows: Sequence[Workflow[Any, Any]], url: str, namespace: str, 
             say(f"{misfit.workflow}: [{misfit.kind}] {misfit.message} {misfit.remedy} (e.g. run {misfit.example})")
     if not json:
         for fit in found:
-            how = f"{len(fit.misfits)} misfits" if fit.misfits else "fits"
+            how = count(len(fit.misfits), "misfit") if fit.misfits else "fits"
             moving = f", {fit.migrating} to be migrated" if fit.migrating else ""
             say(f"{fit.workflow}: {how}, {count(fit.runs, 'unfinished run')}, {fit.sampled} looked at{moving}")
     if misfits:

@@ -11,7 +11,7 @@ from flowdsl.cli.commands.control import Reason, each_run
 from flowdsl.cli.commands.trigger import decoded_object, read_object
 from flowdsl.cli.connection import connected, find_run
 from flowdsl.cli.console import emit, say
-from flowdsl.cli.problem import UsageProblem
+from flowdsl.cli.problem import UsageProblem, asked_of_sound_code
 from flowdsl.cli.target import AnyWorkflow, status_member
 from flowdsl.engine.handle import RunHandle
 
@@ -68,7 +68,8 @@ def restart(
         workflow = _code_of(handle)
         begin = None if status is None else status_member(workflow, status)
         obj = None if data is None else decoded_object(workflow, data)
-        again = handle.restart(begin, obj, idempotency_key=key, actor=actor)
+        with asked_of_sound_code():
+            again = handle.restart(begin, obj, idempotency_key=key, actor=actor)
     name = f"{workflow.name}/{handle.foreign_id}"
     if json:
         emit({"run_id": again.run_id, "parent_run_id": handle.run_id, "foreign_id": handle.foreign_id, "created": again.created})

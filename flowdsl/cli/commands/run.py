@@ -28,6 +28,7 @@ from flowdsl.engine.metrics import ProcessState
 
 LOOK = 1.0
 """Seconds between two looks at the engine's health."""
+LOCAL = "127.0.0.1"
 DRAINING = "Draining: running steps finish, the rest is given back. A second signal ends at once."
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -60,7 +61,7 @@ def run(
         int | None,
         typer.Option("--metrics-port", min=0, max=65535, help="Serve /metrics, /livez and /readyz at this port. 0: a free one."),
     ] = None,
-    metrics_host: Annotated[str, typer.Option("--metrics-host", help="The address to serve them at.")] = "127.0.0.1",
+    metrics_host: Annotated[str, typer.Option("--metrics-host", help="The address to serve them at.")] = LOCAL,
     processes: Annotated[
         int,
         typer.Option("--processes", metavar="N", min=1, help="Worker processes; of several, a parent restarts those that die."),
@@ -76,6 +77,8 @@ def run(
     """
     if log_level not in LOG_LEVELS:
         raise UsageProblem(f"--log-level {log_level!r} is unknown.", remedy=f"One of {', '.join(LOG_LEVELS)}.")
+    if metrics_port is None and metrics_host != LOCAL:
+        raise UsageProblem("--metrics-host serves nothing by itself.", remedy="Give --metrics-port as well.")
     console = err()
     if processes > 1:
         _log_to(console, log_level)
@@ -91,12 +94,16 @@ def run(
         sick = engine.unhealthy
         return Health(alive=sick is None, ready=sick is None and not draining and bool(engine.states()), detail=sick or "")
 
+    def orphaned() -> None:
+        log.warning("the parent of this worker is gone: it drains and ends")
+        signals.raise_one()
+
     with signals.handled(), serving(metrics_host, metrics_port, engine.metrics.registry, health):
         engine.start()
         gc.freeze()  # what was imported stays: a full collection, a tenth of a second for all threads, need not look at it
         if alone:
             note(f"{target} works on {', '.join(flow.name for flow in engine.workflows)}. Ctrl-C or SIGTERM drains.")
-        with leashed(leash, engine.metrics.registry, health, signals.raise_one):
+        with leashed(leash, engine.metrics.registry, health, orphaned):
             unhealthy = _work(engine, signals, console if alone and console.is_terminal else None)
         draining = True
         if alone:

@@ -14,7 +14,7 @@ from flowdsl.cli.connection import connected
 from flowdsl.cli.console import emit, fail, out, say
 from flowdsl.cli.exit_code import exit_code_of
 from flowdsl.cli.guard import explained
-from flowdsl.cli.problem import UsageProblem
+from flowdsl.cli.problem import UsageProblem, asked_of_sound_code
 from flowdsl.cli.schedule_table import firings_table, schedule_text, schedules_table
 from flowdsl.cli.schedule_view import ScheduleView, WholeScheduleView
 from flowdsl.cli.span import moment_text
@@ -166,17 +166,20 @@ def create(
     with connected(store, app, namespace) as engine:
         _need_code(engine)
         flow = workflow_named(engine, workflow)
-        made = engine.schedules.create(
-            flow,
-            name,
-            spec,
-            None if data is None else decoded_object(flow, data),
-            foreign_id=foreign_id,
-            start_status=None if status is None else status_member(flow, status),
-            replace=replace,
-            actor=actor,
-            **options,
-        )
+        if data is None and not flow.codec.allows_none:
+            raise UsageProblem(f"a run of {workflow} needs an object.", remedy="Give --object.")
+        with asked_of_sound_code():
+            made = engine.schedules.create(
+                flow,
+                name,
+                spec,
+                None if data is None else decoded_object(flow, data),
+                foreign_id=foreign_id,
+                start_status=None if status is None else status_member(flow, status),
+                replace=replace,
+                actor=actor,
+                **options,
+            )
     view = ScheduleView.of(made)
     if json:
         emit(view)

@@ -12,7 +12,7 @@ import typer
 from flowdsl.cli import arguments
 from flowdsl.cli.connection import connected
 from flowdsl.cli.console import emit, say
-from flowdsl.cli.problem import UsageProblem
+from flowdsl.cli.problem import UsageProblem, asked_of_sound_code
 from flowdsl.cli.target import AnyWorkflow, status_member, workflow_named
 from flowdsl.engine.starter import TriggerOptions
 from flowdsl.errors import PayloadError, PayloadTooLargeError
@@ -56,7 +56,8 @@ def trigger(
             "priority": priority,
             "actor": actor,
         }
-        handle = client.trigger(flow, foreign_id, obj, **options)
+        with asked_of_sound_code():
+            handle = client.trigger(flow, foreign_id, obj, **options)
     if json:
         emit({"run_id": handle.run_id, "workflow": workflow, "foreign_id": foreign_id, "created": handle.created})
     elif handle.created:

@@ -64,6 +64,8 @@ def test_the_states_that_can_be_typed_are_all_but_unknown() -> None:
     ("arguments", "says"),
     [
         (("nonsense",), "no such command 'nonsense'. See flowdsl --help."),
+        (("runz",), "Did you mean 'run', 'runs'? See flowdsl --help."),
+        (("run", "shop:engine", "--metrics-host", "0.0.0.0"), "--metrics-host serves nothing by itself. Give --metrics-port"),
         (("runs", "--limit", "0"), "See flowdsl runs --help."),
         (("show",), "missing argument 'RUN'. See flowdsl show --help."),
         (("db",), "missing command. See flowdsl db --help."),

@@ -205,11 +205,17 @@ def test_what_comes_to_nothing_has_a_code_and_a_line(depot: Depot, foreign_id: s
     assert depot.shown("parcels/p-1")["run"]["status"] == "waiting"
 
 
+def test_a_status_without_a_callback_is_wrong_usage_and_says_which_have_some(depot: Depot) -> None:
+    done = depot.shop.run("callback", depot.target, "parcels", "p-1", "PACKED")
+
+    assert (done.exit_code, "or call back in 'waiting'." in done.stderr) == (2, True), done.stderr
+
+
 def test_which_of_several_is_meant_and_one_run_of_a_foreign_id(depot: Depot) -> None:
     first = depot.waiting("p-1")
 
     unnamed = depot.shop.run("callback", depot.target, "parcels", "p-1", "WAITING")
-    assert (unnamed.exit_code, "'pick_up', 'sent back'" in unnamed.stderr) == (1, True)
+    assert (unnamed.exit_code, "'pick_up', 'sent back'" in unnamed.stderr) == (2, True)
     assert depot.call("p-1", "--run", first, name="sent back", payload="").exit_code == 0
     second = depot.waiting("p-1")
     late = depot.call("p-1", "--run", first)

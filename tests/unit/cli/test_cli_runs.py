@@ -50,6 +50,7 @@ def test_an_object_comes_from_a_file_or_standard_input(shop: Shop) -> None:
         (("orders", "o-1"), 2, "needs an object"),
         (("ordres", "o-1"), 2, "Did you mean 'orders'?"),
         (("orders", "o-1", "-o", '{"total": 1}', "--status", "piad"), 2, "Did you mean 'paid'?"),
+        (("orders", "o-1", "-o", '{"total": 1}', "--status", "sent"), 2, "cannot start in 'sent': nothing leaves it"),
         (("orders", "o-1", "-o", '{"total": 1}', "--meta", "novalue"), 2, "--meta needs NAME=VALUE"),
     ],
 )

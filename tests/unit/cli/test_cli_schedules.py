@@ -76,6 +76,7 @@ def test_making_one_says_when_it_fires_first(shop: Shop) -> None:
         (("ordres/acme", SPEC), 2, "Did you mean 'orders'?"),
         (("acme", SPEC), 2, "names no schedule. Write WORKFLOW/NAME"),
         (("orders/acme", SPEC, "--status", "piad"), 2, "Did you mean 'paid'?"),
+        (("orders/acme", SPEC, "--status", "sent"), 2, "cannot start in 'sent': nothing leaves it"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(shop: Shop, arguments: tuple[str, ...], code: int, says: str) -> None:
@@ -84,6 +85,12 @@ def test_what_cannot_be_is_refused_in_one_line(shop: Shop, arguments: tuple[str,
 
     assert (done.exit_code, says in done.stderr) == (code, True), done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_schedule_of_a_workflow_with_objects_needs_one(shop: Shop) -> None:
+    done = shop.run("schedules", "create", "orders/acme", SPEC, "--app", shop.target)
+
+    assert (done.exit_code, done.stderr) == (2, "flowdsl: a run of orders needs an object. Give --object.\n")
 
 
 def test_without_the_code_a_schedule_can_be_looked_at_and_not_made_or_triggered(acme: Shop) -> None:
@@ -143,7 +150,12 @@ def test_a_schedule_is_shown_with_its_next_firings_and_its_journal(acme: Shop) -
     brief = lines(acme.ask("schedules", "show", "orders/acme", "--entries", "1", "--json"))[0]
     text = acme.ask("schedules", "show", "orders/acme").stdout
 
+    acme.ask("schedules", "resume", "orders/acme")
+    resumed = acme.ask("schedules", "show", "orders/acme").stdout
+
     assert len(shown["firings"]) == 3
+    assert "\nNext, once it is resumed\n" in text
+    assert "\nNext\n" in resumed
     assert [(entry["event"], entry["by"]) for entry in shown["journal"]] == [("created", "ada"), ("paused", "bob")]
     assert [entry["event"] for entry in brief["journal"]] == ["paused"]
     for part in ("at 09:00, on Monday to Friday", "by bob: inventory", "0 started", "Journal", "gap next"):

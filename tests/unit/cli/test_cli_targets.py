@@ -62,7 +62,7 @@ def test_an_error_nobody_expected_is_one_line_and_code_70(shop: Shop, monkeypatc
     done = shop.run("runs")
 
     assert done.exit_code == 70
-    assert "unexpected RuntimeError: of its own kind" in done.stderr
+    assert "unexpected RuntimeError: of its own kind. flowdsl --debug ... shows where." in done.stderr
     assert done.stderr.count("\n") == 1
 
 

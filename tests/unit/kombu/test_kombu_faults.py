@@ -208,6 +208,16 @@ def test_a_transport_that_is_not_in_the_table_is_refused() -> None:
         open_streamer("kombu+qpid://host")
 
 
+@pytest.mark.parametrize(
+    "option", ["expires=soon", "expires=0", "expires=-1", "expires=nan", "expires=4294968", "prefx=a", "nonsense=1"]
+)
+def test_an_option_that_cannot_be_is_refused_when_the_streamer_is_made(option: str) -> None:
+    for url in (f"amqp://ada:hunter2@127.0.0.1//?{option}", f"kombu+memory://?{option}"):
+        with pytest.raises(ConfigurationError, match=option.partition("=")[0]) as caught:
+            open_streamer(url)
+        assert "hunter2" not in str(caught.value)
+
+
 def test_a_missing_kombu_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "flowdsl_kombu"]:
         monkeypatch.delitem(sys.modules, name)

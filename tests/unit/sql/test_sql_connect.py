@@ -174,6 +174,18 @@ def test_driver_errors_become_ours_and_others_pass() -> None:
         raise SchemaError("already ours")
 
 
+def test_an_error_of_the_way_to_the_database_is_one_line_and_says_what_to_look_at() -> None:
+    refused = psycopg.OperationalError("Connection refused\n\tIs the server running on that host?")
+    assert str(flow_error(refused, "postgresql://host/db")) == (
+        "postgresql://host/db cannot serve right now: OperationalError: Connection refused Is the server running on that host? "
+        "Check that the server runs and that URL, user and password are right."
+    )
+    full = sqlite_error(sqlite3.SQLITE_FULL, "database or disk is full")
+    assert "Check the path, the permissions and the room on the disk" in str(flow_error(full, "sqlite:///x.db"))
+    deadlock = flow_error(postgresql_error("40P01"), "postgresql://host/db")
+    assert str(deadlock).endswith("the server's words."), "which is nobody's to mend"
+
+
 def test_an_error_shows_neither_the_statement_nor_its_values() -> None:
     wrapped: Any = DBAPIError("SELECT statement", {"a": "value"}, sqlite_error(sqlite3.SQLITE_ERROR, "near x"))
     error = flow_error(wrapped, "sqlite:///x.db")

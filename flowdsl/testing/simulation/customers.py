@@ -19,8 +19,9 @@ from flowdsl.errors import (
 )
 from flowdsl.model.callback_result import CallbackOutcome
 from flowdsl.testing.simulation.journal import Call, Journal, Order, Told, Trigger, Waiting
-from flowdsl.testing.simulation.node import Node, SimulatedEngine
+from flowdsl.testing.simulation.node import Node
 from flowdsl.testing.simulation.plan import Plan
+from flowdsl.testing.simulation.simulated_engine import SimulatedEngine
 from flowdsl.testing.simulation.workload import Cargo, Place, RanOutError, Workload, secret_of
 
 

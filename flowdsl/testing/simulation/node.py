@@ -4,17 +4,13 @@ next. What production gives to threads are turns here, that the world hands out.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any, Protocol, cast
 
-from flowdsl.clock import Clock
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.auto_resume import AutoResume
-from flowdsl.engine.awaiting import complete_here
-from flowdsl.engine.core import Core
 from flowdsl.engine.executor import InlineExecutor
-from flowdsl.engine.steps import Steps
 from flowdsl.engine.worker import Worker
 from flowdsl.errors import FlowError, StoreError
 from flowdsl.ports.event_streamer import EventStreamer
@@ -28,74 +24,15 @@ from flowdsl.testing.simulation.journal import Journal, Loss
 from flowdsl.testing.simulation.node_clock import NodeClock
 from flowdsl.testing.simulation.plan import Plan
 from flowdsl.testing.simulation.role_office import RoleOffice, RolesProxy
+from flowdsl.testing.simulation.simulated_engine import Shuffled, SimulatedEngine
 from flowdsl.testing.simulation.store_proxy import StoreProxy
 from flowdsl.testing.simulation.stores import Stores
 from flowdsl.testing.simulation.weather import Weather
-from flowdsl.testing.stepped import SteppedEngine
 
 JUMP = 3600.0
 DRIFT = 0.1
 DRAIN = 20.0
 """Seconds after which a process that drains goes, whatever still runs."""
-
-
-class Shuffled(InlineExecutor):
-    """Runs ready bodies in any order, as threads would; while an `async def` body is under way, only `def` ones beside it, for
-    its loop is taken."""
-
-    rng: random.Random
-    on_loop = False
-
-    def ready(self) -> bool:
-        """Whether a body could begin now."""
-        return bool(self._candidates())
-
-    def _candidates(self) -> list[int]:
-        return [place for place, work in enumerate(self._ready) if not (self.on_loop and work.lane.spec.is_async)]
-
-    def complete(self, waiting: Awaitable[Any]) -> Any:
-        """Beside a body that has the loop, another one serves: what was awaited here awaits nothing of it."""
-        if self._loop is None or not self._loop.is_running():
-            return super().complete(waiting)
-        return complete_here(waiting)
-
-    def step(self) -> bool:
-        places = self._candidates()
-        if not places:
-            return False
-        self._ready.rotate(-self.rng.choice(places))
-        if self._ready[0].lane.spec.is_async:
-            self.on_loop = True
-            try:
-                return super().step()
-            finally:
-                self.on_loop = False
-        return super().step()
-
-
-class SimulatedEngine(SteppedEngine):
-    """The stepped engine, as a simulated process has it."""
-
-    def __init__(self, *workflows: Workflow[Any, Any], turns: random.Random, **settings: Any) -> None:
-        super().__init__(*workflows, **settings)
-        self._turns = turns
-
-    def _executor(self, steps: Steps, clock: Clock) -> InlineExecutor:
-        shuffled = Shuffled(steps, clock)
-        shuffled.rng = self._turns
-        return shuffled
-
-    @property
-    def core(self) -> Core:
-        return self._the_core()
-
-    def exit(self) -> None:
-        """Leave, once drained or tired of it; the ports stay open."""
-        if self._stepped is not None:
-            if self._stepped.reader is not None:
-                self._stepped.reader.close()
-            self._stepped.close()
-            self._stepped = None
 
 
 class Surroundings(Protocol):

@@ -51,6 +51,17 @@ WHERE p.row_id = ANY(ARRAY(
   ) ranked WHERE place <= quota))
 RETURNING {columns}
 """
+PG_CLAIM_ROWS = """
+UPDATE flowdsl_pending p SET owner = %(owner)s, delivery = p.delivery + 1, mark = %(mark)s
+WHERE p.row_id = ANY(ARRAY(
+  SELECT d.row_id FROM flowdsl_pending d
+  WHERE d.row_id = ANY(%(row_ids)s::text[]) AND d.namespace = %(namespace)s AND d.owner IS NULL AND d.due <= {now}
+    AND EXISTS (
+      SELECT 1 FROM flowdsl_instance i WHERE i.namespace = %(namespace)s AND i.owner = %(owner)s AND i.gone IS NULL
+        AND i.expires > {now})
+  ORDER BY d.row_id FOR UPDATE OF d SKIP LOCKED))
+RETURNING {columns}
+"""
 
 
 class Claims:
@@ -75,6 +86,7 @@ class Claims:
             else "(SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS bigint))"
         )
         self._pg_claim = PG_CLAIM.format(now=clock, columns=columns)
+        self._pg_claim_rows = PG_CLAIM_ROWS.format(now=clock, columns=columns)
 
     def claim(self, namespace: str, owner: str, quotas: Sequence[TopicQuota]) -> Sequence[ClaimedRow]:
         limits = {quota.topic: quota.limit for quota in quotas if quota.limit > 0}
@@ -118,26 +130,19 @@ class Claims:
 
     def _claim_rows(self, namespace: str, owner: str, row_ids: Sequence[str], mark: str) -> Taken:
         tried = False
+        at_once = self._database.dialect.name == "postgresql"
 
         def take(session: Session) -> Taken:
             nonlocal tried
             rows = _claimed(session, namespace, owner, [mark]) if tried else ()
             tried = True
             if not rows:
-                now = session.now()
-                if not _live(session, namespace, owner, now):
-                    return (), {}
-                found = session.among(
-                    "SELECT row_id FROM flowdsl_pending WHERE namespace = ? AND owner IS NULL AND due <= ? AND row_id IN",
-                    sorted(set(row_ids)),
-                    (namespace, now),
-                    f" ORDER BY row_id{session.dialect.skip_locked}",
-                )
-                rows = _take(session, owner, mark, [row[0] for row in found])
+                claim = self._claim_rows_at_once if at_once else _claim_rows
+                rows = claim(session, namespace, owner, row_ids, mark)
             place = {row_id: number for number, row_id in enumerate(row_ids)}
             return self._with_runs(session, sorted(rows, key=lambda row: place[row[0]]))
 
-        return self._database.write(take)
+        return self._database.read(take) if at_once else self._database.write(take)
 
     def _asking(self, namespace: str, owner: str, mark: str, claim: Callable[[], Taken]) -> Sequence[ClaimedRow]:
         try:
@@ -189,6 +194,23 @@ class Claims:
         order = {topic: number for number, topic in enumerate(limits)}
         return sorted(rows, key=lambda row: (order[row[3]], -row[11], row[9]))
 
+    def _claim_rows_at_once(
+        self, session: Session, namespace: str, owner: str, row_ids: Sequence[str], mark: str
+    ) -> Sequence[Row]:
+        """PostgreSQL: one statement."""
+        found = session.execute(
+            self._pg_claim_rows,
+            {
+                "namespace": namespace,
+                "owner": owner,
+                "mark": mark,
+                "row_ids": list(row_ids),
+                "now": session.now() if self._database.clock is not None else 0,
+            },
+        )
+        rows: Sequence[Row] = found.fetchall()
+        return rows
+
     def _due_levels(self, session: Session, namespace: str, limits: dict[str, int]) -> list[tuple[str, int]]:
         """Topic and priority of what is due: a look at two ends of an index for each, without a lock."""
         now = session.now()
@@ -230,6 +252,19 @@ def _live(session: Session, namespace: str, owner: str, now: int) -> bool:
         (namespace, owner, now),
     )
     return row is not None
+
+
+def _claim_rows(session: Session, namespace: str, owner: str, row_ids: Sequence[str], mark: str) -> Sequence[Row]:
+    now = session.now()
+    if not _live(session, namespace, owner, now):
+        return ()
+    found = session.among(
+        "SELECT row_id FROM flowdsl_pending WHERE namespace = ? AND owner IS NULL AND due <= ? AND row_id IN",
+        sorted(set(row_ids)),
+        (namespace, now),
+        f" ORDER BY row_id{session.dialect.skip_locked}",
+    )
+    return _take(session, owner, mark, [row[0] for row in found])
 
 
 def _take(session: Session, owner: str, mark: str, row_ids: Sequence[str]) -> Sequence[Row]:

@@ -17,6 +17,7 @@ class Suite(Enum):
     COMPARISON = "comparison of stores"
     SQL_FAULTS = "faults of the SQL adapters"
     KOMBU_FAULTS = "contract and faults of RabbitMQ"
+    ENGINE = "tests of the engine"
 
 
 class StaleMutantError(Exception):

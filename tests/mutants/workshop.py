@@ -17,6 +17,18 @@ from tests.mutants.mutant import Mutant, Suite
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("flowdsl", "adapters", "examples", "tests", "pyproject.toml", "README.md")
+ON_MEMORY = tuple(
+    f"tests/behaviour/test_{name}.py"
+    for name in (
+        "steps",
+        "control",
+        "callbacks_kept",
+        "callbacks_buried",
+        "timeouts_visits",
+        "timeouts_fleet",
+        "processes_recovery",
+    )
+)
 LONGEST = 900
 """Seconds after which a suite is ended: the mutant makes it hang, which is found, too."""
 SIMULATE = """
@@ -44,6 +56,13 @@ def command(suite: Suite, *, quick: bool = False) -> list[str]:
         Suite.COMPARISON: [*pytest, "tests/contracts/test_stores_like_memory.py", "-k", "sqlite"],
         Suite.SQL_FAULTS: [*pytest, "tests/unit/sql/test_sql_faults.py", "-k", "sqlite"],
         Suite.KOMBU_FAULTS: [*pytest, "tests/contracts/test_kombu.py", "tests/unit/kombu/test_kombu_faults.py"],
+        Suite.ENGINE: [
+            *pytest,
+            "tests/unit/engine",
+            *ON_MEMORY,
+            "-k",
+            "not sqlite and not postgresql and not mariadb and not redis",
+        ],
     }[suite]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import Mutant, Suite
 
 ENGINE = "flowdsl/engine"
 
@@ -52,6 +52,7 @@ ENGINE_MUTANTS = (
         old="            if owner != core.owner:\n",
         new="            if False:\n",
         why="a version is not worked on twice without a reason",
+        suites=(Suite.SIMULATION, Suite.ENGINE),
     ),
     Mutant(
         name="stale rows are executed",
@@ -59,6 +60,7 @@ ENGINE_MUTANTS = (
         old="if record.version != work.version or record.state.stopped or record.status != lane.status:",
         new="if False:",
         why="no step begins on a run that is paused, has ended or has moved on",
+        suites=(Suite.SIMULATION, Suite.ENGINE),
     ),
     Mutant(
         name="a timeout of another visit is executed",
@@ -66,6 +68,7 @@ ENGINE_MUTANTS = (
         old="if record.visit != work.visit or record.status != work.lane.status or record.state.finished:",
         new="if record.state.finished:",
         why="a timer belongs to a visit",
+        suites=(Suite.SIMULATION, Suite.ENGINE),
     ),
     Mutant(
         name="the row goes before the letter is there",
@@ -74,6 +77,7 @@ ENGINE_MUTANTS = (
         new="        self.drop(work)\n"
         "        self.submit(work, PutItems(change_id=core.ids(), namespace=core.namespace, items=tuple(letter)), lambda _: None)",
         why="a kept callback is applied, or is a dead letter",
+        suites=(Suite.SIMULATION, Suite.ENGINE),
     ),
     Mutant(
         name="a waiting request is not seen",
@@ -81,6 +85,7 @@ ENGINE_MUTANTS = (
         old="        if record.requested is not None:\n",
         new="        if False:\n",
         why="a pause or cancel outlives the worker whose step it waited for",
+        suites=(Suite.SIMULATION, Suite.ENGINE),
     ),
     Mutant(
         name="a cancel is forgotten for the pause that is being applied",
@@ -88,6 +93,7 @@ ENGINE_MUTANTS = (
         old="        unless_claimed=unless_claimed,\n        honour_request=True,\n    )\n\n\nclass Control",
         new="        unless_claimed=unless_claimed,\n        honour_request=False,\n    )\n\n\nclass Control",
         why="a cancel that was accepted happens",
+        suites=(Suite.SIMULATION, Suite.ENGINE),
     ),
     Mutant(
         name="a change without an answer is not tried again",
@@ -233,6 +239,7 @@ ENGINE_MUTANTS = (
         old='"delivery": self.delivery, "version": self.version}',
         new='"delivery": self.delivery, "version": None}',
         why="a version is not worked on twice without a reason",
+        suites=(Suite.SIMULATION, Suite.ENGINE),
     ),
     Mutant(
         name="a slot is settled by everybody who sees it",

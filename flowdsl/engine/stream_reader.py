@@ -22,7 +22,8 @@ RECEIVER = "steps"
 """The receiver name under which all instances share the events of step topics."""
 LONG = timedelta(milliseconds=500)
 SHORT = timedelta(milliseconds=20)
-"""How long to wait for an event while some lane is full: its place may become free meanwhile."""
+"""How long to wait for an event while some lane is full, because its place may become free meanwhile; or while it is not known of
+some lane that its stream is empty, because then what waits in the store is worked off."""
 AFTER_ERROR = timedelta(seconds=1)
 
 
@@ -63,7 +64,8 @@ class StreamReader:
         if not quotas:
             self._pause(longest)
             return False
-        timeout = min(longest, SHORT if len(quotas) < len(asked) else LONG)
+        unsure = len(quotas) < len(asked) or any(lane.more for _, lane, _ in asked)
+        timeout = min(longest, SHORT if unsure else LONG)
         try:
             receiver = self._the_receiver([topic for topic, _, _ in asked])
             events = receiver.receive(quotas, timeout)

@@ -11,6 +11,7 @@ import pytest
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.executor import InlineExecutor
 from flowdsl.engine.lane import OVERLOOK
+from flowdsl.engine.stream_reader import LONG, SHORT
 from flowdsl.errors import StreamerError
 from flowdsl.memory.event_streamer import MemoryEventStreamer
 from flowdsl.memory.record_store import MemoryRecordStore
@@ -19,6 +20,7 @@ from flowdsl.model.event import Event
 from flowdsl.model.instance import Lease
 from flowdsl.model.pending import ClaimedRow, TopicQuota
 from flowdsl.model.run_state import RunState
+from flowdsl.ports.event_streamer import EventReceiver
 from flowdsl.ports.role_scheduler import RoleScheduler
 from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.stepped import SteppedEngine
@@ -298,3 +300,30 @@ def test_a_stale_event_takes_no_row_that_only_newer_code_knows(fleet: Fleet) -> 
             assert [row.owner for row in handle.pending()] == [None], "the older code holds what it cannot do"
             new.run_until_idle()
             assert handle.record().state is RunState.COMPLETED
+
+
+def test_a_stream_of_which_it_is_not_known_that_it_is_empty_is_not_waited_for(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it may have more, what waits in the store is left alone: a broker that has lost all of it is found out at once."""
+    waits: list[timedelta] = []
+
+    class Deaf(EventReceiver):
+        def receive(self, quotas: Sequence[TopicQuota], timeout: timedelta) -> Sequence[Event]:
+            waits.append(timeout)
+            return []
+
+        def acknowledge(self, events: Sequence[Event]) -> None: ...
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(fleet.streamer, "receiver", lambda *_: Deaf())
+    with fleet.instance() as engine:
+        reader = engine.worker.reader
+        assert reader is not None
+        lane = next(lane for lane in engine._the_core().lanes.values() if lane.slots)
+        lane.more = True  # it was full a moment ago
+        reader.step(SECOND)
+        assert not lane.more
+        reader.step(SECOND)
+    assert waits[-2:] == [SHORT, LONG]

@@ -21,7 +21,6 @@ ON_MEMORY = tuple(
     f"tests/behaviour/test_{name}.py"
     for name in (
         "steps",
-        "control",
         "callbacks_kept",
         "callbacks_buried",
         "timeouts_visits",

@@ -77,7 +77,7 @@ def test_what_became_of_a_slot_is_kept_for_a_day_and_then_forgotten(world: World
         engine.advance(3 * DAY)
         journal = engine.schedules.journal(diary.workflow, "page")
 
-    assert journal[0].event is Event.CREATED, "what people and deployments did is kept for longer"
+    assert journal[0].event == Event.CREATED, "what people and deployments did is kept for longer"
     assert 24 <= len(journal) <= 27
 
 

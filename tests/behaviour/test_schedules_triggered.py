@@ -46,7 +46,7 @@ def test_triggering_by_hand_says_when_it_cannot_or_the_function_wants_no_run(wor
             world.outsider().schedules.trigger("diary", "page")
         with pytest.raises(ScheduleNotFoundError):
             engine.schedules.trigger(diary.workflow, "nobody")
-        noted = [entry for entry in engine.schedules.journal(diary.workflow, "page") if entry.event is Event.TRIGGERED]
+        noted = [entry for entry in engine.schedules.journal(diary.workflow, "page") if entry.event == Event.TRIGGERED]
         assert [entry.run_id for entry in noted] == [first.run_id], "what started nothing is not noted"
 
 

@@ -164,6 +164,7 @@ ENGINE_MUTANTS = (
         old=" or pause_mark(record.version, record.actor) != item.body:",
         new=":",
         why="an automatic resume only follows a pause for errors",
+        suites=(Suite.SIMULATION, Suite.ENGINE),
     ),
     Mutant(
         name="automatic resumes have no limit",
@@ -204,6 +205,7 @@ ENGINE_MUTANTS = (
             "        self._results.drop(work)\n        return None"
         ),
         why="a hook is told at least once",
+        suites=(Suite.SIMULATION, Suite.ENGINE),
     ),
     Mutant(
         name="hooks whose workers died are never executed",
@@ -211,6 +213,7 @@ ENGINE_MUTANTS = (
         old="return work.lane.kind in TRIED_FOR_EVER and work.attempts > work.lapses - limit",
         new="return False",
         why="a hook is told at least once",
+        suites=(Suite.SIMULATION, Suite.ENGINE),
     ),
     Mutant(
         name="a computed timeout counts from nowhere",
@@ -218,6 +221,7 @@ ENGINE_MUTANTS = (
         old="return max(ZERO, due - now)",
         new="return ZERO",
         why="a timer is never early",
+        suites=(Suite.SIMULATION, Suite.ENGINE),
     ),
     Mutant(
         name="a callback forgets its idempotency key",

@@ -20,7 +20,10 @@ COPIED = ("flowdsl", "adapters", "examples", "tests", "pyproject.toml", "README.
 ON_MEMORY = tuple(
     f"tests/behaviour/test_{name}.py"
     for name in (
+        "auto_resume",
+        "hooks",
         "steps",
+        "timeouts",
         "callbacks_kept",
         "callbacks_buried",
         "timeouts_visits",

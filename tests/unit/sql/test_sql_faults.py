@@ -204,7 +204,7 @@ def test_rows_claimed_by_a_claim_whose_answer_was_lost_are_not_forgotten(
     world.started()
     owner = world.owner()
     if url.startswith("postgresql"):  # one statement without a transaction around it
-        lose_the_next_claim(monkeypatch)
+        lose_the_next_claim(monkeypatch, "RECURSIVE")
     else:
         faults.lose_answers(1)
     claimed = world.claim(owner)

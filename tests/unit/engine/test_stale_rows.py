@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+import pytest
+
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.memory.record_store import MemoryRecordStore
+from flowdsl.model.change import Change, CommitResult, FailRow
 from flowdsl.model.pending import ClaimedRow, TopicQuota
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.stepped import SteppedEngine
-from tests.unit.engine.script import Order, Script
+from tests.unit.engine.script import Order, Script, Status
 
 HOUR = timedelta(hours=1)
 
@@ -45,6 +48,24 @@ def test_a_step_does_not_begin_on_a_run_that_was_cancelled_since_its_row_was_tak
         assert script.keys == []
         assert handle.record().state is RunState.CANCELLED
         assert handle.pending() == []
+
+
+def test_what_gives_a_row_up_names_the_version_that_made_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tried again late, it must not meet the row of the next version, which is the same owner's and was delivered as often."""
+    script, clock = Script(RuntimeError("no"), Status.PAID), ManualClock()
+    store, seen = MemoryRecordStore(clock), list[FailRow]()
+    commit = store.commit
+
+    def watched(changes: Sequence[Change]) -> Sequence[CommitResult]:
+        seen.extend(change for change in changes if isinstance(change, FailRow))
+        return commit(changes)
+
+    monkeypatch.setattr(store, "commit", watched)
+    with SteppedEngine(script.workflow, clock=clock, store=store) as engine:
+        engine.trigger(script.workflow, "o", Order(1))
+        engine.run_until_idle()
+
+    assert [change.version for change in seen] == [1]
 
 
 class Place(StrEnum):

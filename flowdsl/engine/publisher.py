@@ -104,9 +104,12 @@ class Publisher:
             return False
         try:
             confirmed = self._streamer.publish([*(event for event, _ in own), *batch])
-        except FlowError as error:
+        except (
+            Exception
+        ) as error:  # not an adapter's to raise: but a user's event must not stay in our hands for good because of it
+            why = error if isinstance(error, FlowError) else f"the streamer raised {type(error).__name__}"
             if not self._failing:
-                log.warning("publishing failed, consumers find the rows in the store meanwhile: %s", error)
+                log.warning("publishing failed, consumers find the rows in the store meanwhile: %s", why)
             self._failing = True
             self._not_before = self._clock.monotonic() + self._wait
             self._wait = min(2 * self._wait, LONGEST)

@@ -37,6 +37,7 @@ class Recording(MemoryEventStreamer):
         self.published: list[Event] = []
         self.copies = 1
         self.away = False
+        self.error: Exception = StreamerError("the broker is away.")
         self.tried: list[datetime] = []
         self.clock: ManualClock | None = None
 
@@ -44,7 +45,7 @@ class Recording(MemoryEventStreamer):
         if self.clock is not None:
             self.tried.append(self.clock.now())
         if self.away:
-            raise StreamerError("the broker is away.")
+            raise self.error
         self.published += events
         return super().publish([event for event in events for _ in range(self.copies)])[: len(events)] or [True] * len(events)
 
@@ -131,8 +132,9 @@ def test_an_event_that_is_lost_costs_one_poll(fleet: Fleet) -> None:
         assert handle.record().state is RunState.COMPLETED
 
 
-def test_a_broker_that_is_away_holds_nothing_up_and_gets_its_events_when_it_is_back(fleet: Fleet) -> None:
-    fleet.streamer.away = True
+@pytest.mark.parametrize("error", [StreamerError("the broker is away."), ZeroDivisionError("a fault of the adapter")], ids=repr)
+def test_a_broker_that_is_away_holds_nothing_up_and_gets_its_events_when_it_is_back(fleet: Fleet, error: Exception) -> None:
+    fleet.streamer.away, fleet.streamer.error = True, error
     with fleet.instance(handoff=False) as engine:
         handle = engine.trigger(fleet.script.workflow, "o-1", Order(1))
         engine.advance(3 * SECOND)

@@ -64,7 +64,7 @@ def test_the_states_that_can_be_typed_are_all_but_unknown() -> None:
     ("arguments", "says"),
     [
         (("nonsense",), "no such command 'nonsense'. See flowdsl --help."),
-        (("runz",), "Did you mean 'run', 'runs'? See flowdsl --help."),
+        (("runz",), " See flowdsl --help."),  # before it, with newer versions of typer, what may have been meant
         (("run", "shop:engine", "--metrics-host", "0.0.0.0"), "--metrics-host serves nothing by itself. Give --metrics-port"),
         (("runs", "--limit", "0"), "See flowdsl runs --help."),
         (("show",), "missing argument 'RUN'. See flowdsl show --help."),
@@ -87,6 +87,7 @@ def test_wrong_usage_is_one_line_on_standard_error_and_code_2(shop: Shop, argume
     assert done.exit_code == 2
     assert done.stdout == ""
     assert done.stderr.startswith("flowdsl: ")
+    assert "?." not in done.stderr
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
 

@@ -55,7 +55,7 @@ PG_CLAIM_ROWS = """
 UPDATE flowdsl_pending p SET owner = %(owner)s, delivery = p.delivery + 1, mark = %(mark)s
 WHERE p.row_id = ANY(ARRAY(
   SELECT d.row_id FROM flowdsl_pending d
-  WHERE d.row_id = ANY(%(row_ids)s::text[]) AND d.namespace = %(namespace)s AND d.owner IS NULL AND d.due <= {now}
+  WHERE d.row_id = ANY(%(row_ids)s::text[]) AND d.namespace = %(namespace)s AND COALESCE(d.owner, '') = '' AND d.due + 0 <= {now}
     AND EXISTS (
       SELECT 1 FROM flowdsl_instance i WHERE i.namespace = %(namespace)s AND i.owner = %(owner)s AND i.gone IS NULL
         AND i.expires > {now})

@@ -7,7 +7,7 @@ from typing import Any
 
 from flowdsl.model.event import Event
 
-BUNDLE = 10
+BUNDLE = 25
 """Events of a message, at most. What a reader holds is a number of messages times this: few enough that two share a backlog."""
 
 

@@ -26,9 +26,12 @@ from flowdsl_kombu.sender import exchange
 from flowdsl_kombu.traits import Traits
 
 log = logging.getLogger("flowdsl.kombu")
-PREFETCH = 100
-"""Unacknowledged messages of a queue, at most: in bundles many times a step's places, one by one as many. What one instance
-holds beyond its places is no loss for others, who look into the store when their stream is empty."""
+PREFETCH = 40
+"""Unacknowledged messages of a queue, at most: in bundles many times a step's places, one by one a few claims' worth. What one
+instance holds beyond its places is no loss for others, who look into the store when their stream is empty."""
+BUFFER = 100
+"""Events of a queue that were fetched and not asked for yet, from which on no more is fetched, where the transport itself limits
+nothing."""
 SLICE = 0.25
 """Longest wait of one look at the sockets: between two, heartbeats are answered and kombu brings back what others left."""
 
@@ -162,7 +165,7 @@ class KombuReceiver(EventReceiver):
         if self._traits.prefetch_per_queue:
             return
         for topic in self._queues:
-            wanted = topic in limits and len(self._buffers[topic]) < PREFETCH  # here of events, to be on the safe side
+            wanted = topic in limits and len(self._buffers[topic]) < BUFFER
             if wanted and topic not in self._consuming:
                 self._consume(channel, topic)
             elif not wanted and topic in self._consuming:

@@ -19,6 +19,9 @@ Taken = tuple[Sequence[Row], Mapping[str, Row]]
 """Rows in order, and those of their runs by id, as the database gave them."""
 
 log = logging.getLogger("flowdsl.sql")
+FREE = "COALESCE(namespace, '') = {namespace} AND COALESCE(owner, '') = '' AND due + 0"
+"""Of named rows: written so that no index but that of the row's id serves. Of a table that fills and empties again and again the
+databases have no true figures, and all three preferred to look at everything that waits."""
 TAKE = "UPDATE flowdsl_pending SET owner = ?, delivery = delivery + 1, mark = ? WHERE owner IS NULL AND row_id IN"
 PG_CLAIM = """
 WITH RECURSIVE level AS (
@@ -55,7 +58,7 @@ PG_CLAIM_ROWS = """
 UPDATE flowdsl_pending p SET owner = %(owner)s, delivery = p.delivery + 1, mark = %(mark)s
 WHERE p.row_id = ANY(ARRAY(
   SELECT d.row_id FROM flowdsl_pending d
-  WHERE d.row_id = ANY(%(row_ids)s::text[]) AND d.namespace = %(namespace)s AND COALESCE(d.owner, '') = '' AND d.due + 0 <= {now}
+  WHERE d.row_id = ANY(%(row_ids)s::text[]) AND {free} <= {now}
     AND EXISTS (
       SELECT 1 FROM flowdsl_instance i WHERE i.namespace = %(namespace)s AND i.owner = %(owner)s AND i.gone IS NULL
         AND i.expires > {now})
@@ -86,7 +89,7 @@ class Claims:
             else "(SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS bigint))"
         )
         self._pg_claim = PG_CLAIM.format(now=clock, columns=columns)
-        self._pg_claim_rows = PG_CLAIM_ROWS.format(now=clock, columns=columns)
+        self._pg_claim_rows = PG_CLAIM_ROWS.format(now=clock, columns=columns, free=FREE.format(namespace="%(namespace)s"))
 
     def claim(self, namespace: str, owner: str, quotas: Sequence[TopicQuota]) -> Sequence[ClaimedRow]:
         limits = {quota.topic: quota.limit for quota in quotas if quota.limit > 0}
@@ -259,7 +262,7 @@ def _claim_rows(session: Session, namespace: str, owner: str, row_ids: Sequence[
     if not _live(session, namespace, owner, now):
         return ()
     found = session.among(
-        "SELECT row_id FROM flowdsl_pending WHERE namespace = ? AND owner IS NULL AND due <= ? AND row_id IN",
+        f"SELECT row_id FROM flowdsl_pending WHERE {FREE.format(namespace='?')} <= ? AND row_id IN",
         sorted(set(row_ids)),
         (namespace, now),
         f" ORDER BY row_id{session.dialect.skip_locked}",

@@ -123,16 +123,18 @@ class Core:
                 self.wake(())
             return
         if record.state.stopped:  # a request was waiting: the store kept no row
-            lane.close()
-        elif row.owner != self.owner or not self.accepting:
-            self.release(Work(lane, record, row_id=row.row_id, owner=row.owner, delivery=1))
+            lane.close(handed=True)
+            return
+        work = Work(lane, record, row_id=row.row_id, owner=row.owner, delivery=1, handed=True)
+        if row.owner != self.owner or not self.accepting:
+            self.release(work)
         else:
-            self.offer([Work(lane, record, row_id=row.row_id, owner=row.owner, delivery=1)])
+            self.offer([work])
 
     def not_committed(self, row: NewRow | None) -> None:
         """A change with this step row was not applied: its place is free again."""
         if row is not None and row.owner is not None:
-            self.topics[row.topic].close()
+            self.topics[row.topic].close(handed=True)
 
     def abandon(self, row: NewRow | None, version: int) -> None:
         """Nobody knows whether a change with this step row was applied, and nobody will ask again. If it was, the row is ours and
@@ -177,10 +179,10 @@ class Core:
 
     def close(self, work: Work) -> None:
         """A row has left our hands; the next claim may have become worth while."""
-        self.close_lane(work.lane)
+        self.close_lane(work.lane, work.handed)
 
-    def close_lane(self, lane: Lane) -> None:
-        if lane.close():
+    def close_lane(self, lane: Lane, handed: bool = False) -> None:
+        if lane.close(handed):
             self.wake(())
         self.room()
 

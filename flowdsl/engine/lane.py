@@ -61,6 +61,7 @@ class Lane:
         """Of a lane that nobody polls: the monotonic time at which the first row that waits in the store is due."""
         self._lock = threading.Lock()
         self._open = 0
+        self._handed = 0  # of those in hand: handed over by the commit that made them
         self._running = 0
         self._waiting: deque[Work] = deque()
         self._pace: float | None = None  # seconds per body, smoothed; None until one has been measured
@@ -94,28 +95,37 @@ class Lane:
         """How many rows a claim may take now; 0 while a claim would be too small to be worth its round trip."""
         limit = self.limit
         ahead = self._ahead() if limit else 0
-        free = limit + ahead - self._open
+        free = limit + ahead - self._shared(ahead)
         return free if free > ahead // 2 else 0
 
     def reserve(self) -> bool:
-        """Keep a place for a row that is about to be handed over. While rows wait in the store, half of the places are left
-        to them."""
+        """Keep a place for a row that is about to be handed over. As many as a claim looks ahead have places of their own:
+        what is claimed would otherwise take every place, and every row take the long way. Of the rest, while rows wait in the
+        store, half are left to those."""
         with self._lock:
-            capacity = self.limit + self._ahead()
-            if self._open >= (capacity + 1) // 2 if self.hungry or self.more else self._open >= capacity:
-                return False
+            ahead = self._ahead()
+            if self._handed >= ahead:
+                capacity, used = self.limit + ahead, self._shared(ahead)
+                if used >= ((capacity + 1) // 2 if self.hungry or self.more else capacity):
+                    return False
+            self._handed += 1
             self._open += 1
             return True
+
+    def _shared(self, ahead: int) -> int:
+        """How many rows in hand need a place that a claimed row might have."""
+        return self._open - min(self._handed, ahead)
 
     def take(self, count: int) -> None:
         """`count` rows were claimed."""
         with self._lock:
             self._open += count
 
-    def close(self) -> bool:
-        """A row has left our hands. True: a claim is worth while again."""
+    def close(self, handed: bool) -> bool:
+        """A row has left our hands, which had been handed over or else claimed. True: a claim is worth while again."""
         with self._lock:
             self._open -= 1
+            self._handed -= handed
         return self.hungry and self.room() > 0
 
     def admit(self, work: Work) -> bool:

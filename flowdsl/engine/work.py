@@ -23,6 +23,7 @@ class Work:
         "attempts",
         "began",
         "delivery",
+        "handed",
         "lane",
         "lapses",
         "owner",
@@ -48,6 +49,7 @@ class Work:
         version: int | None = None,
         visit: int | None = None,
         payload: bytes | None = None,
+        handed: bool = False,
     ) -> None:
         self.lane = lane
         self.record = record
@@ -62,6 +64,8 @@ class Work:
         """The run's version that made the row."""
         self.visit = record.visit if visit is None else visit
         self.payload = payload
+        self.handed = handed
+        """It was never claimed: the commit that made it handed it over."""
         self.began = -1.0
         """Monotonic time at which the body began; negative while it has not."""
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from kombu.connection import Connection
+from msgspec.structs import replace
 
 from flowdsl.engine import discovery
 from flowdsl.errors import ConfigurationError, MissingExtraError, StreamerError
@@ -22,7 +23,7 @@ from flowdsl.ports.event_streamer import EventReceiver, EventStreamer
 from flowdsl_kombu import sender
 from flowdsl_kombu.bundles import BUNDLE
 from flowdsl_kombu.event_streamer import open_streamer
-from flowdsl_kombu.receiver import PREFETCH
+from flowdsl_kombu.receiver import BUFFER, PREFETCH
 from flowdsl_kombu.traits import TRAITS
 from tests.proxy import Proxy
 from tests.services import RABBITMQ, broker
@@ -249,7 +250,7 @@ def test_closing_a_receiver_that_has_much_on_its_way_says_nothing(
     streamer: EventStreamer, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver = streamer.receiver("a", [TOPIC])
-    sent = [make() for _ in range(2 * PREFETCH)]
+    sent = [replace(make(), body=b"alone in its message") for _ in range(200 + 2 * PREFETCH)]
     for begin in range(0, len(sent), 100):
         assert all(streamer.publish(sent[begin : begin + 100]))
     for _ in range(20):  # each acknowledgement has the broker send some more
@@ -270,12 +271,12 @@ def test_a_reader_takes_no_more_of_a_backlog_than_it_may_while_another_topic_is_
     streamer = open_streamer(f"kombu+memory://?prefix={prefix}")
     first = streamer.receiver("steps", ["full", "empty"])
     second = streamer.receiver("steps", ["full", "empty"])
-    many = 3 * PREFETCH
+    many = 3 * BUFFER
     now = datetime(2030, 1, 1, tzinfo=UTC)
     streamer.publish([Event(event_id=str(n), topic="full", body=b"x", created_at=now) for n in range(many)])
 
     quotas = [TopicQuota("full", many), TopicQuota("empty", 1)]
     found = [len(reader.receive(quotas, timedelta(seconds=1))) for reader in (first, second)]
 
-    assert found == [PREFETCH, PREFETCH]
+    assert found == [BUFFER, BUFFER]
     streamer.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from flowdsl_sql.record_store import SqlRecordStore, open_store
 from tests.services import sql_database
 
 TOPIC = "orders/created"
+EXPLAIN = {"sqlite": "EXPLAIN QUERY PLAN", "postgresql": "EXPLAIN", "mysql": "EXPLAIN FORMAT=JSON"}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -86,7 +88,7 @@ def test_no_everyday_statement_reads_a_whole_table(store: SqlRecordStore, monkey
         patch.setattr(Session, "later_as_written", listening(Session.later_as_written))
         everyday(store)
 
-    explain = "EXPLAIN QUERY PLAN" if store._database.dialect.name == "sqlite" else "EXPLAIN"
+    explain = EXPLAIN[store._database.dialect.name]
     scans: list[tuple[str, str]] = []
     explained = 0
     for sql, parameters in said.items():
@@ -95,9 +97,35 @@ def test_no_everyday_statement_reads_a_whole_table(store: SqlRecordStore, monkey
         explained += 1
         plan = store._database.read(_plan(f"{explain} {sql}", parameters))
         scans.extend((line, sql) for line in plan if "SCAN flowdsl_" in line and "INDEX" not in line or "Seq Scan on" in line)
+        scans.extend((line, sql) for line in plan if re.search(r"flowdsl_(pending|item) .*\(namespace=\?\)", line))
 
     assert explained > 30
     assert scans == []
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgresql", "mysql"], indirect=True)
+def test_named_rows_are_found_by_name_however_many_wait(store: SqlRecordStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(store, ManualClock(), os.urandom(4).hex())
+    owner = world.owner()
+    runs = [world.started() for _ in range(300)]
+    claims: list[tuple[str, Any]] = []
+
+    def listening(session: Session, sql: str, parameters: Any = None) -> Any:
+        if "row_id" in sql:
+            claims.append((sql, parameters))
+        return execute(session, sql, parameters)
+
+    execute = Session.execute
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "execute", listening)
+        assert len(store.claim_rows(NAMESPACE, owner, [run.run_id for run in runs[100:150]])) == 50
+
+    explain = EXPLAIN[store._database.dialect.name]
+    plans = [" ".join(store._database.read(_plan(f"{explain} {sql}", parameters))) for sql, parameters in claims]
+
+    assert all(re.search("autoindex_flowdsl_pending_1|flowdsl_pending_pkey|PRIMARY", plan) for plan in plans)
+    assert not [plan for plan in plans if re.search("USING INDEX flowdsl_pending_due|using flowdsl_pending_due", plan)]
+    assert not [plan for plan in plans if re.search('"key": "flowdsl_pending_(due|owner)"', plan)]
 
 
 def _plan(sql: str, parameters: Any) -> Callable[[Session], list[str]]:

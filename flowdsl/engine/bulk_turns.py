@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from flowdsl.engine.control import Draft
 from flowdsl.engine.core import Core
+from flowdsl.engine.error_pause import paused_by_errors
 from flowdsl.engine.moving import moved_record
 from flowdsl.engine.repair import Repair, Rows, refuse_claimed, step_row
 from flowdsl.errors import ConfigurationError, PayloadError, RunError, RunNotFoundError, StoreError
@@ -133,6 +134,8 @@ class Turns:
 
     def _is_meant(self, record: RunRecord, rows: Rows) -> bool:
         if record.state not in STATES[self._order.verb]:
+            return False
+        if self._order.verb is BulkVerb.PAUSE and record.state is RunState.PAUSED and not paused_by_errors(record):
             return False
         return self._where.holds(Subject(record, rows.get(record.run_id), self._order.at))
 

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from msgspec.structs import replace
 
 from flowdsl.engine.core import Core
+from flowdsl.engine.error_pause import paused_by_errors
 from flowdsl.errors import BadDataError, ConflictError, IllegalMoveError, RunNotFoundError, StoreError
 from flowdsl.model.change import Change, CommitResult, MoveRun, Refusal, RequestControl
 from flowdsl.model.history import Cause, Origin
@@ -164,6 +165,8 @@ class Control:
     def allow(self, record: RunRecord, state: RunState) -> None:
         """Raises IllegalMoveError when the run cannot be put into the state from outside."""
         resuming = state is RunState.RUNNING
+        if state is RunState.PAUSED and paused_by_errors(record):
+            return  # taken over: it is not resumed by itself any more
         if may_move(record.state, state) and record.state is not state and (not resuming or record.state is RunState.PAUSED):
             return
         remedy = None

@@ -30,7 +30,7 @@ class BulkVerb(StrEnum):
 STATES: Mapping[BulkVerb, tuple[RunState, ...]] = {
     BulkVerb.RETRY: UNFINISHED,
     BulkVerb.MOVE: UNFINISHED,
-    BulkVerb.PAUSE: (S.INITIATED, S.RUNNING),
+    BulkVerb.PAUSE: UNFINISHED,  # of the paused ones those that errors paused
     BulkVerb.RESUME: (S.PAUSED,),
     BulkVerb.CANCEL: UNFINISHED,
     BulkVerb.DELETE: (S.COMPLETED, S.CANCELLED),

@@ -57,7 +57,8 @@ ALLOWED_MOVES: dict[RunState, frozenset[RunState]] = {
     S.REQUESTED_DATA_DELETED: frozenset({S.DATA_DELETED}),
     S.DATA_DELETED: frozenset({S.REQUESTED_DATA_DELETED}),
 }
-"""From each state, where a run may go. RUNNING to RUNNING is a step's transition; every other move to itself is refused. A paused
+"""From each state, where a run may go. RUNNING to RUNNING is a step's transition; every other move to itself is refused. That a
+person takes over a pause which errors made is no move: the run is paused as before, and not resumed by itself any more. A paused
 run is completed only by a person, or a migration, that puts it into a terminal status."""
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from flowdsl.dsl.run import Run
 from flowdsl.engine.auto_resume import AutoResume
-from flowdsl.errors import ConfigurationError, StoreUnavailableError
+from flowdsl.errors import ConfigurationError, IllegalMoveError, StoreUnavailableError
 from flowdsl.model.change import MoveRun
+from flowdsl.model.explanation import Because
 from flowdsl.model.history import Cause
 from flowdsl.model.run_state import RunState
 from tests.behaviour.world import HOUR, MINUTE, SECOND, Answer, Doctored, Job, Status, Thing, World, failing, trigger
@@ -102,7 +103,7 @@ def test_switched_off_a_run_that_errors_paused_stays_paused(world: World) -> Non
         assert handle.record().state is RunState.PAUSED
 
 
-@pytest.mark.parametrize("verb", ["resumed and paused again", "cancelled"])
+@pytest.mark.parametrize("verb", ["taken over", "resumed and paused again", "cancelled"])
 def test_a_person_who_acts_before_the_resumption_has_the_last_word(world: World, verb: str) -> None:
     job = Job(world.clock, failing, own={"pause_after_err_count": 1})
     with world.engine(job.workflow, handoff=False) as engine:
@@ -110,6 +111,11 @@ def test_a_person_who_acts_before_the_resumption_has_the_last_word(world: World,
         engine.run_until_idle()
         if verb == "cancelled":
             handle.cancel("enough")
+        elif verb == "taken over":
+            handle.pause("wait for the boss", actor="ada")
+            assert handle.explain().reasons[0].because is Because.PAUSED
+            with pytest.raises(IllegalMoveError, match="paused already"):
+                handle.pause("me too")
         else:
             handle.resume()
             handle.pause("wait for the boss")

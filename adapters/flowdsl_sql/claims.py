@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from flowdsl.errors import StoreError
 from flowdsl.model.change import Change
 from flowdsl.model.pending import ClaimedRow, TopicQuota
+from flowdsl_sql.array_literal import array_literal
 from flowdsl_sql.database import Database, Row, Session
 from flowdsl_sql.rows import PENDING, RUN
 from flowdsl_sql.unreadable import readable
@@ -207,7 +208,7 @@ class Claims:
                 "namespace": namespace,
                 "owner": owner,
                 "mark": mark,
-                "row_ids": list(row_ids),
+                "row_ids": array_literal("text", row_ids),
                 "now": session.now() if self._database.clock is not None else 0,
             },
         )

@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from flowdsl.clock import Clock
 from flowdsl.errors import FlowError, StoreError, StoreUnavailableError
+from flowdsl_sql.array_literal import array_literal
 from flowdsl_sql.connect import CONNECT_TIMEOUT, connect, connect_for_users, in_memory, shown
 from flowdsl_sql.dialects import Dialect, dialect_of
 from flowdsl_sql.errors import Trouble, diagnose, flow_error, is_driver_error
@@ -168,7 +169,7 @@ class Session:
             # One array instead of hundreds of parameters: the generic plan of a long list is made for a table it does not know
             # and reads all of that.
             kind = "bigint" if isinstance(values[0], int) else "text"
-            return f"{sql[:-3]} = ANY(?::{kind}[]){behind}", (*before, list(values))
+            return f"{sql[:-3]} = ANY(?::{kind}[]){behind}", (*before, array_literal(kind, values))
         return f"{sql} {self.dialect.marks(len(values))}{behind}", (*before, *self.dialect.padded(values))
 
     def now(self) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from flowdsl_sql.array_literal import array_literal
 from flowdsl_sql.database import Row
 from flowdsl_sql.writer import (
     HISTORY_COLUMNS,
@@ -22,41 +22,9 @@ def _arrays(columns: Columns) -> str:
     return ", ".join(f"%s::{kind}[]" for _, kind in columns)
 
 
-def _text(value: str | None) -> str:
-    if value is None:
-        return "NULL"
-    if "\\" in value or '"' in value:
-        value = value.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + value + '"'  # its characters: formatted, a member of an enum with texts would give its name
-
-
-def _number(value: int | None) -> str:
-    return "NULL" if value is None else str(value)
-
-
-def _bytes(value: bytes | None) -> str:
-    return "NULL" if value is None else f'"\\\\x{value.hex()}"'
-
-
-LITERAL: dict[str, Callable[[Any], str]] = {"text": _text, "bytea": _bytes}
-
-
-def _column(kind: str, values: Sequence[Any]) -> str:
-    """The values of one column, between commas. Most columns of a batch hold one value over and over, most others plain ids."""
-    literal = LITERAL.get(kind, _number)
-    first = values[0]
-    if values.count(first) == len(values):
-        return ",".join([literal(first)] * len(values))
-    if literal is _text and None not in values:
-        together = '","'.join(values)
-        if "\\" not in together and together.count('"') == 2 * (len(values) - 1):
-            return f'"{together}"'
-    return ",".join(map(literal, values))
-
-
 def literals(rows: Sequence[Row], columns: Columns) -> list[str]:
-    """One array literal per column, to be bound like any value: the driver's own way takes several times as long."""
-    return [f"{{{_column(kind, values)}}}" for (_, kind), values in zip(columns, zip(*rows, strict=True), strict=True)]
+    """One array literal per column."""
+    return [array_literal(kind, values) for (_, kind), values in zip(columns, zip(*rows, strict=True), strict=True)]
 
 
 def plain_literals(row: Row) -> list[str | None]:

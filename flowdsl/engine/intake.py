@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from flowdsl.engine.core import Core
+from flowdsl.engine.lane import Lane
 from flowdsl.engine.metrics import SkipReason
 from flowdsl.engine.steps import Steps
 from flowdsl.engine.work import Claim, Work
@@ -27,6 +28,7 @@ class Intake:
         core = self._core
         moment = core.store_clock.now()
         works: list[Work] = []
+        ages: dict[Lane, float] = {}
         for entry in claimed:
             lane, row = core.topics.get(entry.row.topic), entry.row
             if lane is None:
@@ -34,7 +36,7 @@ class Intake:
                 continue
             lane.take(1)
             age = max(0.0, (moment - asked_at(row)).total_seconds())
-            lane.metrics.received(age, seconds(lane.options.lag_alert))
+            ages[lane] = age
             if entry.run is None:
                 lane.metrics.skipped(SkipReason.NOT_FOUND)
                 self._steps.drop_row(lane, row, owner)
@@ -58,6 +60,8 @@ class Intake:
                 core.release(work)  # the engine began to stop while the store answered
             elif self._steps.admit(work):
                 works.append(work)
+        for lane, age in ages.items():
+            lane.metrics.received(age, seconds(lane.options.lag_alert))
         core.offer(works)
         if core.committer.waiting:
             core.commit_soon()

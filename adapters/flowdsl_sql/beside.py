@@ -87,8 +87,10 @@ class Beside:
 
     def _wake(self, session: Session, wakes: set[tuple[str, str]]) -> None:
         run_ids = [run_id for arrived in self._arrivals.values() for run_id in arrived] + self._ended + self._to_restore
-        due = "SELECT DISTINCT namespace, topic FROM flowdsl_pending WHERE owner IS NULL AND due IS NOT NULL AND"
-        wakes.update((row[0], row[1]) for row in session.among(f"{due} {OF_FOLLOWERS}", sorted(set(run_ids))))
+        # so written that the index of what is due, all of it, does not look as good as that of the runs
+        due = f"COALESCE(owner, '') = '' AND COALESCE(due, -1) >= 0 AND {OF_FOLLOWERS}"
+        found = session.among(f"SELECT DISTINCT namespace, topic FROM flowdsl_pending WHERE {due}", sorted(set(run_ids)))
+        wakes.update((row[0], row[1]) for row in found)
 
     def _erase(self, session: Session) -> None:
         if not self._to_erase:

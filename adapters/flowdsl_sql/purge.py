@@ -29,8 +29,9 @@ def purge(
         waits = ""
         if unless_waiting:
             waits = (
-                " AND NOT EXISTS (SELECT 1 FROM flowdsl_pending p WHERE p.kind <> 0 AND p.run_id = flowdsl_run.run_id"
-                f" AND p.topic IN {dialect.marks(len(unless_waiting))})"
+                # not NOT EXISTS, for which MariaDB reads everything that waits
+                " AND (SELECT 1 FROM flowdsl_pending p WHERE p.kind <> 0 AND p.run_id = flowdsl_run.run_id"
+                f" AND p.topic IN {dialect.marks(len(unless_waiting))} LIMIT 1) IS NULL"
             )
             values = [*values, *dialect.padded(list(unless_waiting))]
         old = session.all(

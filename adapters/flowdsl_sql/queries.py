@@ -13,11 +13,12 @@ from flowdsl.model.query import Cursor, Order, Page, RunQuery
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl_sql import rows
-from flowdsl_sql.database import Database, Session, to_datetime, to_micros
+from flowdsl_sql.database import Database, Row, Session, to_datetime, to_micros
 from flowdsl_sql.rows import HISTORY, ITEM, PENDING, RUN, history_row, pending_row
 from flowdsl_sql.unreadable import known_run, known_runs
 from flowdsl_sql.waiting import priorities, waiting_rows
 
+MAX_UNION = 100
 ATTENDED = {
     RowKind.STEP: "p.row_id = r.run_id",
     RowKind.TIMEOUT: f"p.kind <> 0 AND p.run_id = r.run_id AND p.kind = {int(RowKind.TIMEOUT)}",
@@ -179,10 +180,15 @@ class Queries:
         return self._database.read(work)
 
     def next_due_item(self, namespace: str, kinds: Sequence[str]) -> datetime | None:
-        sql = "SELECT MIN(due) FROM flowdsl_item WHERE namespace = ? AND due IS NOT NULL AND kind IN"
+        # not MIN, which reads every item of a kind where the planner knows no better
+        first = "SELECT due FROM flowdsl_item WHERE namespace = ? AND kind = ? AND due IS NOT NULL ORDER BY due LIMIT 1"
 
         def work(session: Session) -> int | None:
-            found = session.among(sql, kinds, (namespace,))
+            found: list[Row] = []
+            for begin in range(0, len(kinds), MAX_UNION):
+                some = kinds[begin : begin + MAX_UNION]
+                each = " UNION ALL ".join([f"SELECT ({first})"] * len(some))
+                found += session.all(each, [value for kind in some for value in (namespace, kind)])
             return min((row[0] for row in found if row[0] is not None), default=None)
 
         due = self._database.read(work)

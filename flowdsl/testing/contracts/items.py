@@ -97,6 +97,9 @@ class ItemRules:
         world.commit(PutItems(change_id=world.new_id(), namespace=NAMESPACE, drop=(ItemKey("k", "c"), ItemKey("k", "b"))))
         assert [item.key for item in world.store.due_items(NAMESPACE, "k", 10)] == ["a"]
         assert world.store.next_due_item(NAMESPACE, ["none"]) is None
+        assert world.store.next_due_item(NAMESPACE, []) is None
+        many = [*(f"none-{number}" for number in range(250)), "k"]
+        assert world.store.next_due_item(NAMESPACE, many) == world.clock.now()
 
     def test_what_was_put_there_anew_is_left_where_only_due_items_are_to_go(self, world: World) -> None:
         kinds = {"due": timedelta(minutes=1), "later": timedelta(minutes=3), "never": None}

@@ -54,8 +54,13 @@ class Queries:
         values: list[Any] = [query.namespace]
         marks = self._database.dialect.marks
         padded = self._database.dialect.padded
+        workflows: Sequence[str] = query.workflows
+        if query.foreign_ids and not workflows:  # people do not always say of which: the index of foreign ids wants to know
+            workflows = self._workflows(query.namespace)
+            if not workflows:
+                return Page((), None)
         for column, wanted in (
-            ("workflow", query.workflows),
+            ("workflow", workflows),
             ("foreign_id", query.foreign_ids),
             ("status", query.statuses),
             ("state", [int(state) for state in query.states]),
@@ -81,13 +86,25 @@ class Queries:
             bounds.extend((at, at, query.after.run_id))
         way = "DESC" if newest else "ASC"
         # few runs share a foreign id: find them by it and sort, rather than walk the index of creation until enough are found
-        by = "created + 0" if query.foreign_ids and query.workflows else "created"
+        by = "created + 0" if query.foreign_ids else "created"
         sql = f"SELECT {RUN} FROM flowdsl_run WHERE {' AND '.join(conditions)} ORDER BY {by} {way}, run_id {way} LIMIT ?"
         bounds.append(query.limit + 1)
         found = [known_run(row) for row in self._database.read(lambda session: session.all(sql, bounds))]
         page = found[: query.limit]
         more = len(found) > query.limit
         return Page(page, Cursor(page[-1].created_at, page[-1].run_id) if more else None)
+
+    def _workflows(self, namespace: str) -> Sequence[str]:
+        """Those that have runs: from one to the next in an index, past the runs of each."""
+        following = "SELECT workflow FROM flowdsl_run WHERE namespace = ? AND workflow > ? ORDER BY workflow LIMIT 1"
+
+        def work(session: Session) -> list[str]:
+            found: list[str] = []
+            while (row := session.one(following, (namespace, found[-1] if found else ""))) is not None:
+                found.append(row[0])
+            return found
+
+        return self._database.read(work)
 
     def history(self, run_id: str) -> Sequence[HistoryRow]:
         sql = f"SELECT {HISTORY} FROM flowdsl_history WHERE run_id = ? ORDER BY version"

@@ -140,6 +140,8 @@ def everyday(world: World) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "list a state", lambda: store.runs(RunQuery(namespace=NAMESPACE, states=(RunState.RUNNING,), limit=10))
     of_one = RunQuery(namespace=NAMESPACE, workflows=("orders",), foreign_ids=(run.foreign_id,), limit=10)
     yield "list a foreign id", lambda: store.runs(of_one)
+    anywhere = RunQuery(namespace=NAMESPACE, foreign_ids=(run.foreign_id,), limit=10)
+    yield "list a foreign id of whatever workflow", lambda: store.runs(anywhere)
     yield "item", lambda: store.item(NAMESPACE, "k", "nothing")
     yield "items", lambda: store.items(NAMESPACE, "k", limit=5)
     yield "due items", lambda: store.due_items(NAMESPACE, "k", 5)

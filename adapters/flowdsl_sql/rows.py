@@ -101,14 +101,19 @@ def pending_row(row: Row) -> PendingRow:
     )
 
 
+def _told_state(number: int) -> RunState:
+    """Of what is only told: newer code may know states that this one does not."""
+    return STATES[number] if 0 <= number < len(STATES) else RunState.UNKNOWN
+
+
 def history_row(row: Row) -> HistoryRow:
     return HistoryRow(
         run_id=row[0],
         version=row[1],
         from_status=row[2],
         to_status=row[3],
-        from_state=STATES[row[4]],
-        to_state=STATES[row[5]],
+        from_state=_told_state(row[4]),
+        to_state=_told_state(row[5]),
         cause=CAUSES.get(row[6], Cause.UNKNOWN),
         name=row[7],
         actor=row[8],

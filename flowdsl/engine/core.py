@@ -84,9 +84,10 @@ class Core:
             for key, spec in workflow.definition().steps.items():
                 slots = spec.options.parallel_count or 1
                 name = process_name(key, slots=slots)
-                lane = Lane(workflow, spec, topic(workflow.name, key), name, metrics.process(workflow.name, name))
-                self.lanes[workflow.name, key] = lane
-        self.side_lanes = [lane for workflow in self.workflows.values() for lane in side_lanes(workflow, metrics)]
+                process = metrics.process(workflow.name, name)
+                self.lanes[workflow.name, key] = Lane(workflow, spec, topic(workflow.name, key), name, process, clock.monotonic)
+        flows = self.workflows.values()
+        self.side_lanes = [lane for workflow in flows for lane in side_lanes(workflow, metrics, clock.monotonic)]
         """Of rows beside the step rows: timeouts, kept callbacks, hooks, deletions."""
         self.all_lanes: Sequence[Lane] = (*self.lanes.values(), *self.side_lanes)
         self.topics: Mapping[str, Lane] = {lane.topic: lane for lane in self.all_lanes}

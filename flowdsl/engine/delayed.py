@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import threading
 from collections.abc import Callable
 from datetime import timedelta
 
 from flowdsl.clock import Clock
+
+log = logging.getLogger("flowdsl.delayed")
 
 
 class Delayed:
@@ -35,7 +38,10 @@ class Delayed:
             while self._heap and self._heap[0][0] <= now:
                 due.append(heapq.heappop(self._heap)[2])
         for function in due:
-            function()
+            try:
+                function()
+            except Exception:
+                log.exception("a delayed call failed")  # the others are not to be lost with it
         return bool(due)
 
     def next_due(self) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import threading
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flowdsl.dsl.spec import FunctionSpec, StepSpec
@@ -36,6 +37,7 @@ class Lane:
         topic: str,
         name: str,
         metrics: ProcessMetrics,
+        monotonic: Callable[[], float],
         kind: RowKind = RowKind.STEP,
     ) -> None:
         self.workflow = workflow
@@ -51,7 +53,9 @@ class Lane:
         """What people call the rows that wait for it."""
         self.destinations: dict[object, str] = dict(zip(spec.to, spec.to_keys, strict=True)) if isinstance(spec, StepSpec) else {}
         self.terminal = workflow.definition().terminal
-        self.slots = 1 if spec.options.parallel_count is None else 0
+        self._monotonic = monotonic
+        self._slots = 1
+        self._leases: Sequence[float] | None = None if spec.options.parallel_count is None else ()
         self.hungry = True
         """There may be rows that were not taken for want of room, or that a wake-up announced."""
         self.more = False
@@ -67,6 +71,23 @@ class Lane:
         self._pace: float | None = None  # seconds per body, smoothed; None until one has been measured
         self._slow: float | None = None  # the share of bodies that were not quick, likewise
         self._expected: list[float] = []
+
+    @property
+    def slots(self) -> int:
+        """How many consumers this instance is now: of a status with `parallel_count`, one for each role whose lease still runs,
+        whether or not somebody has come to see that another has ended."""
+        if self._leases is None:
+            return self._slots
+        now = self._monotonic()
+        return sum(until > now for until in self._leases)
+
+    def lease(self, leases: Sequence[float]) -> None:
+        """Of a status with `parallel_count`: the monotonic times until which roles of it are held."""
+        self._leases = leases
+
+    def open_here(self, is_open: bool) -> None:
+        """Whether this instance takes rows of the topic at all. Without a word it does."""
+        self._slots = 1 if is_open else 0
 
     @property
     def limit(self) -> int:

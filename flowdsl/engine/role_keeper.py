@@ -37,6 +37,7 @@ class RoleKeeper:
             for lane in core.lanes.values()
             if lane.options.parallel_count is not None
         }
+        self._counts = dict.fromkeys(self._slots, 0)
         self._wanted = [*housekeeping, *(role for roles in self._slots.values() for role in roles)]
 
     def holds(self, role: str) -> bool:
@@ -76,9 +77,11 @@ class RoleKeeper:
         self._until = {role: until for role, until in self._until.items() if until > now}
         changed = False
         for lane, roles in self._slots.items():
-            slots = sum(role in self._until for role in roles)
-            if slots != lane.slots:
-                lane.slots = slots
+            leases = [self._until[role] for role in roles if role in self._until]
+            lane.lease(leases)  # it counts for itself which of them still run, should we be held up
+            slots = len(leases)
+            if slots != self._counts[lane]:
+                self._counts[lane] = slots
                 lane.hungry = True
                 changed = True
                 self._give_back(lane)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flowdsl.dsl.spec import DeletionSpec, FunctionSpec
@@ -14,13 +14,13 @@ from flowdsl.naming import callback_topic, deletion_topic, event_topic, hook_top
 from flowdsl.options import resolve
 
 
-def side_lanes(workflow: Workflow[Any, Any], metrics: Metrics) -> Iterator[Lane]:
+def side_lanes(workflow: Workflow[Any, Any], metrics: Metrics, monotonic: Callable[[], float]) -> Iterator[Lane]:
     definition, flow = workflow.definition(), workflow.name
 
     def lane(spec: FunctionSpec, topic: str, name: str, kind: RowKind) -> Lane:
         if kind in (RowKind.CALLBACK, RowKind.HOOK):
             metrics.dead_letters.labels(flow, name)  # at 0 from the beginning
-        return Lane(workflow, spec, topic, name, metrics.process(flow, name), kind)
+        return Lane(workflow, spec, topic, name, metrics.process(flow, name), monotonic, kind)
 
     for status, timeouts in definition.timeouts.items():
         for timeout in timeouts:

@@ -106,7 +106,7 @@ class Worker:
         core.complete = self.executor.complete
         for lane in core.side_lanes:
             if lane.kind is RowKind.EVENT:
-                lane.slots = 0 if core.publisher is None else 1  # without a streamer they wait for an instance that has one
+                lane.open_here(core.publisher is not None)  # without a streamer they wait for an instance that has one
         if self.reader is not None:
             core.room = self.reader.room
         self.membership.step()

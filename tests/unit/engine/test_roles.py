@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.role_keeper import SAFE_PART
 from flowdsl.errors import StoreUnavailableError
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.memory.role_scheduler import MemoryRoleScheduler
@@ -126,3 +127,39 @@ def test_rows_whose_return_the_store_did_not_answer_are_given_back_again() -> No
 
         held = [handle for handle in handles if any(row.owner is not None for row in handle.pending())]
         assert not held, "this process lives on, and nobody else may have them"
+
+
+def test_a_consumer_stops_before_its_lease_could_pass_to_another_though_nobody_comes_to_see_to_it() -> None:
+    """The thread that renews leases may be held up by a heartbeat that the store does not answer."""
+    workflow, clock = narrow(), ManualClock()
+    with SteppedEngine(workflow, clock=clock) as engine:
+        lane = engine.worker.dispatcher._lanes[0]
+        engine.trigger(workflow, "o-1", Order(1))
+        engine.run_until_idle()
+        engine.worker.membership.cover(LEASE)
+        assert lane.slots == 1
+
+        clock.advance(LEASE * SAFE_PART)
+        handle = engine.trigger(workflow, "o-2", Order(1))
+
+        assert lane.slots == lane.room() == lane.open == 0, "nothing is handed over either"
+        assert not engine.worker.dispatcher.step()
+        assert handle.record().state is RunState.INITIATED
+        engine.run_until_idle()
+        assert handle.record().state is RunState.COMPLETED, "the lease is renewed"
+
+
+def test_rows_that_wait_in_a_lane_are_not_begun_once_its_lease_has_ended() -> None:
+    workflow, clock = narrow(), ManualClock()
+    with SteppedEngine(workflow, clock=clock, handoff=False) as engine:
+        lane = engine.worker.dispatcher._lanes[0]
+        lane._pace = 0.001
+        for number in range(3):
+            engine.trigger(workflow, f"o-{number}", Order(1))
+        engine.worker.dispatcher.step()
+        assert (lane.open, lane.running) == (3, 1)
+
+        clock.advance(LEASE * SAFE_PART)
+
+        assert lane.finish(0.001) is None
+        assert lane.running == 0

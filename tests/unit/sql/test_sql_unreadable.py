@@ -13,6 +13,7 @@ import sqlalchemy
 
 from flowdsl.errors import StoreError, StoreUnavailableError
 from flowdsl.model.query import RunQuery
+from flowdsl.model.run_state import RunState
 from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.contracts.samples import NAMESPACE, TTL, World
 from flowdsl_sql.record_store import SqlRecordStore, open_store
@@ -138,3 +139,10 @@ def test_the_sweeper_passes_it_over(url: str, world: World) -> None:
     damaged, bare = world.started(row=None), world.started(row=None)
     damage(url, "UPDATE flowdsl_run SET metadata = 'oops' WHERE run_id = :run", damaged.run_id)
     assert list(world.store.unattended(NAMESPACE, "orders", ["created"], "", 10)) == [bare]
+
+
+def test_a_history_with_states_that_only_newer_code_knows_can_be_read(url: str, world: World) -> None:
+    record = world.started()
+    damage(url, "UPDATE flowdsl_history SET to_state = 99 WHERE run_id = :run", record.run_id)
+    (row,) = world.store.history(record.run_id)
+    assert (row.to_state, row.to_status) == (RunState.UNKNOWN, record.status)

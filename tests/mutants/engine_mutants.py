@@ -112,9 +112,25 @@ ENGINE_MUTANTS = (
     Mutant(
         name="a place that was kept is not given back",
         file=f"{ENGINE}/core.py",
-        old="            self.topics[row.topic].close()\n\n    def abandon",
+        old="            self.topics[row.topic].close(handed=True)\n\n    def abandon",
         new="            pass\n\n    def abandon",
         why="back to the baseline: processes hold nothing in the end",
+    ),
+    Mutant(
+        name="rows handed over take every place of those that wait",
+        file=f"{ENGINE}/lane.py",
+        old="                if used >= ((capacity + 1) // 2 if self.hungry or self.more else capacity):\n",
+        new="                if used >= capacity:\n",
+        why="half of the places are left to what waits in the store",
+        suites=(Suite.SIMULATION, Suite.ENGINE),
+    ),
+    Mutant(
+        name="a lease runs until somebody looks",
+        file=f"{ENGINE}/lane.py",
+        old="        return sum(until > now for until in self._leases)\n",
+        new="        return len(self._leases)\n",
+        why="a consumer stops before its lease could have passed to another",
+        suites=(Suite.SIMULATION, Suite.ENGINE),
     ),
     Mutant(
         name="a start without an answer is nobody's",

@@ -208,8 +208,8 @@ STORE_MUTANTS = (
     Mutant(
         name="SQL: a claim takes what is not due",
         file="adapters/flowdsl_sql/claims.py",
-        old="AND due + 0\"",
-        new="AND due - 9000000000000000\"",
+        old='AND due + 0"',
+        new='AND due - 9000000000000000"',
         why="no row is claimed before it is due",
         suites=SQL,
     ),

@@ -17,10 +17,12 @@ from flowdsl.testing.simulation.workload import secret_of
 from tests.simulation.chronicle import Chronicle, complete, last_step, spoil
 from tests.simulation.sound import (
     MINUTE,
+    a_pause_for_errors_taken_over_by_a_person,
     erased,
     failed_once,
     fired,
     letter,
+    order,
     paused_by_a_person,
     paused_for_errors,
     resumed_by_itself,
@@ -97,6 +99,22 @@ def a_finished_run_moved() -> Chronicle:
     story = complete()
     story.version(Cause.CONTROL, "c", R.CANCELLED)
     return story
+
+
+def a_persons_pause_was_taken_over() -> Chronicle:
+    story = paused_by_a_person().later(1)
+    story.version(Cause.CONTROL, "a", R.PAUSED, reason="reason 2")
+    order(story, "pause", "reason 2")
+    return story
+
+
+def what_a_person_took_over_resumed_by_itself() -> Chronicle:
+    story = a_pause_for_errors_taken_over_by_a_person().later(40)
+    story.version(Cause.AUTO_RESUME, "a", R.RUNNING)
+    spoil(story.executed(to="b"), key="r1:1")
+    story.trail.append("a@4")
+    story.version(Cause.STEP, "b", R.RUNNING)
+    return story.later(3).moved("c", R.COMPLETED)
 
 
 def a_step_moved_a_paused_run() -> Chronicle:
@@ -311,6 +329,8 @@ BROKEN_CONDUCT: list[tuple[Callable[[], Chronicle], str]] = [
     (a_trigger_was_refused_for_nothing, "I5"),
     (a_finished_run_moved, "I6"),
     (a_step_moved_a_paused_run, "I6"),
+    (a_persons_pause_was_taken_over, "I6"),
+    (what_a_person_took_over_resumed_by_itself, "I6"),
     (a_step_began_on_a_paused_run, "I6"),
     (what_a_person_paused_resumed_by_itself, "I6"),
     (a_lag_was_not_kept, "I7"),

@@ -57,6 +57,13 @@ def paused_by_a_person() -> Chronicle:
     return story
 
 
+def a_pause_for_errors_taken_over_by_a_person() -> Chronicle:
+    story = paused_for_errors().later(1)
+    story.version(Cause.CONTROL, "a", R.PAUSED, reason="reason 1")
+    order(story, "pause", "reason 1")
+    return story
+
+
 def skipped() -> Chronicle:
     story = Chronicle().triggered()
     story.executed(Answer.SKIP)
@@ -179,6 +186,7 @@ SOUND = (
     failed_once,
     taken_over,
     paused_for_errors,
+    a_pause_for_errors_taken_over_by_a_person,
     resumed_by_itself,
     paused_by_a_person,
     skipped,

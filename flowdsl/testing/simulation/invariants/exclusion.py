@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
-from flowdsl.model.history import Cause
+from flowdsl.model.history import Cause, HistoryRow
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.simulation.evidence import Evidence
 from flowdsl.testing.simulation.fault import ROLES_LIE, Fault
@@ -42,8 +42,8 @@ def one_unfinished_run(evidence: Evidence) -> Iterator[Violation]:
 
 def nothing_moves_what_stands(evidence: Evidence) -> Iterator[Violation]:
     """I6, nothing moves what stands: a run that has ended gets no further version but by the deletion of its data, a paused one
-    only by being resumed or cancelled, an automatic resume only follows a pause for errors, and no step, timeout or callback
-    begins on a run that is paused or has ended."""
+    only by being resumed or cancelled (or, paused for errors, by a person's pause), an automatic resume only follows a pause for
+    errors, and no step, timeout or callback begins on a run that is paused or has ended."""
     executions: dict[str, list[Execution]] = {}
     for execution in evidence.journal.executions:
         executions.setdefault(execution.run_id, []).append(execution)
@@ -51,9 +51,7 @@ def nothing_moves_what_stands(evidence: Evidence) -> Iterator[Violation]:
         for row in rows:
             if row.from_state in FINISHED and row.to_state not in ERASURES[row.from_state]:
                 yield Violation("I6", f"version {row.version} moved a run that was {row.from_state.name}", run_id)
-            if row.from_state is RunState.PAUSED and (
-                row.cause not in WAKES or row.to_state not in (RunState.RUNNING, RunState.CANCELLED)
-            ):
+            if row.from_state is RunState.PAUSED and not _may_follow_a_pause(rows[row.version - 2], row):
                 yield Violation("I6", f"version {row.version} ({row.cause}) moved a paused run", run_id)
             if row.cause is Cause.AUTO_RESUME and rows[row.version - 2].cause is not Cause.ERRORS:
                 yield Violation("I6", f"version {row.version} resumed by itself what a person had paused", run_id)
@@ -64,6 +62,12 @@ def nothing_moves_what_stands(evidence: Evidence) -> Iterator[Violation]:
             if state is RunState.PAUSED or state in FINISHED:
                 what = f"a {execution.kind.value} began on version {execution.version}, which is {state.name}"
                 yield Violation("I6", what, run_id)
+
+
+def _may_follow_a_pause(before: HistoryRow, row: HistoryRow) -> bool:
+    if row.to_state is RunState.PAUSED:
+        return before.cause is Cause.ERRORS and row.cause is Cause.CONTROL
+    return row.cause in WAKES and row.to_state in (RunState.RUNNING, RunState.CANCELLED)
 
 
 def one_holder(evidence: Evidence) -> Iterator[Violation]:

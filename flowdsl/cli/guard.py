@@ -39,6 +39,13 @@ class Guard(TyperGroup):
             answer = self._end(error)
         sys.exit(answer if isinstance(answer, int) else ExitCode.OK)
 
+    def list_commands(self, ctx: Any) -> list[str]:
+        names: list[str] = super().list_commands(ctx)
+        if "runs" in names and "show" in names:  # Typer puts groups last; this one is where most people begin to look
+            names.remove("runs")
+            names.insert(names.index("show"), "runs")
+        return names
+
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         with _flushed():  # --help prints here
             return super().make_context(*args, **kwargs)

@@ -74,8 +74,9 @@ def check(
     namespace: arguments.Namespace = None,
     json: arguments.Json = False,
 ) -> None:
-    """Check that workflows can work; every finding is a line. Exit code 1 when there are errors. With --against also whether
-    they fit the unfinished runs that are stored: before a deployment, in CI.
+    """Check that workflows can work, and fit the runs that are stored: before a deployment, in CI.
+
+    Every finding is a line; exit code 1 when there are errors. With --against the code is compared with unfinished runs as well.
 
     Warnings are about what may not have been meant; the README says how to silence one at its place.
     """

@@ -69,8 +69,9 @@ def delete(
     namespace: arguments.Namespace = None,
     json: arguments.Json = False,
 ) -> None:
-    """Have the data of finished runs erased: objects, reasons, errors, kept callbacks, dead letters. A worker does it soon; then
-    flowdsl show has the receipt."""
+    """Have the data of finished runs erased: objects, reasons, errors, kept callbacks, dead letters.
+
+    A worker does it soon; then flowdsl show has the receipt. It cannot be undone."""
     each_run(runs, lambda handle: handle.delete_data(reason, actor), store, app, namespace, json)
 
 

@@ -35,7 +35,7 @@ def graph(
         Direction | None, typer.Option("--direction", "-d", help="Where arrows point. Default: LR.", case_sensitive=False)
     ] = None,
     notes: Annotated[bool, typer.Option("--notes", help="What the functions say about themselves, in Mermaid.")] = False,
-    theme: Annotated[Theme | None, typer.Option("--theme", help="One of Mermaid's themes.")] = None,
+    theme: Annotated[Theme | None, typer.Option("--theme", help="Mermaid's colours.")] = None,
     runs: Annotated[
         str | None,
         typer.Option("--runs", metavar="URL", help="Draw what became of the newest runs on this store: counts, times, failures."),

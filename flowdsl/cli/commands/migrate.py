@@ -23,8 +23,9 @@ def migrate(
     namespace: arguments.Namespace = None,
     json: arguments.Json = False,
 ) -> None:
-    """Take runs out of statuses that are no more, as @workflow.migrate says. Workers with that code do it by themselves as well.
-    Exit code 1 when a migration fails on runs."""
+    """Take runs out of statuses that are no more, as @workflow.migrate says.
+
+    Workers with that code do it by themselves as well. Exit code 1 when a migration fails on runs."""
     with connected(store, engine, namespace) as client:
         reports = client.migrations.apply(dry_run=dry_run, actor=actor)
     if json:

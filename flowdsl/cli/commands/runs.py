@@ -58,8 +58,10 @@ def runs(
     namespace: arguments.Namespace = None,
     json: arguments.Json = False,
 ) -> None:
-    """List runs, newest first. Filters are combined; several values of one mean any of them. With one of the commands below: do
-    something to all runs that its --where means."""
+    """List runs, newest first; or, with a command, do something to many of them.
+
+    Filters are combined; several values of one mean any of them. A command below has a --where of its own, which says to which
+    runs it does something."""
     if context.invoked_subcommand is not None:
         _refuse_options(context, context.invoked_subcommand)
         return

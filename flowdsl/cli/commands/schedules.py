@@ -138,7 +138,7 @@ def create(
     misfire: Annotated[Misfire, typer.Option("--misfire", help="Slots that were missed while no worker ran.")] = Misfire.ONCE,
     misfire_grace: Annotated[str, typer.Option("--misfire-grace", metavar="SPAN", help="How late a slot may be.")] = "1m",
     max_catch_up: Annotated[
-        int | None, typer.Option("--max-catch-up", help="With --misfire all: how many are made up for.", show_default="100")
+        int | None, typer.Option("--max-catch-up", help="With --misfire all: how many are made up for. Default: 100.")
     ] = None,
     if_running: Annotated[
         IfRunning, typer.Option("--if-running", help="A slot that comes while the run before has not ended.")

@@ -106,19 +106,52 @@ def every_command(command: Any, path: str = "flowdsl") -> Iterator[tuple[str, An
         yield from every_command(inner, f"{path} {name}")
 
 
+def help_of(path: str, columns: int = 80) -> str:
+    asked = CliRunner(env={"COLUMNS": str(columns)}).invoke(app, [*path.split()[1:], "--help"], prog_name="flowdsl")
+    assert asked.exit_code == 0, path
+    return asked.stdout
+
+
 def test_help_names_what_an_option_takes_and_flags_take_nothing() -> None:
     for path, command in every_command(get_command(app)):
         for parameter in command.params:
-            if parameter.name.endswith("_completion"):
-                continue  # Typer's own
-            if getattr(parameter, "is_flag", False):
-                assert parameter.metavar == "", f"{path} {parameter.opts}"
+            if getattr(parameter, "is_flag", False) or parameter.name.endswith("_completion"):
+                assert not parameter.metavar, f"{path} {parameter.opts}"
             else:
-                assert parameter.metavar is None or parameter.metavar, f"{path} {parameter.opts}"
+                assert parameter.metavar, f"{path} {parameter.opts}"
     states = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["runs", "--help"]).stdout
     assert re.search(r"--state +-s +STATE ", states)
     assert re.search(r"--limit +-n +N ", states)
-    assert "<list" not in states
+    assert re.search(r"--order +newest\|oldest ", states)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_no_help_shows_the_names_of_types(columns: int) -> None:
+    for path, _ in every_command(get_command(app)):
+        text = help_of(path, columns)
+        assert not re.search(r"<\w+(\[\w+\])?>|\b(TEXT|INTEGER|FLOAT|BOOLEAN|PATH|CHOICE)\b", text), f"{path}: {text}"
+        assert not re.search(r"[{}]", text), f"{path}: an argument in the usage line is a word"
+        assert max(len(line) for line in text.splitlines()) <= columns, path
+
+
+def test_help_of_an_argument_says_how_often_it_may_be_given() -> None:
+    assert "Usage: flowdsl pause [OPTIONS] RUN...\n" in re.sub(" +\n", "\n", help_of("flowdsl pause"))
+    assert "Usage: flowdsl schedules preview [OPTIONS] [SCHEDULE]\n" in re.sub(" +\n", "\n", help_of("flowdsl schedules preview"))
+
+
+def test_help_names_every_choice_between_words_of_the_text_where_there_are_many() -> None:
+    text = " ".join(help_of("flowdsl graph").replace("│", " ").split())
+
+    assert "One of mermaid, flowchart, dot, svg, png, pdf, table, json, text, ascii." in text
+    assert "LR|RL|TB|BT" in text
+
+
+def test_the_list_of_commands_says_each_in_two_lines_and_begins_to_look_with_runs() -> None:
+    text = help_of("flowdsl")
+    looking = text[text.index("─ Look ") :]
+
+    assert looking.index("│ runs ") < looking.index("│ show ")
+    assert not re.search(r"(│ {15,}.*\n){2}", text[text.index("─ Work ") :])
 
 
 def test_a_paragraph_of_a_help_text_has_no_line_breaks_of_the_source() -> None:

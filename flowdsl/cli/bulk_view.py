@@ -14,6 +14,7 @@ from flowdsl.cli.run_view import RunView
 from flowdsl.cli.span import moment_text, span_text
 from flowdsl.engine.bulk_turns import Turn
 from flowdsl.model.bulk import BulkReport, BulkVerb, OperationEntry
+from flowdsl.model.run_state import RunState
 
 _WHAT = {"done": "green", "waiting": "yellow", "refused": "red", "passed": "dim"}
 
@@ -42,7 +43,7 @@ def turns_table(turns: Sequence[Turn]) -> RenderableType:
             Text(clean(turn.run.status)),
             state_text(turn.run.state.name.lower()),
             Text(turn.what, style=_WHAT[turn.what]),
-            Text(clean(turn.why), style="dim"),
+            Text(clean(_why(turn.why)), style="dim"),
         )
     return table
 
@@ -65,7 +66,18 @@ def report_text(verb: BulkVerb, report: BulkReport) -> str:
 def refusal_lines(report: BulkReport) -> list[str]:
     """Why runs stayed as they are, the most frequent reason first."""
     refusals = sorted(report.refusals.items(), key=lambda entry: -entry[1].count)
-    return [f"{refused.count} x {why} (e.g. {refused.example})" for why, refused in refusals]
+    return [f"{refused.count} x {_why(why).rstrip('.')} (e.g. run {refused.example})" for why, refused in refusals]
+
+
+def _why(refusal: str) -> str:
+    """Why any run stays as it is: a refusal names none."""
+    return refusal.removeprefix("run RUN stays as it is: ").replace("run RUN", "the run")
+
+
+def either(states: Sequence[RunState]) -> str:
+    """initiated, running or paused."""
+    *others, last = (state.label.lower() for state in states)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def audit_table(entries: Sequence[OperationEntry], width: int) -> RenderableType:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from flowdsl.cli.console import note
 from flowdsl.cli.problem import UsageProblem
-from flowdsl.cli.target import load_engine
+from flowdsl.cli.target import guess, load_engine
 from flowdsl.engine.engine import Engine
 from flowdsl.engine.handle import RunHandle
-from flowdsl.errors import RunNotFoundError, StoreUnavailableError
+from flowdsl.errors import RunError, RunNotFoundError, StoreUnavailableError
 from flowdsl.model.query import Order
 
 _WAYS = "Write a run id, or WORKFLOW/FOREIGN_ID; flowdsl runs lists them."
@@ -45,6 +47,11 @@ def connected(store: str | None, app: str | None, namespace: str | None = None) 
         client = Engine.client(*(engine.workflows if engine is not None else ()), store=store_here, namespace=space)
     try:
         yield client
+        if client.unpublished is not None:
+            note(
+                f"Stored, but the event that tells workers could not be published ({client.unpublished}): "
+                "a worker finds the run at its next look at the store."
+            )
     finally:
         client.stop()
 
@@ -88,11 +95,24 @@ def find_run(engine: Engine, text: str) -> RunHandle[Any, Any]:
     if not workflow or not foreign_id:
         raise RunNotFoundError(f"there is no run {text!r}.", remedy=_WAYS)
     page = engine.runs(workflow, foreign_ids=[foreign_id], order=Order.NEWEST_FIRST, limit=1)
-    if not page.runs:
-        raise RunNotFoundError(
-            f"{workflow} has no run for {foreign_id!r}.",
-            workflow=workflow,
-            foreign_id=foreign_id,
-            remedy=_WAYS,
-        )
-    return engine.handle(page.runs[0].run_id)
+    if page.runs:
+        return engine.handle(page.runs[0].run_id)
+    what, remedy = f"{workflow} has no run for {foreign_id!r}.", _WAYS
+    if not engine.runs(workflow, limit=1).runs:
+        known = [flow.name for flow in engine.workflows] + [run.workflow for run in engine.runs(limit=100).runs]
+        what, remedy = f"no stored run is of a workflow {workflow!r}.", f"{guess(workflow, known)}{_WAYS}"
+    raise RunNotFoundError(what, workflow=workflow, foreign_id=foreign_id, remedy=remedy)
+
+
+@contextmanager
+def naming(text: str) -> Generator[None]:
+    """Refusals of a run name it as it was typed, its id beside it."""
+    try:
+        yield
+    except RunError as error:
+        run_id = error.run_id
+        if run_id is not None and run_id != text:
+            message = str(error)
+            named = re.sub(rf"\b(the )?run {re.escape(run_id)}(?!\w)", lambda _: f"{text} (run {run_id})", message, count=1)
+            error.args = (named if named != message else f"{text}: {message}",)
+        raise

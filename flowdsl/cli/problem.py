@@ -16,6 +16,15 @@ class TargetProblem(UsageProblem):
     """MODULE:NAME does not lead to what the command needs."""
 
 
+def unfit_after(text: str, elsewhere: str) -> UsageProblem:
+    """An --after that no list ended with. In: where its value is to be had besides."""
+    shown = text if len(text) <= 40 else f"{text[:40]}..."
+    return UsageProblem(
+        f"--after {shown!r} is no place in this list.",
+        remedy=f"Give what a list says under it (More: --after ...), or {elsewhere}.",
+    )
+
+
 @contextmanager
 def asked_of_sound_code() -> Generator[None]:
     """The workflow works: where it has nothing of what a command names, the command is wrong and not the declaration."""

@@ -6,6 +6,7 @@ import difflib
 import importlib
 import sys
 import traceback
+from collections.abc import Iterable
 from enum import Enum
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -123,24 +124,34 @@ def workflow_named(engine: Engine, name: str) -> AnyWorkflow:
         if workflow.name == name:
             return workflow
     known = [workflow.name for workflow in engine.workflows]
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(known) or 'none'}."
+    hint = f"{guess(name, known)}It has {', '.join(known) or 'none'}."
     raise TargetProblem(f"the engine has no workflow {name!r}.", remedy=hint)
 
 
 def status_member(workflow: AnyWorkflow, text: str) -> Enum:
     """The status that a person means: by its stored text, or by the member's name."""
+    member = named_member(workflow, text)
+    if member is not None:
+        return member
+    known = [str(member.value) for member in workflow.status_type.__members__.values()]
+    raise TargetProblem(
+        f"workflow {workflow.name!r} has no status {text!r}.", remedy=f"{guess(text, known)}It has {', '.join(known)}."
+    )
+
+
+def named_member(workflow: AnyWorkflow, text: str) -> Enum | None:
+    """The status of a stored text or a member's name; None: there is none."""
     members: list[Enum] = list(workflow.status_type.__members__.values())
-    for member in members:
-        if str(member.value) == text:
-            return member
-    for member in members:
-        if member.name == text:
-            return member
-    known = [str(member.value) for member in members]
-    near = difflib.get_close_matches(text, [*known, *(member.name for member in members)], 1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(known)}."
-    raise TargetProblem(f"workflow {workflow.name!r} has no status {text!r}.", remedy=hint)
+    by_text = [member for member in members if str(member.value) == text]
+    by_name = [member for member in members if member.name == text]
+    return next(iter(by_text + by_name), None)
+
+
+def guess(text: str, known: Iterable[str]) -> str:
+    """What may have been meant, as the beginning of a remedy; upper and lower case are alike. Empty: nothing is like it."""
+    folded = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(text.casefold(), folded, 1)
+    return f"Did you mean {folded[near[0]]!r}? " if near else ""
 
 
 def _load(target: str, kind: type[Any], noun: str) -> object:

@@ -114,7 +114,7 @@ class Bulk:
 
     def audit(self, *, limit: int = 25, after: str = "") -> Sequence[OperationEntry]:
         """Operations on many runs, migrations among them, newest first; pass the last one's `key` as `after` for those that
-        follow."""
+        follow. Raises QueryError for an `after` that is no key."""
         refuse_on_loop("engine.bulk.audit", "engine.aio.bulk.audit")
         return entries(self._core(), limit, after)
 

@@ -169,17 +169,20 @@ class Control:
             return  # taken over: it is not resumed by itself any more
         if may_move(record.state, state) and record.state is not state and (not resuming or record.state is RunState.PAUSED):
             return
-        remedy = None
+        what, remedy = f"{record.state.label.lower()} and cannot become {state.label.lower()}", None
+        if record.state is state:
+            what = f"{state.label.lower()} already"
         if state is RunState.REQUESTED_DATA_DELETED:
-            remedy = "Cancel it first." if not record.state.finished else "It is asked for already."
-        elif record.state is state and not resuming:
-            remedy = f"It is {state.label.lower()} already."
-        elif record.state.finished:
+            if not record.state.finished:
+                what, remedy = f"{record.state.label.lower()}, so its data is needed still", "Cancel it first."
+            else:
+                remedy = "It is asked for already."
+        elif record.state.finished and record.state is not state:
             remedy = "A finished run stays as it is; flowdsl restart, or handle.restart(), starts a new one like it."
         elif resuming:
             remedy = "Only a paused run can be resumed."
         raise IllegalMoveError(
-            f"run {record.run_id} is {record.state.label.lower()} and cannot become {state.label.lower()}.",
+            f"run {record.run_id} is {what}.",
             run_id=record.run_id,
             workflow=record.workflow,
             foreign_id=record.foreign_id,

@@ -211,7 +211,8 @@ class Engine(EngineLife):
         )
 
     def audit(self, *, limit: int = 25, after: str = "") -> Sequence[OperationEntry]:
-        """Operations on many runs, newest first; pass the last one's `key` as `after` for those that follow."""
+        """Operations on many runs, newest first; pass the last one's `key` as `after` for those that follow. Raises QueryError
+        for an `after` that is no key."""
         refuse_on_loop("engine.audit", "engine.aio.audit")
         return entries(self._the_core(), limit, after)
 

@@ -153,6 +153,13 @@ class EngineLife(ABC):
         """Why this process should be replaced; None while it should not."""
         return self._runtime.unhealthy if self._runtime is not None else None
 
+    @property
+    def unpublished(self) -> str | None:
+        """Why events that were tried wait to be published still; None: none do. What they tell of is stored: consumers find it
+        without them, later."""
+        publisher = self._core.publisher if self._core is not None else None
+        return None if publisher is None else publisher.trouble
+
     # -- inside ---------------------------------------------------------------------------------------------------------------
 
     @abstractmethod

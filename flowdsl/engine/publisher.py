@@ -41,6 +41,7 @@ class Publisher:
         self._leading = threading.Lock()
         self._not_before = 0.0
         self._failing = False
+        self._trouble = ""
         self._wait = AFTER_ERROR
         self.wanted: Callable[[], None] = _nobody
         """Told that an event waits which no commit brought."""
@@ -71,6 +72,11 @@ class Publisher:
     @property
     def waiting(self) -> bool:
         return bool(self._queue or self._own)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why events that it tried to publish are still here; None: none are, or none were tried."""
+        return (self._trouble or None) if self.waiting else None
 
     def step(self) -> bool:
         """Publish one batch. True: there may be more right away."""
@@ -111,6 +117,7 @@ class Publisher:
             if not self._failing:
                 log.warning("publishing failed, consumers find the rows in the store meanwhile: %s", why)
             self._failing = True
+            self._trouble = str(why).removesuffix(getattr(why, "remedy", None) or "").rstrip(" .")
             self._not_before = self._clock.monotonic() + self._wait
             self._wait = min(2 * self._wait, LONGEST)
             self._put_back(batch)
@@ -126,7 +133,9 @@ class Publisher:
         for (_, told), fine in zip(own, confirmed, strict=False):
             if fine:
                 told()
+        self._trouble = ""
         if refused or left:
+            self._trouble = "the broker did not take it"
             self._put_back(refused)
             self._own.extendleft(reversed(left))
             self._not_before = self._clock.monotonic() + AFTER_ERROR

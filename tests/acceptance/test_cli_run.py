@@ -114,6 +114,8 @@ def test_metrics_are_served_where_it_says_and_only_when_asked(workers: Workers) 
         (("run", "shop:engine", "--metrics-port", "1", "--metrics-host", "203.0.113.1"), 2, "metrics cannot be served"),
         (("run", "shop:engine", "--log-level", "loud"), 2, "--log-level 'loud' is unknown"),
         (("run", "shop:engine", "--drain", "-1"), 2, "--drain"),
+        (("run", "shop:engine", "--drain", "inf"), 2, "--drain inf is no number of seconds"),
+        (("run", "shop:engine", "--drain", "nan"), 2, "--drain"),
     ],
 )
 def test_a_worker_that_cannot_start_says_why_in_one_line(

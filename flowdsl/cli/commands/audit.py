@@ -10,6 +10,8 @@ from flowdsl.cli import arguments
 from flowdsl.cli.bulk_view import audit_table
 from flowdsl.cli.connection import connected
 from flowdsl.cli.console import emit, note, out
+from flowdsl.cli.problem import unfit_after
+from flowdsl.model.query import QueryError
 
 
 def audit(
@@ -22,7 +24,10 @@ def audit(
 ) -> None:
     """List operations on many runs, newest first: who did what to which, when, why, and what became of it."""
     with connected(store, app, namespace) as engine:
-        found = engine.bulk.audit(limit=limit, after=after)
+        try:
+            found = engine.bulk.audit(limit=limit, after=after)
+        except QueryError as error:
+            raise unfit_after(after, "an entry's `key` in its JSON") from error
     if json:
         for entry in found:
             emit(entry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Annotated
@@ -12,10 +13,11 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flowdsl.cli import arguments
-from flowdsl.cli.bulk_view import TurnView, refusal_lines, report_text, turns_table
+from flowdsl.cli.bulk_view import TurnView, either, refusal_lines, report_text, turns_table
 from flowdsl.cli.connection import connected
 from flowdsl.cli.console import emit, err, note, out, say
 from flowdsl.cli.exit_code import ExitCode
+from flowdsl.cli.filter_names import FilterNames
 from flowdsl.cli.problem import UsageProblem
 from flowdsl.cli.target import status_member, workflow_named
 from flowdsl.clock import SystemClock
@@ -23,12 +25,14 @@ from flowdsl.engine.bulk import DEFAULT_RATE, ForcibleOptions
 from flowdsl.engine.bulk_operation import BulkOperation
 from flowdsl.engine.bulk_turns import Turn
 from flowdsl.engine.engine import Engine
-from flowdsl.model.bulk import BulkReport, BulkVerb
+from flowdsl.model.bulk import STATES, BulkReport, BulkVerb
 from flowdsl.model.condition import FIELDS, METADATA, Op
 from flowdsl.model.where import Where
 
 SHOWN = 20
 """Runs that a dry run lists for people."""
+OTHERS = 100
+"""Runs that are looked at for their states when the verb can act on none."""
 _RATE = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(?:/([smh]))?", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, None: 1}
 
@@ -198,6 +202,7 @@ class _Command:
         self._to = to
         self._options = options
         self._json = json
+        self._names: FilterNames | None = None
 
     def carry_out(self, dry_run: bool, yes: bool, go_on: str | None) -> None:
         """Do it. A --continue needs nothing else; everything else needs --where and --reason."""
@@ -216,6 +221,8 @@ class _Command:
             raise UsageProblem("--where is missing.", remedy='Say which runs, e.g. --where "state=paused and error~timeout".')
         if self._reason is None:
             raise UsageProblem("--reason is missing.", remedy="Say why: it is kept with every run.")
+        self._names = FilterNames.of_where(self._engine, self._where)
+        self._names.stored()  # refuses what there is not: nobody means to do something to no run at all
         if dry_run:
             self._look(self._where, self._reason)
             return
@@ -245,6 +252,7 @@ class _Command:
         if self._json:
             for turn in turns:
                 emit(TurnView.of(turn))
+            self._explain_nothing(report)
             return
         out().print(turns_table(turns[:SHOWN]))
         if len(turns) > SHOWN:
@@ -265,6 +273,23 @@ class _Command:
         say(report_text(self._verb, report))
         for line in refusal_lines(report):
             say(f"  {line}")
+        self._explain_nothing(report)
+
+    def _explain_nothing(self, report: BulkReport) -> None:
+        """Say what was looked for when no run was found."""
+        if report.turns or self._where is None or self._names is None:
+            return
+        allowed = STATES[self._verb]
+        note(f"{self._verb.value} acts on runs that are {either(allowed)}; none of these matches: {self._where}")
+        if Where.parse(self._where).narrowed:  # else the store would have to be read from end to end once more
+            page = self._engine.bulk.select(self._where, limit=OTHERS)
+            found = Counter(run.state for run in page.runs if run.state not in allowed)
+            if found:
+                each = ", ".join(f"{number} {state.label.lower()}" for state, number in sorted(found.items()))
+                note(f"{'The newest' if page.next is not None else 'Those'} that match are in other states: {each}.")
+                return
+        for line in self._names.notes():
+            note(line)
 
     def _run(self, operation: BulkOperation, total: int | None) -> None:
         identity = operation.order.operation
@@ -277,6 +302,7 @@ class _Command:
                 raise typer.Exit(ExitCode.INTERRUPTED) from None
         if self._json:
             emit(report)
+            self._explain_nothing(report)
         else:
             self._tell(report)
         if report.refused:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from flowdsl.cli import arguments
-from flowdsl.cli.connection import connected, find_run
+from flowdsl.cli.connection import connected, find_run, naming
 from flowdsl.cli.console import emit, fail, say
 from flowdsl.cli.exit_code import exit_code_of
 from flowdsl.cli.guard import explained
@@ -81,7 +81,8 @@ def each_run(texts: list[str], act: Act, store: str | None, app: str | None, nam
     with connected(store, app, namespace) as engine:
         for text in texts:
             try:
-                view = RunView.of(act(find_run(engine, text)))
+                with naming(text):
+                    view = RunView.of(act(find_run(engine, text)))
             except RunError as error:
                 fail(explained(error))
                 code = exit_code_of(error) if code is None else code

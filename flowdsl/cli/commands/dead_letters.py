@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated
 
@@ -14,13 +15,15 @@ from flowdsl.cli.dead_letter_table import letter_text, letters_table
 from flowdsl.cli.dead_letter_view import DeadLetterView, WholeLetterView
 from flowdsl.cli.exit_code import exit_code_of
 from flowdsl.cli.guard import explained
-from flowdsl.cli.problem import UsageProblem
+from flowdsl.cli.problem import UsageProblem, unfit_after
 from flowdsl.clock import SystemClock
 from flowdsl.engine.engine import Engine
 from flowdsl.errors import DeadLetterNotFoundError, ReplayFailedError
 
 dead_letters = typer.Typer(name="dead-letters", help="What was given up: look at it, try it again, drop it.")
 PAGE = 500
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""A letter's id. The letter itself may be gone when a list goes on after it."""
 
 Letters = Annotated[list[str] | None, typer.Argument(metavar="LETTER...", help="Letter ids; `list` shows them.")]
 Everything = Annotated[bool, typer.Option("--all", help="Every letter that matches --origin, --workflow and --name.")]
@@ -44,6 +47,11 @@ def list_letters(
 ) -> None:
     """List dead letters, oldest first."""
     with connected(store, app, namespace) as engine:
+        if after and not _ID.fullmatch(after):
+            try:
+                engine.dead_letters.get(after)  # an app may make ids of its own kind
+            except DeadLetterNotFoundError as error:
+                raise unfit_after(after, "a letter's id") from error
         page = engine.dead_letters.list(
             origin=origin, workflow=workflow, name=name, foreign_id=foreign_id, limit=limit, after=after
         )

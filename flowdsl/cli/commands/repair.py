@@ -9,7 +9,7 @@ import typer
 from flowdsl.cli import arguments
 from flowdsl.cli.commands.control import Reason, each_run
 from flowdsl.cli.commands.trigger import decoded_object, read_object
-from flowdsl.cli.connection import connected, find_run
+from flowdsl.cli.connection import connected, find_run, naming
 from flowdsl.cli.console import emit, say
 from flowdsl.cli.problem import UsageProblem, asked_of_sound_code
 from flowdsl.cli.target import AnyWorkflow, status_member
@@ -68,7 +68,7 @@ def restart(
         workflow = _code_of(handle)
         begin = None if status is None else status_member(workflow, status)
         obj = None if data is None else decoded_object(workflow, data)
-        with asked_of_sound_code():
+        with asked_of_sound_code(), naming(run):
             again = handle.restart(begin, obj, idempotency_key=key, actor=actor)
     name = f"{workflow.name}/{handle.foreign_id}"
     if json:

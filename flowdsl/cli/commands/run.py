@@ -79,6 +79,8 @@ def run(
         raise UsageProblem(f"--log-level {log_level!r} is unknown.", remedy=f"One of {', '.join(LOG_LEVELS)}.")
     if metrics_port is None and metrics_host != LOCAL:
         raise UsageProblem("--metrics-host serves nothing by itself.", remedy="Give --metrics-port as well.")
+    if drain is not None and not drain < timedelta.max.total_seconds():
+        raise UsageProblem(f"--drain {drain} is no number of seconds.", remedy="Write e.g. 30; left out, the engine's is taken.")
     console = err()
     if processes > 1:
         _log_to(console, log_level)

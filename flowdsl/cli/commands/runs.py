@@ -14,14 +14,13 @@ from rich.live import Live
 from flowdsl.cli import arguments
 from flowdsl.cli.connection import connected
 from flowdsl.cli.console import emit, note, out
-from flowdsl.cli.problem import UsageProblem
+from flowdsl.cli.filter_names import FilterNames
+from flowdsl.cli.problem import UsageProblem, unfit_after
 from flowdsl.cli.render import runs_table
 from flowdsl.cli.run_view import RunView, StateName
 from flowdsl.cli.span import parse_moment
-from flowdsl.cli.target import status_member, workflow_named
 from flowdsl.clock import SystemClock
-from flowdsl.engine.engine import Engine
-from flowdsl.model.query import MAX_PAGE, Cursor, Order
+from flowdsl.model.query import MAX_PAGE, Cursor, Order, QueryError
 
 Fetch = Callable[[], tuple[list[RunView], Cursor | None]]
 
@@ -70,12 +69,19 @@ def runs(
     if where is not None and (workflow or foreign_id or status or state or since or before):
         raise UsageProblem("--where says it all.", remedy="Put the other filters into it, e.g. and workflow=orders.")
     clock = SystemClock()
-    cursor = None if after is None else Cursor.decode(after)
+    try:
+        cursor = None if after is None else Cursor.decode(after)
+    except QueryError as error:
+        raise unfit_after(after or "", "a run's `cursor` in its JSON") from error
     now = clock.now()
     created_after = None if since is None else parse_moment(since, now, "--since")
     created_before = None if before is None else parse_moment(before, now, "--before")
     with connected(store, app, namespace) as engine:
-        statuses = _statuses(engine, workflow, status or [])
+        if where is None:
+            names = FilterNames(engine, [] if workflow is None else [workflow], status or [], as_stored=False)
+        else:
+            names = FilterNames.of_where(engine, where)
+        statuses = names.stored()
 
         def fetch() -> tuple[list[RunView], Cursor | None]:
             found: list[RunView] = []
@@ -101,16 +107,21 @@ def runs(
                 if following is None or len(found) >= limit:
                     return found, following
 
-        if json:
-            for run in fetch()[0]:
-                emit(run)
-            return
         console = out()
         if watch:
             _watch(console, fetch, clock.now, interval)
             return
         found, following = fetch()
-        console.print(runs_table(found, clock.now(), console.width))
+        if json:
+            for run in found:
+                emit(run)
+        else:
+            console.print(runs_table(found, clock.now(), console.width))
+        if not found:
+            for line in names.notes():
+                note(line)
+        if json:
+            return
         if following is not None:
             note(f"More: --after {following.encode()}")
 
@@ -124,14 +135,6 @@ def _refuse_options(context: typer.Context, command: str) -> None:
                 f"{parameter.opts[0]} stands before {command!r}.",
                 remedy="Options go behind the command; which runs are meant is said by --where.",
             )
-
-
-def _statuses(engine: Engine, workflow: str | None, statuses: list[str]) -> list[str]:
-    """Stored texts. Where the code of the workflow is at hand, a member's name will do, and what it does not know is refused."""
-    if workflow is None or not engine.workflows:
-        return statuses
-    known = workflow_named(engine, workflow)
-    return [known.key(status_member(known, text)) for text in statuses]
 
 
 def _watch(console: Console, fetch: Fetch, now: Callable[[], datetime], interval: float) -> None:

@@ -11,6 +11,7 @@ from typer.testing import Result
 
 from flowdsl.cli.commands.bulk import parse_rate
 from flowdsl.cli.problem import UsageProblem
+from flowdsl.engine.bulk import Bulk
 from flowdsl.engine.bulk_operation import BulkOperation
 from flowdsl.errors import StoreUnavailableError
 from flowdsl.model.change import PutItems
@@ -74,7 +75,47 @@ def test_runs_that_refuse_are_told_with_the_reason_and_code_5(three: Shop) -> No
     done = three.ask("runs", "retry", *WHERE, *WHY, "--yes")
 
     assert done.exit_code == 5
-    assert done.stdout.startswith("retry: 0 done, 3 refused\n  3 x run RUN stays as it is: its step has not failed.")
+    assert done.stdout.startswith("retry: 0 done, 3 refused\n  3 x its step has not failed (e.g. run ")
+
+
+def test_verbs_that_find_nothing_say_what_was_looked_for_and_where_the_runs_are_that_match(three: Shop) -> None:
+    three.ask("pause", "orders/o-1", "--reason", "stock")
+    done = three.ask("runs", "delete", "--where", "workflow=orders", *WHY, "--yes")
+    (report,) = lines(as_json := three.ask("runs", "delete", "--where", "workflow=orders", *WHY, "--yes", "--json"))
+
+    assert (done.exit_code, done.stdout) == (0, "delete: 0 done\n")
+    assert report["done"] == 0
+    for told in (
+        done.stderr,
+        as_json.stderr,
+        three.ask("runs", "delete", "--where", "workflow=orders", *WHY, "--dry-run").stderr,
+    ):
+        assert "delete acts on runs that are completed or cancelled; none of these matches: workflow=orders\n" in told
+        assert "Those that match are in other states: 2 initiated, 1 paused.\n" in told
+    assert "none of these matches" not in three.ask("runs", "resume", "--where", "workflow=orders", *WHY, "--yes").stderr
+
+
+def test_verbs_that_find_nothing_do_not_read_the_store_again_for_what_it_cannot_be_asked(
+    three: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bulk, "select", lambda *_, **__: pytest.fail("the store was read once more"))
+    done = three.ask("runs", "pause", "--where", "workflow=orders and error~nowhere", *WHY, "--yes")
+
+    assert (done.exit_code, "none of these matches: workflow=orders and error~nowhere" in done.stderr) == (0, True)
+
+
+def test_a_name_in_a_where_that_neither_the_code_nor_a_run_has_is_refused(three: Shop) -> None:
+    with_code = three.run("runs", "pause", "--where", "status=NEW", *WHY, "--yes", "--app", three.target)
+    without = three.ask("runs", "pause", "--where", "status=nwe", *WHY, "--yes")
+    workflow = three.ask("runs", "pause", "--where", "workflow=ordres", *WHY, "--yes")
+
+    assert (with_code.exit_code, with_code.stdout, with_code.stderr.count("\n")) == (2, "", 1)
+    assert (
+        "has no status 'NEW', and no stored run is in such a one. Did you mean 'new'? It has new, paid, sent." in with_code.stderr
+    )
+    assert (without.exit_code, without.stdout) == (0, "pause: 0 done\n")
+    assert "No stored run is in a status 'nwe'. Did you mean 'new'? The newest are in new." in without.stderr
+    assert "No stored run is of a workflow 'ordres'. Did you mean 'orders'?" in workflow.stderr
 
 
 def test_runs_are_moved_to_a_status_named_as_in_the_code(three: Shop) -> None:

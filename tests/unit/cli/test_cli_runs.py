@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,12 +112,117 @@ def test_a_list_goes_on_after_the_cursor_of_its_last_run(shop: Shop) -> None:
     assert "More" not in shop.ask("runs", "--limit", "3").stderr
 
 
-def test_with_the_code_at_hand_an_unknown_status_is_refused(shop: Shop) -> None:
+@pytest.mark.parametrize("more", [("--status", "nwe"), ("--workflow", "orders", "--status", "nwe"), ("--where", "status=nwe")])
+def test_with_the_code_at_hand_an_unknown_status_is_refused(shop: Shop, more: tuple[str, ...]) -> None:
     shop.trigger("o-1")
-    done = shop.run("runs", "--app", shop.target, "--workflow", "orders", "--status", "nwe")
+    done = shop.run("runs", "--app", shop.target, *more)
 
-    assert done.exit_code == 2
-    assert "Did you mean 'new'?" in done.stderr
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "has no status 'nwe'" in done.stderr
+    assert "Did you mean 'new'? It has new, paid, sent." in done.stderr
+
+
+@pytest.mark.parametrize(
+    "more", [("--status", "paused_by_hand"), ("-w", "orders", "--status", "paused_by_hand"), ("--where", "status=paused_by_hand")]
+)
+def test_a_status_that_only_stored_runs_have_is_never_refused(shop: Shop, more: tuple[str, ...]) -> None:
+    shop.trigger("o-1", "--status", "paid")
+    newer = shop.write("newer", Path(f"{shop.module}.py").read_text("utf-8").replace('"paid"', '"paused_by_hand"'))
+    shop.run("trigger", f"{newer}:engine", "orders", "o-2", "-o", '{"total": 1}', "--status", "PAID")
+    done = shop.run("runs", "--app", shop.target, "--json", *more)
+
+    assert [run["foreign_id"] for run in lines(done)] == ["o-2"]
+
+
+def test_a_workflow_that_only_stored_runs_have_is_listed_beside_other_code(shop: Shop) -> None:
+    shop.trigger("o-1")
+    other = shop.write("other", Path(f"{shop.module}.py").read_text("utf-8").replace('Workflow("orders"', 'Workflow("returns"'))
+    found = shop.run("runs", "--app", f"{other}:engine", "--workflow", "orders", "--json")
+    refused = shop.run("runs", "--app", f"{other}:engine", "--workflow", "ordres")
+
+    assert [run["foreign_id"] for run in lines(found)] == ["o-1"]
+    assert (refused.exit_code, "the engine has no workflow 'ordres'" in refused.stderr) == (2, True)
+
+
+def test_an_empty_list_says_what_no_stored_run_has(shop: Shop) -> None:
+    shop.trigger("o-1")
+    status, as_json, workflow, namespace = (
+        shop.ask("runs", *more)
+        for more in (
+            ("--status", "nwe"),
+            ("--status", "nwe", "--json"),
+            ("-w", "ordres", "--status", "new"),
+            ("--namespace", "elsewhere"),
+        )
+    )
+    known = shop.run("runs", "--app", shop.target, "--status", "sent")
+
+    assert (status.exit_code, status.stdout) == (0, "No runs match.\n")
+    assert status.stderr == "No stored run is in a status 'nwe'. Did you mean 'new'? The newest are in new.\n"
+    assert (as_json.stdout, as_json.stderr) == ("", status.stderr)
+    assert workflow.stderr == "No stored run is of a workflow 'ordres'. Did you mean 'orders'? The newest runs are of orders.\n"
+    assert namespace.stderr == "This store has no runs in the namespace 'elsewhere'.\n"
+    assert (known.stdout, known.stderr) == ("No runs match.\n", "")
+    assert shop.ask("runs", "--status", "new", "--state", "paused").stderr == ""
+
+
+@pytest.mark.parametrize("command", [("runs",), ("audit",), ("dead-letters", "list")])
+def test_a_place_that_no_list_ended_at_is_refused(shop: Shop, command: tuple[str, ...]) -> None:
+    shop.trigger("o-1")
+    done = shop.ask(*command, "--after", "nope")
+
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("flowdsl: --after 'nope' is no place in this list. Give what a list says under it")
+
+
+def test_letters_are_listed_after_one_that_is_gone(shop: Shop) -> None:
+    shop.trigger("o-1")
+
+    assert shop.ask("dead-letters", "list", "--after", "01a219ee-0c0b-713c-a646-29d51bcabae6").exit_code == 0
+
+
+def test_a_refusal_names_the_run_as_it_was_typed_and_its_id_beside_it(shop: Shop) -> None:
+    (run,) = lines(shop.trigger("o-1", "--json"))
+    run_id = run["run_id"]
+    shop.ask("pause", "orders/o-1", "--reason", "stock")
+    said = [
+        shop.ask("pause", "orders/o-1", "--reason", "stock").stderr,
+        shop.ask("delete", "orders/o-1", "--reason", "asked").stderr,
+        shop.ask("retry", "orders/o-1").stderr,
+        shop.run("move", "orders/o-1", "--to", "new", "--reason", "x", "--app", shop.target).stderr,
+        shop.run("restart", "orders/o-1", "--app", shop.target).stderr,
+    ]
+    by_id = shop.ask("pause", run_id, "--reason", "stock").stderr
+
+    assert [text.startswith(f"flowdsl: orders/o-1 (run {run_id}) ") for text in said] == [True] * 5, said
+    assert said[0].endswith(" is paused already.\n")
+    assert by_id == f"flowdsl: run {run_id} is paused already.\n"
+
+
+def test_a_run_of_a_workflow_that_there_is_not_is_told_apart(shop: Shop) -> None:
+    shop.trigger("o-1")
+    done = shop.ask("show", "ordres/o-1")
+
+    assert done.exit_code == 4
+    assert "no stored run is of a workflow 'ordres'. Did you mean 'orders'?" in done.stderr
+
+
+@pytest.mark.parametrize("answer", [("--json",), ()])
+def test_an_event_that_cannot_be_published_is_told_and_the_run_is_stored(shop: Shop, answer: tuple[str, ...]) -> None:
+    pytest.importorskip("redis")
+    text = Path(f"{shop.module}.py").read_text("utf-8")
+    with_broker = shop.write("broker", text.replace("store=", 'streamer="redis://:hunter2@127.0.0.1:1", store='))
+    started = shop.run("trigger", f"{with_broker}:engine", "orders", "o-1", "-o", '{"total": 1}', *answer)
+    told = started.stderr
+
+    assert (started.exit_code, listed(shop)) == (0, ["o-1"])
+    if answer:
+        assert set(lines(started)[0]) == {"run_id", "workflow", "foreign_id", "created"}
+    assert told.startswith("Stored, but the event that tells workers could not be published (")
+    assert told.endswith("): a worker finds the run at its next look at the store.\n")
+    assert (told.count("\n"), "hunter2" in told, "tried again" in told) == (1, False, False)
+    assert shop.run("show", "orders/o-1", "--app", f"{with_broker}:engine").stderr == ""
+    assert shop.trigger("o-2").stderr == ""
 
 
 def test_a_table_has_no_control_characters_of_the_data_and_no_colours_in_a_pipe(shop: Shop) -> None:

@@ -101,5 +101,6 @@ def explained(error: FlowError) -> str:
     if isinstance(error, WorkflowDefinitionError):
         return f"{str(error).partition(':')[0]}: " + "; ".join(str(finding) for finding in error.findings)
     if isinstance(error, WorkflowInProgressError) and error.run_id:
-        return f"{error} (run {error.run_id})"
+        what = str(error).removesuffix(error.remedy or "").rstrip(" .")
+        return f"{what} (run {error.run_id}). {error.remedy or ''}".rstrip()
     return str(error)

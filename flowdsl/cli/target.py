@@ -149,7 +149,7 @@ def named_member(workflow: AnyWorkflow, text: str) -> Enum | None:
 
 def guess(text: str, known: Iterable[str]) -> str:
     """What may have been meant, as the beginning of a remedy; upper and lower case are alike. Empty: nothing is like it."""
-    folded = {name.casefold(): name for name in known}
+    folded = {name.casefold(): str(name) for name in known}
     near = difflib.get_close_matches(text.casefold(), folded, 1)
     return f"Did you mean {folded[near[0]]!r}? " if near else ""
 

@@ -14,11 +14,14 @@ from flowdsl.cli.console import emit, fail, note, out, say
 from flowdsl.cli.dead_letter_table import letter_text, letters_table
 from flowdsl.cli.dead_letter_view import DeadLetterView, WholeLetterView
 from flowdsl.cli.exit_code import exit_code_of
+from flowdsl.cli.filter_names import FilterNames
 from flowdsl.cli.guard import explained
 from flowdsl.cli.problem import UsageProblem, unfit_after
+from flowdsl.cli.target import guess
 from flowdsl.clock import SystemClock
 from flowdsl.engine.engine import Engine
 from flowdsl.errors import DeadLetterNotFoundError, ReplayFailedError
+from flowdsl.model.dead_letter import LetterOrigin
 
 dead_letters = typer.Typer(name="dead-letters", help="What was given up: look at it, try it again, drop it.")
 PAGE = 500
@@ -55,6 +58,8 @@ def list_letters(
         page = engine.dead_letters.list(
             origin=origin, workflow=workflow, name=name, foreign_id=foreign_id, limit=limit, after=after
         )
+        if not page.letters:
+            _explain_nothing(engine, origin, workflow)
     views = [DeadLetterView.of(letter) for letter in page.letters]
     if json:
         for view in views:
@@ -140,8 +145,21 @@ def _chosen(
         page = engine.dead_letters.list(origin=origin, workflow=workflow, name=name, limit=PAGE, after=after)
         found += [letter.letter_id for letter in page.letters]
         if page.next is None:
-            return found
+            break
         after = page.next
+    if not found:
+        note("No dead letters match.")
+        _explain_nothing(engine, origin, workflow)
+    return found
+
+
+def _explain_nothing(engine: Engine, origin: str | None, workflow: str | None) -> None:
+    """Names that may be the reason why no letter was found."""
+    if origin is not None and origin not in set(LetterOrigin):
+        note(f"No letter is from a {origin!r}. {guess(origin, LetterOrigin)}They come from a {', a '.join(LetterOrigin)}.")
+    if workflow is not None:
+        for line in FilterNames(engine, [workflow], [], as_stored=True).notes():
+            note(line)
 
 
 def _each(letters: list[str], done: str, act: Callable[[str], None], json: bool) -> None:

@@ -11,8 +11,9 @@ import typer
 from flowdsl.cli import arguments
 from flowdsl.cli.commands.trigger import decoded_object, read_object
 from flowdsl.cli.connection import connected
-from flowdsl.cli.console import emit, fail, out, say
+from flowdsl.cli.console import emit, fail, note, out, say
 from flowdsl.cli.exit_code import exit_code_of
+from flowdsl.cli.filter_names import FilterNames
 from flowdsl.cli.guard import explained
 from flowdsl.cli.problem import UsageProblem, asked_of_sound_code
 from flowdsl.cli.schedule_table import firings_table, schedule_text, schedules_table
@@ -53,6 +54,9 @@ def list_schedules(
     """List schedules: of the code, once a worker with that code has started, and those made at run time."""
     with connected(store, app, namespace) as engine:
         views = [ScheduleView.of(schedule) for schedule in engine.schedules.list(workflow, removed=removed)]
+        if not views and workflow is not None:
+            for line in FilterNames(engine, [workflow], [], as_stored=True).notes():
+                note(line)
     if json:
         for view in views:
             emit(view)

@@ -70,7 +70,7 @@ def test_a_foreign_id_in_progress_is_code_5_and_names_the_run(shop: Shop) -> Non
     again = shop.trigger("o-1")
 
     assert again.exit_code == 5
-    assert first["run_id"] in again.stderr
+    assert again.stderr.endswith(f" has an unfinished run (run {first['run_id']}). Wait for it to end, or cancel it.\n")
 
 
 def test_a_key_used_twice_answers_with_the_first_run(shop: Shop) -> None:
@@ -179,6 +179,30 @@ def test_letters_are_listed_after_one_that_is_gone(shop: Shop) -> None:
     shop.trigger("o-1")
 
     assert shop.ask("dead-letters", "list", "--after", "01a219ee-0c0b-713c-a646-29d51bcabae6").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "command", [("dead-letters", "list"), ("schedules", "list"), ("dead-letters", "drop", "--all", "-r", "x")]
+)
+def test_other_lists_that_are_empty_say_that_there_is_no_such_workflow(shop: Shop, command: tuple[str, ...]) -> None:
+    shop.trigger("o-1")
+    known, unknown = (shop.ask(*command, "--workflow", name) for name in ("orders", "ordres"))
+
+    assert (known.exit_code, unknown.exit_code) == (0, 0)
+    assert "No stored run" not in known.stderr
+    assert "No stored run is of a workflow 'ordres'. Did you mean 'orders'?" in unknown.stderr
+
+
+def test_letters_of_an_origin_that_there_is_not_are_told_apart_from_none(shop: Shop) -> None:
+    shop.trigger("o-1")
+    listed_, dropped = (
+        shop.ask("dead-letters", *more, "--origin", "hok") for more in (("list", "--json"), ("drop", "--all", "--reason", "x"))
+    )
+
+    assert listed_.stdout == dropped.stdout == ""
+    assert listed_.stderr == "No letter is from a 'hok'. Did you mean 'hook'? They come from a connector, a hook, a callback.\n"
+    assert dropped.stderr == f"No dead letters match.\n{listed_.stderr}"
+    assert shop.ask("dead-letters", "list", "--origin", "hook").stderr == ""
 
 
 def test_a_refusal_names_the_run_as_it_was_typed_and_its_id_beside_it(shop: Shop) -> None:

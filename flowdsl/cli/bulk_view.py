@@ -16,6 +16,8 @@ from flowdsl.engine.bulk_turns import Turn
 from flowdsl.model.bulk import BulkReport, BulkVerb, OperationEntry
 from flowdsl.model.run_state import RunState
 
+_WITH_OPERATIONS = 150
+"""Columns from which a list of operations has room for their ids."""
 _WHAT = {"done": "green", "waiting": "yellow", "refused": "red", "passed": "dim"}
 
 
@@ -81,14 +83,15 @@ def either(states: Sequence[RunState]) -> str:
 
 
 def audit_table(entries: Sequence[OperationEntry], width: int) -> RenderableType:
-    """Operations, newest first. In: how many columns there are; narrow lists leave out why, how long it took, and the id."""
+    """Operations, newest first. In: how many columns there are; narrow lists leave out why, how long it took, and the id, which
+    takes so many that the rest would be folded to single words."""
     if not entries:
         return Text("No operations.", style="dim")
-    wide = width >= WIDE
+    wide, with_ids = width >= WIDE, width >= _WITH_OPERATIONS
     table = plain_table()
     for name in ("at", "what", "which runs", "by", *(["why"] if wide else [])):
         table.add_column(name, overflow="fold", no_wrap=name == "at")
-    for name in ("done", "refused", *(["took", "operation"] if wide else [])):
+    for name in ("done", "refused", *(["took"] if wide else []), *(["operation"] if with_ids else [])):
         table.add_column(name, no_wrap=True)
     for entry in entries:
         details = " ".join(f"{name}={value}" for name, value in entry.details.items())
@@ -105,6 +108,7 @@ def audit_table(entries: Sequence[OperationEntry], width: int) -> RenderableType
             *([Text(clean(entry.reason), style="dim")] if wide else []),
             done,
             Text(str(entry.refused), style="red" if entry.refused else "dim"),
-            *([took, Text(clean(entry.operation), style="dim")] if wide else []),
+            *([took] if wide else []),
+            *([Text(clean(entry.operation), style="dim")] if with_ids else []),
         )
     return table

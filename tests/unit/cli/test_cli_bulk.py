@@ -147,6 +147,7 @@ def test_the_audit_trail_lists_operations(three: Shop) -> None:
     assert max(map(len, narrow)) <= 80
     assert "operation" not in narrow[0]
     assert any(re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ +pause", line) for line in narrow), "a time is on one line"
+    assert "the bank is away" in three.ask("audit", columns=120).stdout, "a reason is not folded into a column of words"
     assert lines(three.ask("audit", "--json", "--after", cancel["key"])) == [pause]
     assert f"More: --after {cancel['key']}" in three.ask("audit", "--limit", "1").stderr
 

@@ -239,6 +239,7 @@ class _Call:
         after = moved_record(record, change, payload, result)
         core.metrics.moved(record.workflow, record.state, after.state)
         core.committed(change.row, after)
+        core.publish_soon()
         core.waiter.notify(after)
         return self._result(CallbackOutcome.APPLIED, record)
 

@@ -212,6 +212,7 @@ class Control:
                 if isinstance(change, MoveRun):
                     core.metrics.moved(record.workflow, record.state, after.state)
                     core.committed(row, after)
+                    core.publish_soon()
                 core.waiter.notify(after)
                 return after
             core.not_committed(row)

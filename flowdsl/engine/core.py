@@ -178,6 +178,11 @@ class Core:
         if self.publisher is not None and not record.state.stopped:
             self.publisher.announce(topic, record, self.clock.now())
 
+    def publish_soon(self) -> None:
+        """Makes sure that what was announced is published, where no group of changes will be committed behind it."""
+        if self.publisher is not None and self.publisher.waiting:
+            self.committer.grouped()
+
     def close(self, work: Work) -> None:
         """A row has left our hands; the next claim may have become worth while."""
         self.close_lane(work.lane, work.handed)

@@ -72,6 +72,7 @@ class Transactions:
             core.metrics.moved(start.workflow, RunState.UNKNOWN, RunState.INITIATED)
             if start.row is not None and result.at is not None:
                 core.committed(start.row, started_record(start, result))
+        core.publish_soon()
         return answer
 
     def _commit(self, starts: Sequence[StartRun], change: MoveRun, extras: Extras) -> Sequence[CommitResult]:

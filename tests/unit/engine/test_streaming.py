@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.executor import InlineExecutor
 from flowdsl.engine.lane import OVERLOOK
@@ -18,6 +19,7 @@ from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.memory.role_scheduler import MemoryRoleScheduler
 from flowdsl.model.event import Event
 from flowdsl.model.instance import Lease
+from flowdsl.model.outcome import Outcome
 from flowdsl.model.pending import ClaimedRow, TopicQuota
 from flowdsl.model.run_state import RunState
 from flowdsl.ports.event_streamer import EventReceiver
@@ -113,6 +115,57 @@ def test_an_event_brings_a_client_s_run_to_a_worker_without_a_look_at_the_store(
         for _ in range(5):
             worker.step()
         assert handle.record().state is RunState.COMPLETED
+
+
+@pytest.mark.parametrize("verb", ["resume", "retry", "move", "resume many", "callback"])
+def test_what_people_set_going_from_a_client_is_announced_like_what_they_trigger(verb: str) -> None:
+    fleet = Fleet(Script(RuntimeError("no luck"), pause_after_err_count=1))
+    workflow = fleet.script.workflow
+    add_callback(workflow)
+    client = fleet.instance(works=False)
+    handle = client.trigger(workflow, "o-1", Order(1))
+    if verb == "retry":
+        with fleet.instance() as worker:
+            worker.run_until_idle()
+    elif "resume" in verb:
+        handle.pause("lunch")
+    before = len(fleet.streamer.published)
+
+    match verb:
+        case "resume":
+            handle.resume()
+        case "retry":
+            handle.retry()
+        case "move":
+            handle.move(Status.PAID, "by hand")
+        case "resume many":
+            client.bulk.resume("workflow=orders", reason="lunch is over", rate=None)
+        case _:
+            client.callback(workflow, "o-1", Status.CREATED, b"")
+
+    assert [event.row_id for event in fleet.streamer.published[before:]] == [handle.run_id]
+
+
+def add_callback(workflow: Workflow[Order, Status]) -> None:
+    @workflow.callback(from_=Status.CREATED, to=Status.PAID)
+    def paid_elsewhere(run: Run[Order, Status], payload: bytes) -> Status:
+        return Status.PAID
+
+
+def test_a_child_that_a_step_starts_is_published_though_nothing_else_is_committed_afterwards() -> None:
+    def charge(run: Run[Order, Status]) -> Outcome:
+        run.trigger(script.workflow, "child", Order(1))
+        return run.pause("until the child is done")
+
+    script = Script(charge)
+    fleet = Fleet(script)
+    with fleet.instance() as engine:
+        core, told = engine._the_core(), list[bool]()
+        engine.trigger(script.workflow, "parent", Order(1))
+        core.committer.grouped = lambda: told.append(core.publisher is not None and core.publisher.waiting)
+        engine.step()
+
+    assert told == [True]
 
 
 def test_an_event_that_comes_twice_runs_nothing_twice(fleet: Fleet) -> None:

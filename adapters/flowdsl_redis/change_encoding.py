@@ -118,6 +118,7 @@ class ChangeEncoder:
             "run": change.run_id,
             "ver": change.version,
             "row": self._row(change.row),
+            "former": change.instead_of,
             "items": self._items(change.items),
         }
 

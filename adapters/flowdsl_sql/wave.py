@@ -75,6 +75,8 @@ def _touched(change: Change) -> list[object]:
             keys.append(row.row_id)
     elif isinstance(change, AddRow):
         keys = [change.run_id, change.row.row_id]
+        if change.instead_of is not None:
+            keys.append(change.instead_of)
     elif isinstance(change, RequestControl):
         return [change.run_id]
     elif isinstance(change, PutItems):
@@ -112,6 +114,8 @@ def apply_wave(writer: Writer, changes: Sequence[Change], wakes: set[tuple[str, 
             added.append((index, change))
             run_ids.append(change.run_id)
             row_ids.append(change.row.row_id)
+            if change.instead_of is not None:
+                row_ids.append(change.instead_of)
         elif isinstance(change, RequestControl):
             controls.append((index, change))
             run_ids.append(change.run_id)
@@ -138,7 +142,7 @@ def apply_wave(writer: Writer, changes: Sequence[Change], wakes: set[tuple[str, 
     if starts:
         decide_starts(draft, starts, runs, answers)
     for index, addition in added:
-        answers[index] = _add(draft, addition, runs.get(addition.run_id), addition.row.row_id in rows)
+        answers[index] = _add(draft, addition, runs.get(addition.run_id), rows)
     for index, request in controls:
         answers[index] = _request(writer, request, runs.get(request.run_id), rows.get(request.run_id))
     draft.write()
@@ -153,20 +157,26 @@ def apply_wave(writer: Writer, changes: Sequence[Change], wakes: set[tuple[str, 
     return answers
 
 
-def _add(draft: Draft, change: AddRow, run: Look | None, there: bool) -> CommitResult:
+def _add(draft: Draft, change: AddRow, run: Look | None, rows: dict[str, RowLook]) -> CommitResult:
     if run is None:
         return results.NOT_FOUND
-    if there:
+    if change.row.row_id in rows:
         return results.DONE_BEFORE
     if run.finished is not None:
         return results.FINISHED
     if run.version != change.version:
         return results.LOST
+    if change.instead_of is not None:
+        former = rows.get(change.instead_of)
+        if former is None or former.run_id != change.run_id or former.owner is not None:
+            return results.LOST
     taken = draft.insert_items(change.namespace, change.change_id, change.items) if change.items else None
     if taken is not None:
         return results.key_taken(taken)
     if change.items:
         draft.finish_items(change.namespace, change.change_id, change.items, ())
+    if change.instead_of is not None:
+        draft.drops.append(change.instead_of)
     row, suspended = change.row, run.state == PAUSED
     draft.add_row(row, change.namespace, change.workflow, change.run_id, run.version, run.visit, suspended=suspended)
     bits = run.timers | BIT_OF.get(row.kind, 0)

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from flowdsl.dsl.migration import MigrationSpec
 from flowdsl.engine.core import Core
 from flowdsl.engine.migrating import migrating, rewritten, to_migrate
+from flowdsl.engine.readdressing import Readdressing
 from flowdsl.errors import NewerSchemaError, StoreError
 from flowdsl.model.change import CommitResult, MoveRun, Refusal
 from flowdsl.model.history import Cause
@@ -39,6 +40,8 @@ class MigrationReport(Struct, frozen=True, kw_only=True):
     """The id of the first run that failed."""
     error: str | None = None
     """How it failed."""
+    callbacks: int = 0
+    """Callbacks that were kept for the old status and are for the new one's of the same name now."""
 
 
 class MigrationPass:
@@ -50,14 +53,21 @@ class MigrationPass:
         self._actor = actor
         self._dry_run = dry_run
         self._after: Cursor | None = None
+        self._runs_done = False
+        self._callbacks = Readdressing(core, workflow, spec, lambda: self._count("callbacks"))
         self.report = MigrationReport(workflow=workflow, from_status=spec.from_key, to_status=spec.to_key, name=spec.name)
         self.finished = False
 
     def step(self) -> bool:
         """One batch, submitted; to be followed by a flush of the committer. True: it had runs. Raises StoreError."""
         core, report = self._core, self.report
+        if self._runs_done:
+            found = self._callbacks.step()
+            self.finished = self._callbacks.finished
+            return found
         page = core.store.runs(to_migrate(core, report.workflow, [report.from_status], BATCH, self._after))
-        self._after, self.finished = page.next, page.next is None
+        self._after, self._runs_done = page.next, page.next is None
+        self.finished = self._runs_done and (self._dry_run or self._callbacks.finished)
         for record in page.runs:
             self._one(record)
         return bool(page.runs)

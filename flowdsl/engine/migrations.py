@@ -45,7 +45,7 @@ class Migrations:
         while not walk.finished:
             walk.step()
             core.committer.flush()
-        if not dry_run and (walk.report.migrated or walk.report.failed):
+        if not dry_run and (walk.report.migrated or walk.report.failed or walk.report.callbacks):
             operation = core.ids()
             report = walk.report
             entry = OperationEntry(

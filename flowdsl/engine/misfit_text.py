@@ -81,7 +81,8 @@ def _text(found: Found, definition: Definition, sampled: int) -> tuple[str, str]
         case MisfitKind.LOST_CALLBACK:
             return (
                 f"{count(found.runs, 'callback')} {detail!r} kept for runs in {status!r}: this code would not apply them.",
-                "Keep the callback until they are applied.",
+                "Keep the callback until they are applied. Where its status has a new name: declare the migration, and a callback"
+                " of the same name there.",
             )
         case MisfitKind.FAILING_MIGRATION:
             return f"the objects of {some} in {status!r} make their migration fail: {stopped(detail)}", "Mend its function."

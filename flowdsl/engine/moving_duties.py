@@ -218,7 +218,8 @@ class CallbackDuty(StepDuty):
         if kept.expires_at is not None and self._core.store_clock.now() >= kept.expires_at:
             return self._bury(work, kept, "it was kept no longer")
         if record.state is RunState.PAUSED or record.status != work.lane.status:
-            self._core.release(work)  # void: the run has gone on since the claim
+            # Void, if the run has gone on since the claim. In a status that a migration takes it out of, older code may apply it.
+            self._core.release(work, BUSY_RETRY)
             return False
         if self._step_is_running(work):
             self._core.release(work, BUSY_RETRY)

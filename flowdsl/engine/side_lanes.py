@@ -30,6 +30,10 @@ def side_lanes(workflow: Workflow[Any, Any], metrics: Metrics, monotonic: Callab
         for callback in callbacks:
             name = f"{status}-callback-{callback.label}-consumer"
             yield lane(callback, callback_topic(flow, status, callback.label), name, RowKind.CALLBACK)
+    for migration in definition.migrations.values():  # what was kept for a status that is no more, of a run that has ended
+        for callback in definition.callbacks.get(migration.to_key, ()):
+            name = f"{migration.from_key}-callback-{callback.label}-consumer"
+            yield lane(callback, callback_topic(flow, migration.from_key, callback.label), name, RowKind.CALLBACK)
     for event, hooks in definition.hooks.items():
         for hook in hooks:
             yield lane(hook, hook_topic(flow, event, hook.label), f"{event}-hook-{hook.label}-consumer", RowKind.HOOK)

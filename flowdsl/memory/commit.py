@@ -242,10 +242,17 @@ class Commit:
             return CommitResult(CommitOutcome.REFUSED, Refusal.FINISHED)
         if record.version != change.version:
             return LOST
+        former = None
+        if change.instead_of is not None:
+            former = t.rows.get(change.instead_of)
+            if former is None or former.run_id != change.run_id or former.owner is not None:
+                return LOST
         taken = self._taken(change.namespace, change.items)
         if taken is not None:
             return taken
         self._put_items(change)
+        if former is not None:
+            t.remove(former)
         self._rows.add_beside(record, change.row)
         return APPLIED
 

@@ -105,6 +105,9 @@ class AddRow(Struct, frozen=True, kw_only=True, tag=True, gc=False):
     run_id: str
     version: int
     row: NewRow
+    instead_of: str | None = None
+    """The id of another row beside the run's step row, which goes. A further condition: it is there and nobody has claimed it
+    (else LOST)."""
     items: tuple[NewItem, ...] = ()
 
 

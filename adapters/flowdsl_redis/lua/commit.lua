@@ -119,9 +119,12 @@ local function add(change)
   if call('SISMEMBER', key('side', run.run), change.row.row) == 1 or call('EXISTS', mark) == 1 then return answer('ALREADY_APPLIED') end
   if FINISHED[run.state] then return refused('FINISHED') end
   if run.ver ~= change.ver then return LOST end
+  local former = change.former and load_row(change.former)
+  if change.former and (not former or former.run ~= run.run or former.own) then return LOST end
   local problem = taken(change.ns, change.items, nil, change.id)
   if problem then return problem end
   put_items(change.ns, change.items, nil, change.id)
+  if former then remove_row(former) end
   add_side_row(run, change.row)
   call('SET', mark, '', 'PX', string.format('%.0f', KEPT_ADDED / 1000))
   return answer('APPLIED')

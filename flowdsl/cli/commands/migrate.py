@@ -34,7 +34,7 @@ def migrate(
     elif not reports:
         say("No migrations are declared.")
     else:
-        table = plain_table("workflow", "from", "to", "would move" if dry_run else "moved", "in hand", "newer", "failed", "error")
+        table = plain_table("workflow", "from", "to", "would move" if dry_run else "moved", "in hand", "newer", "callbacks", "failed", "error")
         for report in reports:
             table.add_row(
                 Text(clean(report.workflow)),
@@ -43,6 +43,7 @@ def migrate(
                 Text(str(report.migrated)),
                 Text(str(report.busy)),
                 Text(str(report.newer)),
+                Text(str(report.callbacks)),
                 Text(str(report.failed), style="red" if report.failed else ""),
                 Text(clean(f"{report.error} (e.g. {report.example})") if report.error is not None else "", style="red"),
             )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from msgspec.structs import replace
+
 from flowdsl.model.change import AddRow, CommitOutcome, FailRow, Refusal, ReleaseRow, RequestControl
 from flowdsl.model.item import NewItem
-from flowdsl.model.pending import NewRow, PendingRow, RowKind
+from flowdsl.model.pending import NOW, NewRow, PendingRow, RowKind
 from flowdsl.model.record import ControlRequest, RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.contracts.samples import NAMESPACE, SECOND, World
@@ -79,6 +81,36 @@ class BesideRules:
 
         assert world.commit(change).outcome is CommitOutcome.ALREADY_APPLIED
         assert len(self._beside(world, record, RowKind.CALLBACK)) == 1
+
+    def test_a_row_takes_the_place_of_another(self, world: World) -> None:
+        record, owner = world.started(), world.owner()
+        former = kept(world, record, "no more")
+        world.commit(former)
+        row = replace(former.row, row_id=world.new_id("kept"), receiver="created", delay=NOW)
+        change = kept(world, record, row=row, instead_of=former.row.row_id)
+
+        assert world.commit(change).outcome is CommitOutcome.APPLIED
+        assert world.commit(change).outcome is CommitOutcome.ALREADY_APPLIED
+
+        (left,) = self._beside(world, record, RowKind.CALLBACK)
+        assert (left.row_id, left.receiver, left.payload) == (row.row_id, "created", b"data")
+        assert world.claim_one(owner, CALLBACKS).row.row_id == row.row_id
+
+    def test_a_row_that_is_claimed_or_gone_or_of_another_run_keeps_its_place(self, world: World) -> None:
+        record, other, owner = world.started(), world.started(), world.owner()
+        former = kept(world, record)
+        world.commit(former)
+        world.commit(world.move(record, "paid"))
+        claimed = world.claim_one(owner, CALLBACKS).row
+        moved = world.run(record.run_id)
+        stranger = kept(world, other)
+        world.commit(stranger)
+
+        for instead_of in (claimed.row_id, "gone", stranger.row.row_id):
+            assert world.commit(kept(world, moved, instead_of=instead_of)).outcome is CommitOutcome.LOST
+
+        assert [row.row_id for row in self._beside(world, record, RowKind.CALLBACK)] == [claimed.row_id]
+        assert [row.row_id for row in self._beside(world, other, RowKind.CALLBACK)] == [stranger.row.row_id]
 
     # -- kept callbacks ---------------------------------------------------------------------------------------------------------
 

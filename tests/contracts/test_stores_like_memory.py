@@ -191,8 +191,14 @@ class Chaos:
             run_id=run_id,
             version=(record.version if record else 1) + (rng.random() < 0.1),
             row=self.new_row(run_id, rng.choice(STATUSES), kind=kind),
+            instead_of=self.row_beside(run_id) if rng.random() < 0.3 else None,
             items=self.items(),
         )
+
+    def row_beside(self, run_id: str) -> str:
+        """The id of one that is there, mostly: of this run, and nobody's."""
+        beside = [row.row_id for row in self.stores[0].rows([run_id]) if row.kind is not RowKind.STEP]
+        return self.rng.choice([*beside, "gone"])
 
     def move(self, run_id: str, ending: bool) -> MoveRun:
         rng, record = self.rng, self.record(run_id)

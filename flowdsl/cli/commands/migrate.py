@@ -34,7 +34,9 @@ def migrate(
     elif not reports:
         say("No migrations are declared.")
     else:
-        table = plain_table("workflow", "from", "to", "would move" if dry_run else "moved", "in hand", "newer", "callbacks", "failed", "error")
+        table = plain_table(
+            "workflow", "from", "to", "would move" if dry_run else "moved", "in hand", "newer", "callbacks", "failed", "error"
+        )
         for report in reports:
             table.add_row(
                 Text(clean(report.workflow)),

@@ -64,7 +64,7 @@ def test_declared_migrations_pass_the_gate_and_are_carried_out(paid: Shop) -> No
 
     done = paid.run("migrate", target, "--actor", "ada")
     assert done.exit_code == 0
-    assert [line.split() for line in done.stdout.splitlines()[2:]] == [["orders", "paid", "charged", "2", "0", "0", "0"]]
+    assert [line.split() for line in done.stdout.splitlines()[2:]] == [["orders", "paid", "charged", "2", "0", "0", "0", "0"]]
     shown = json.loads(paid.ask("show", "orders/o-1", "--json").stdout)
     assert (shown["run"]["status"], shown["object"]["note"]) == ("charged", "migrated")
     assert (shown["history"][-1]["cause"], shown["history"][-1]["actor"]) == ("migration", "ada")

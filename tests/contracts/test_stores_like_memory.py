@@ -256,11 +256,13 @@ class Chaos:
         """Runs that ended at one moment may go in any order: the limit never comes between them."""
         rng, memory = self.rng, self.stores[0]
         states, age = rng.sample([*AFTER_THE_END], rng.randrange(1, 5)), timedelta(seconds=rng.randrange(90))
+        topics = rng.sample(TOPICS, rng.choice([0, 0, 1]))
+        stay = {row.run_id for row in memory.rows(self.runs) if row.kind is not RowKind.STEP and row.topic in topics}
         runs = [record.run_id for record in memory.lookup(self.runs).values() if record.state in states]
+        runs = [run_id for run_id in runs if run_id not in stay]
         ends = sorted(_ended_at(memory, run_id) for run_id in runs)
         limits = [number for number in range(1, len(ends)) if ends[number - 1] < ends[number]]
         limit = rng.choice([*limits, 1000])
-        topics = self.rng.sample(TOPICS, self.rng.choice([0, 0, 1]))
         self.both(lambda store: store.purge(self.namespace, WORKFLOW, states, age, limit, topics))
         left = memory.lookup(self.runs)
         self.done = [change for change in self.done if change.run_id in left]

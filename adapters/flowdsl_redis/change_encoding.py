@@ -28,7 +28,7 @@ from flowdsl.model.item import ItemKey, NewItem
 from flowdsl.model.pending import NewRow
 from flowdsl.model.record import ControlRequest, Payload
 from flowdsl.model.run_state import RunState
-from flowdsl_redis.store_encoding import MICROSECOND, to_datetime
+from flowdsl_redis.store_encoding import MICROSECOND, to_datetime, to_micros
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -144,7 +144,9 @@ class ChangeEncoder:
             "rcv": row.receiver,
             "pr": row.priority,
         }
-        if row.delay is not None:
+        if row.due_at is not None:
+            new["due"] = to_micros(row.due_at)
+        elif row.delay is not None:
             new["delay"] = row.delay // MICROSECOND
         if row.owner is not None:
             new["own"] = row.owner

@@ -77,6 +77,7 @@ class _Row(Struct, rename={"delivery": "del"}):
     due: int | None = None
     own: str | None = None
     err: str | None = None
+    rem: int | None = None
 
 
 class _Beat(Struct):
@@ -182,6 +183,7 @@ def pending_row(packed: bytes, payload: bytes | None) -> PendingRow:
         lapses=row.lap,
         last_error=row.err,
         payload=payload,
+        remaining=None if row.rem is None else timedelta(microseconds=row.rem),
     )
 
 

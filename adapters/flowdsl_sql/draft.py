@@ -9,7 +9,7 @@ from flowdsl.model.history import Origin
 from flowdsl.model.item import ItemKey, NewItem
 from flowdsl.model.pending import NOW, NewRow, RowKind
 from flowdsl_sql.beside import BIT_OF, Beside
-from flowdsl_sql.database import after
+from flowdsl_sql.database import after, to_micros
 from flowdsl_sql.writer import Writer
 
 TIMEOUT = RowKind.TIMEOUT
@@ -69,7 +69,9 @@ class Draft:
         with what remains."""
         now, delay, owner = self.now, row.delay, row.owner
         due: int | None = None
-        if delay is not None:
+        if row.due_at is not None:
+            due = to_micros(row.due_at)
+        elif delay is not None:
             due = now if delay is NOW else after(now, delay)
         remaining = None
         if suspended and row.kind in BIT_OF and due is not None:

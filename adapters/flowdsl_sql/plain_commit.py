@@ -231,7 +231,7 @@ class PlainCommit:
 
 
 def _is_step_row(row: NewRow | None, run_id: str) -> bool:
-    return row is None or (row.kind is RowKind.STEP and row.row_id == run_id and row.payload is None)
+    return row is None or (row.kind is RowKind.STEP and row.row_id == run_id and row.payload is None and row.due_at is None)
 
 
 def _move(move: MoveRun) -> tuple[Any, ...]:

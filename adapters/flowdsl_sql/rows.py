@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -28,7 +29,7 @@ RUN = (
 )
 PENDING = (
     "row_id, namespace, workflow, topic, kind, receiver, run_id, version, visit, due, created, priority, owner, delivery, "
-    "attempts, lapses, last_error, payload"
+    "attempts, lapses, last_error, payload, remaining"
 )
 HISTORY = (
     "run_id, version, from_status, to_status, from_state, to_state, cause, name, actor, reason, error, attempt, change_id, at"
@@ -78,7 +79,7 @@ def control_request(state: int | None, reason: str | None, actor: str | None) ->
 
 
 def pending_row(row: Row) -> PendingRow:
-    due, payload = row[9], row[17]
+    due, payload, remaining = row[9], row[17], row[18]
     return PendingRow(
         row_id=row[0],
         namespace=row[1],
@@ -98,6 +99,7 @@ def pending_row(row: Row) -> PendingRow:
         lapses=row[15],
         last_error=row[16],
         payload=None if payload is None else bytes(payload),
+        remaining=None if remaining is None else timedelta(microseconds=remaining),
     )
 
 

@@ -263,7 +263,8 @@ class Declarations(Generic[ObjectT, StatusT]):
         rewrite the object: it is given the JSON object in the present schema version and changes it in place, or answers another.
 
         Unfinished runs go as soon as a process with this code works (paused ones stay paused), or by `flowdsl migrate`; their
-        idempotency keys stay. Raises DefinitionError.
+        idempotency keys stay. A timeout of `to` that is named as one of `from_` was is due when that was; others begin with the
+        migration. Raises DefinitionError.
         """
         here = caller()
         from_key = self._statuses.key(from_) if isinstance(from_, self.status_type) else from_

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from flowdsl.dsl.migration import MigrationSpec
 from flowdsl.engine.auto_resumer import pause_mark
@@ -15,10 +15,14 @@ from flowdsl.model.bulk import UNFINISHED
 from flowdsl.model.change import MoveRun
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import ItemKey, ItemKind, NewItem
+from flowdsl.model.pending import PendingRow, RowKind
 from flowdsl.model.query import Cursor, Order, RunQuery
 from flowdsl.model.record import Payload, RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl.options import ZERO
+
+Timers = Mapping[str, PendingRow]
+"""Of one run, by name."""
 
 
 def to_migrate(core: Core, workflow: str, statuses: Sequence[str], limit: int, after: Cursor | None) -> RunQuery:
@@ -34,6 +38,11 @@ def to_migrate(core: Core, workflow: str, statuses: Sequence[str], limit: int, a
     )
 
 
+def timers_of(rows: Iterable[PendingRow]) -> Timers:
+    """The timeouts among the rows of a run. All are of its present visit: those of earlier ones are gone."""
+    return {row.receiver: row for row in rows if row.kind is RowKind.TIMEOUT}
+
+
 def rewritten(core: Core, spec: MigrationSpec, record: RunRecord) -> Payload | None:
     """The object as the migration leaves it; None: as it is. Raises PayloadError, NewerSchemaError, what the function raises."""
     codec = core.workflows[record.workflow].codec
@@ -44,10 +53,12 @@ def rewritten(core: Core, spec: MigrationSpec, record: RunRecord) -> Payload | N
     return codec.rewritten(record.payload, spec.fn)
 
 
-def migrating(core: Core, spec: MigrationSpec, record: RunRecord, actor: str) -> MoveRun:
+def migrating(core: Core, spec: MigrationSpec, record: RunRecord, actor: str, timers: Timers) -> MoveRun:
     """The change that takes the run where the migration leads. A paused run stays paused, with the reason, the error and the
     automatic resume that it has; one that a pause or cancel waits for gets that first. The idempotency key stays: most often it
-    is the same work under another name. Raises as `rewritten` does, and what an `at=` of the new status raises."""
+    is the same work under another name. For that reason a timeout of the new status is due when its namesake of the old one was,
+    and a failed one's next try when it was. In: the run's `timers`. Raises as `rewritten` does, and what an `at=` of the new
+    status raises."""
     if record.requested is not None:
         return request_move(core, record, record.requested, unless_claimed=True)
     workflow = core.workflows[record.workflow]
@@ -72,6 +83,7 @@ def migrating(core: Core, spec: MigrationSpec, record: RunRecord, actor: str) ->
         auto_resumes=record.auto_resumes if paused else 0,
         items=_resumption(core, record) if paused else (),
         drop_items=(ItemKey(ItemKind.AUTO_RESUME, record.run_id),) if record.state is RunState.PAUSED and ends else (),
+        timers=timers,
     )
 
 

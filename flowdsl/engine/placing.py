@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flowdsl.engine.awaiting import carry_out
 from flowdsl.engine.core import Core
-from flowdsl.engine.timers import arriving
+from flowdsl.engine.timers import NOTHING_KEPT, arriving
 from flowdsl.model.change import MoveRun
 from flowdsl.model.history import Origin
 from flowdsl.model.item import ItemKey, NewItem
-from flowdsl.model.pending import NewRow
+from flowdsl.model.pending import NewRow, PendingRow
 from flowdsl.model.record import Payload, RunRecord
 from flowdsl.model.run_state import RunState
 
@@ -27,16 +29,18 @@ def placed(
     auto_resumes: int = 0,
     items: tuple[NewItem, ...] = (),
     drop_items: tuple[ItemKey, ...] = (),
+    timers: Mapping[str, PendingRow] = NOTHING_KEPT,
 ) -> MoveRun:
     """The change that makes the run enter `status`, as a visit of its own. In: the state that it is in afterwards; `payload`, its
-    object's new value (None keeps the stored one); `new_task`, whether what follows is new work with a new idempotency key.
-    Raises PayloadError and what an `at=` of the status raises."""
+    object's new value (None keeps the stored one); `new_task`, whether what follows is new work with a new idempotency key;
+    `timers`, by name, timeouts of the status before that run on in this one. Raises PayloadError and what an `at=` of the status
+    raises."""
     stops = state.stopped
-    timers: tuple[NewRow, ...] = ()
+    begun: tuple[NewRow, ...] = ()
     workflow = core.workflows.get(record.workflow)
     if workflow is not None and not state.finished and workflow.definition().timeouts.get(status):
         obj = workflow.codec.decode(payload if payload is not None else record.payload).object
-        timers = carry_out(core.timers.rows(workflow, arriving(record, status), obj), core.complete)
+        begun = carry_out(core.timers.rows(workflow, arriving(record, status), obj, kept=timers), core.complete)
     row = None if stops else core.step_row(record.workflow, record.run_id, status, priority=record.priority, handoff=handoff)
     return MoveRun(
         change_id=core.ids(),
@@ -51,7 +55,7 @@ def placed(
         origin=origin,
         payload=payload,
         row=row,
-        side_rows=timers,
+        side_rows=begun,
         items=items,
         drop_items=drop_items,
         new_visit=True,

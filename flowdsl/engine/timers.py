@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from msgspec.structs import replace
@@ -14,11 +15,13 @@ from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.awaiting import Plan, settled
 from flowdsl.engine.idle_intent import refuse_intents
 from flowdsl.errors import StepOutcomeError
-from flowdsl.model.pending import NewRow, RowKind
+from flowdsl.model.pending import NewRow, PendingRow, RowKind
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl.naming import timeout_topic
 from flowdsl.options import ZERO
+
+NOTHING_KEPT: Mapping[str, PendingRow] = MappingProxyType({})
 
 
 def arriving(record: RunRecord, status: str) -> RunRecord:
@@ -35,21 +38,30 @@ class Timers:
         self._now = now
 
     def rows(
-        self, workflow: Workflow[Any, Any], there: RunRecord, obj: object, only: TimeoutSpec | None = None
+        self,
+        workflow: Workflow[Any, Any],
+        there: RunRecord,
+        obj: object,
+        only: TimeoutSpec | None = None,
+        kept: Mapping[str, PendingRow] = NOTHING_KEPT,
     ) -> Plan[tuple[NewRow, ...]]:
-        """In: the run as it is once it is in the status, its object, and the one timeout that is wanted (None: all of them).
-        Raises what an `at=` raises, and StepOutcomeError for an answer that is no time."""
+        """In: the run as it is once it is in the status, its object, the one timeout that is wanted (None: all of them), and the
+        rows, by name, of timeouts that run on: to the microsecond, and without asking an `at=` again. Raises what an `at=`
+        raises, and StepOutcomeError for an answer that is no time."""
         made: list[NewRow] = []
         for number, spec in enumerate(workflow.definition().timeouts.get(there.status, ())):
             if only is not None and spec is not only:
                 continue
+            earlier = kept.get(spec.label)
+            delay = earlier.remaining if earlier is not None else (yield from self._delay(spec, workflow, there, obj))
             made.append(
                 NewRow(
                     row_id=f"{there.run_id}:{there.version}:{number}",
                     topic=timeout_topic(workflow.name, there.status, spec.label),
                     kind=RowKind.TIMEOUT,
                     receiver=spec.label,
-                    delay=(yield from self._delay(spec, workflow, there, obj)),
+                    delay=delay,
+                    due_at=None if earlier is None else earlier.due_at,
                     priority=there.priority,
                 )
             )

@@ -58,7 +58,7 @@ class Rows:
         row.topic = new.topic
         row.version = record.version
         row.visit = record.visit
-        row.due_at = None if new.delay is None else now + new.delay if new.delay else now
+        row.due_at = new.due_at or (None if new.delay is None else now + new.delay if new.delay else now)
         row.created_at = now
         row.priority = new.priority
         row.payload = new.payload

@@ -90,6 +90,7 @@ class Row:
             lapses=self.lapses,
             last_error=self.last_error,
             payload=self.payload,
+            remaining=self.suspended,
         )
 
 

@@ -45,6 +45,8 @@ class NewRow(Struct, frozen=True, kw_only=True, gc=False):
     """The consumer's name where several may be interested; empty for a step."""
     delay: timedelta | None = NOW
     """None: parked, never due, until a later change of the run replaces or removes it."""
+    due_at: datetime | None = None
+    """When it is due by the store's clock, to the microsecond; `delay` does not count then. None: after `delay`."""
     owner: str | None = None
     """Handoff: the row is born claimed (delivery 1) by this owner."""
     priority: int = 0
@@ -67,7 +69,7 @@ class PendingRow(Struct, frozen=True, kw_only=True, gc=False):
     """The run's version that made this row."""
     visit: int
     due_at: datetime | None
-    """None: parked."""
+    """None: parked, or it stands still, see `remaining`."""
     created_at: datetime
     """When the event that it carries happened."""
     priority: int = 0
@@ -80,6 +82,8 @@ class PendingRow(Struct, frozen=True, kw_only=True, gc=False):
     """Claims that lapsed because their owner was gone."""
     last_error: str | None = None
     payload: bytes | None = None
+    remaining: timedelta | None = None
+    """Of a row that stands still while its run is paused: how long after the resume it is due. None: it does not stand still."""
 
 
 class ClaimedRow(Struct, frozen=True, gc=False):

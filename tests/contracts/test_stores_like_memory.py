@@ -106,6 +106,7 @@ class Chaos:
             kind=kind,
             receiver={RowKind.STEP: "", RowKind.CALLBACK: rng.choice(STATUSES)}.get(kind, "r"),
             delay=rng.choice([timedelta(0), timedelta(0), timedelta(seconds=rng.randrange(1, 90)), None]),
+            due_at=self.clock.now() + timedelta(seconds=rng.randrange(-30, 90)) if rng.random() < 0.15 else None,
             owner=rng.choice([None, None, *OWNERS]) if kind not in FOLLOWERS else None,
             priority=rng.choice([0, 0, 0, 5, -1]),
             payload=rng.choice([None, b"\0payload"]),

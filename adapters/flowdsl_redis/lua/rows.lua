@@ -1,6 +1,6 @@
 -- Rows of runs: how they come, wait and go with their run.
 local function fill(row, run, new)
-  row.topic, row.ver, row.visit, row.due, row.cr, row.pr = new.topic, run.ver, run.visit, due_at(new.delay), NOW, new.pr
+  row.topic, row.ver, row.visit, row.due, row.cr, row.pr = new.topic, run.ver, run.visit, new.due or due_at(new.delay), NOW, new.pr
   row.rcv, row.del, row.att, row.lap, row.err, row.rem, row.mark, row.claim = new.rcv, 0, 0, 0, nil, nil, nil, nil
   if new.payload then
     call('HSET', key('row', row.row), 'p', blob(new.payload))

@@ -13,6 +13,7 @@ from flowdsl.cli.connection import connected
 from flowdsl.cli.console import emit, out, say
 from flowdsl.cli.exit_code import ExitCode
 from flowdsl.cli.render import plain_table
+from flowdsl.engine.migration_pass import MigrationReport
 
 
 def migrate(
@@ -35,7 +36,16 @@ def migrate(
         say("No migrations are declared.")
     else:
         table = plain_table(
-            "workflow", "from", "to", "would move" if dry_run else "moved", "in hand", "newer", "callbacks", "failed", "error"
+            "workflow",
+            "from",
+            "to",
+            "would move" if dry_run else "moved",
+            "in hand",
+            "newer",
+            "callbacks",
+            "failed",
+            "timeouts",
+            "error",
         )
         for report in reports:
             table.add_row(
@@ -47,8 +57,15 @@ def migrate(
                 Text(str(report.newer)),
                 Text(str(report.callbacks)),
                 Text(str(report.failed), style="red" if report.failed else ""),
+                Text(clean(_timeouts(report))),
                 Text(clean(f"{report.error} (e.g. {report.example})") if report.error is not None else "", style="red"),
             )
         out().print(table)
     if any(report.failed for report in reports):
         raise typer.Exit(ExitCode.FINDINGS)
+
+
+def _timeouts(report: MigrationReport) -> str:
+    """What becomes of the timeouts of the runs that it moves."""
+    told = (("run on", report.timeouts_kept), ("begin anew", report.timeouts_begun), ("go", report.timeouts_gone))
+    return "; ".join(f"{what}: {', '.join(names)}" for what, names in told if names)

@@ -13,6 +13,7 @@ from flowdsl.model.record import ControlRequest, RunRecord
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.contracts.samples import SECOND, World
 
+MICROSECOND = timedelta(microseconds=1)
 PAUSE = ControlRequest(RunState.PAUSED, "wait", "ada")
 CANCEL = ControlRequest(RunState.CANCELLED, "no", "bob")
 
@@ -161,6 +162,51 @@ class ControlRules:
         world.clock.advance(timedelta(seconds=6))
         assert len(world.claim(world.owner(), "orders/t")) == 1
 
+    def test_a_row_that_stands_still_tells_what_is_left(self, world: World) -> None:
+        record = world.started()
+        timers = (
+            NewRow(row_id=f"{record.run_id}/t", topic="orders/t", kind=RowKind.TIMEOUT, delay=timedelta(seconds=10)),
+            NewRow(row_id=f"{record.run_id}/u", topic="orders/u", kind=RowKind.TIMEOUT, delay=None),
+        )
+        world.commit(world.move(record, "paid", side_rows=timers))
+        assert _left(world, record) == [None, None], "both have what they have: a time, and none"
+        world.clock.advance(timedelta(seconds=4, microseconds=1))
+        world.commit(world.stop(world.run(record.run_id), RunState.PAUSED))
+        world.clock.advance(timedelta(days=3))
+        assert _left(world, record) == [timedelta(seconds=6) - MICROSECOND, None]
+        world.commit(world.move(world.run(record.run_id)))
+        assert _left(world, record) == [None, None]
+
+    def test_a_row_may_be_asked_for_at_a_moment(self, world: World) -> None:
+        record, owner, due = world.started(), world.owner(), world.store.now() + SECOND + MICROSECOND
+        timer = NewRow(row_id=f"{record.run_id}/t", topic="orders/t", kind=RowKind.TIMEOUT, delay=None, due_at=due)
+        world.clock.advance(SECOND)
+        world.commit(world.move(record, "paid", side_rows=(timer,)))
+        assert [row.due_at for row in world.store.rows([record.run_id]) if row.kind is RowKind.TIMEOUT] == [due]
+        assert world.claim(owner, "orders/t") == []
+        world.clock.advance(MICROSECOND)
+        assert len(world.claim(owner, "orders/t")) == 1
+
+    def test_a_step_row_too_may_be_asked_for_at_a_moment(self, world: World) -> None:
+        record, owner, due = world.started(), world.owner(), world.store.now() + SECOND
+        row = NewRow(row_id=record.run_id, topic="orders/later", due_at=due)
+        world.commit(world.move(record, "paid", row=row))
+        assert world.claim(owner, "orders/later") == []
+        world.clock.advance(SECOND)
+        assert world.claim_one(owner, "orders/later").row.due_at == due
+
+    def test_a_moment_that_is_past_is_kept_and_a_paused_run_is_left_what_there_is_until_it(self, world: World) -> None:
+        record, due = world.started(), world.store.now()
+        world.clock.advance(SECOND)
+        timers = (
+            NewRow(row_id=f"{record.run_id}/t", topic="orders/t", kind=RowKind.TIMEOUT, due_at=due),
+            NewRow(row_id=f"{record.run_id}/u", topic="orders/u", kind=RowKind.TIMEOUT, due_at=due + 3 * SECOND),
+        )
+        world.commit(world.move(record, "paid", side_rows=timers))
+        assert world.claim_one(world.owner(), "orders/t").row.due_at == due
+        world.commit(world.move(world.run(record.run_id), to_state=RunState.PAUSED, new_visit=True, row=None, side_rows=timers))
+        assert _left(world, record) == [timedelta(0), 2 * SECOND]
+
     def test_timeouts_of_a_run_that_is_paused_in_the_same_change_are_born_stopped(self, world: World) -> None:
         record = _claimed(world)[0]
         world.commit(_request(world, record, PAUSE))
@@ -171,6 +217,11 @@ class ControlRules:
         world.commit(world.move(world.run(record.run_id)))
         world.clock.advance(SECOND)
         assert len(world.claim(world.owner(), "orders/t")) == 1
+
+
+def _left(world: World, record: RunRecord) -> list[timedelta | None]:
+    rows = sorted(world.store.rows([record.run_id]), key=lambda row: row.row_id)
+    return [row.remaining for row in rows if row.kind is RowKind.TIMEOUT]
 
 
 def _claimed(world: World, foreign_id: str | None = None) -> tuple[RunRecord, str, int]:

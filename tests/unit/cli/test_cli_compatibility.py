@@ -16,6 +16,12 @@ def keep(order: dict) -> None:
     order["note"] = order.get("note", "") + "migrated"
 """
 
+TIMEOUT = """
+
+@orders.timeout(from_=Status.{status}, to=Status.SENT, after=__import__("datetime").timedelta(days=1), name="{name}")
+def {name}(run: Run[Order, Status]) -> None: ...
+"""
+
 
 def code(shop: Shop, name: str, text: str) -> str:
     """Another version of the shop's code, on the same database."""
@@ -69,6 +75,19 @@ def test_declared_migrations_pass_the_gate_and_are_carried_out(paid: Shop) -> No
     assert (shown["run"]["status"], shown["object"]["note"]) == ("charged", "migrated")
     assert (shown["history"][-1]["cause"], shown["history"][-1]["actor"]) == ("migration", "ada")
     assert "migrate to=charged" in paid.ask("audit").stdout
+
+
+def test_what_becomes_of_timeouts_is_told(shop: Shop) -> None:
+    shop.write("timed", "")
+    timed = code(shop, "timed", SHOP + TIMEOUT.format(status="PAID", name="late") + TIMEOUT.format(status="PAID", name="gone"))
+    started = shop.run("trigger", timed, "orders", "o-1", "--object", '{"total": 1}', "--status", "paid")
+    assert started.exit_code == 0, started.output
+    later = TIMEOUT.format(status="CHARGED", name="late") + TIMEOUT.format(status="CHARGED", name="fresh")
+    target = code(shop, "next", NEXT + MIGRATION + later)
+
+    for arguments in (["--dry-run"], []):
+        done = shop.run("migrate", target, *arguments)
+        assert "run on: late; begin anew: fresh; go: gone" in " ".join(done.stdout.split())
 
 
 def test_a_migration_that_fails_is_code_1(paid: Shop) -> None:

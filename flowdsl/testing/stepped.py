@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +12,7 @@ from flowdsl.clock import Clock, seeded_ids
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.core import Core
+from flowdsl.engine.discovery import open_roles, open_store, open_streamer
 from flowdsl.engine.engine import Engine
 from flowdsl.engine.event_calls import InlineCalls
 from flowdsl.engine.executor import InlineExecutor
@@ -22,10 +23,14 @@ from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.memory.role_scheduler import MemoryRoleScheduler
 from flowdsl.model.item import ItemKind
 from flowdsl.model.schedule import schedule_kind
+from flowdsl.ports.event_streamer import EventStreamer
 from flowdsl.ports.record_store import RecordStore
 from flowdsl.ports.role_scheduler import RoleScheduler
 from flowdsl.testing import coverage
 from flowdsl.testing.clock import ManualClock
+
+ROUNDING = timedelta(milliseconds=1)
+"""What a store may lose of a time that it was told."""
 
 
 class NotIdleError(FlowError):
@@ -35,8 +40,9 @@ class NotIdleError(FlowError):
 class SteppedEngine(Engine):
     """An Engine without threads. Its verbs are the same; what they caused happens in `run_until_idle` and `advance`.
 
-    In: the workflows; a store and roles that take their time from `clock` (default: memory ones); a seed for identifiers and
-    jitter; the settings of Engine. `handle.wait` of a run that is not there yet would wait for ever: call `run_until_idle` first.
+    In: the workflows; a store and roles that take their time from `clock` (default: memory ones; `from_url` opens those of a
+    database); a seed for identifiers and jitter; the settings of Engine. `handle.wait` of a run that is not there yet would wait
+    for ever: call `run_until_idle` first.
     """
 
     def __init__(
@@ -64,6 +70,38 @@ class SteppedEngine(Engine):
             **settings,
         )
         self._stepped: Worker | None = None
+        self._ours: list[RecordStore | RoleScheduler | EventStreamer] = []
+        """What `from_url` opened: nobody else closes it."""
+
+    @classmethod
+    def from_url(
+        cls,
+        *workflows: Workflow[Any, Any],
+        store: str,
+        streamer: str | None = None,
+        roles: str | None = None,
+        clock: ManualClock | None = None,
+        **settings: Any,
+    ) -> Self:
+        """The same on the store that the URL names, e.g. sqlite:///test.db: for code that writes in the database itself, such as
+        `engine.trigger(..., session=session)`. Unlike Engine's it is opened at once, and told the time by `clock` (default: one
+        of the engine's own, at `engine.clock`); it is closed with the engine. Raises ConfigurationError for a store that has a
+        time of its own, StoreError."""
+        clock = clock or ManualClock()
+        opened: list[RecordStore | RoleScheduler | EventStreamer] = []
+        try:
+            opened.append(database := open_store(store, clock))
+            _refuse_other_time(store, database, clock)
+            opened.append(office := open_roles(roles if roles is not None else store, clock))
+            if streamer is not None:
+                opened.append(open_streamer(streamer, clock))
+                settings["streamer"] = opened[-1]
+            engine = cls(*workflows, store=database, roles=office, clock=clock, **settings)
+        except BaseException:
+            _close(opened)
+            raise
+        engine._ours = opened
+        return engine
 
     def _start(self, loop: Any) -> None:
         core = self._the_core()
@@ -98,6 +136,9 @@ class SteppedEngine(Engine):
                 self._stepped.reader.close()
             self._stepped.close()
             self._stepped = None
+        if self._ours:
+            _close(self._ours)
+            self._closed, self._core, self._ours = True, None, []
         return True
 
     def _the_core(self) -> Core:
@@ -124,7 +165,8 @@ class SteppedEngine(Engine):
         self._stop(None)
 
     def __enter__(self) -> Self:
-        self._start(None)
+        if self.works:
+            self._start(None)
         return self
 
     def step(self) -> bool:
@@ -189,6 +231,20 @@ class SteppedEngine(Engine):
             if call is not None and call > self.clock.monotonic():
                 waits.append(timedelta(seconds=call - self.clock.monotonic()) + timedelta(microseconds=1))
         return min(waits, default=None)
+
+
+def _refuse_other_time(url: str, store: RecordStore, clock: ManualClock) -> None:
+    """Raises ConfigurationError for a store whose time nobody can move. In: its URL, of which a password is not shown."""
+    if abs(store.now() - clock.now()) > ROUNDING:
+        raise ConfigurationError(
+            f"the {url.partition(':')[0]} store does not take its time from this engine's clock: a test cannot move time in it.",
+            remedy="Use one that does, e.g. sqlite:///test.db. Engines that share a store in memory share its clock=.",
+        )
+
+
+def _close(opened: Sequence[RecordStore | RoleScheduler | EventStreamer]) -> None:
+    for port in reversed(opened):
+        port.close()
 
 
 def _later() -> None:

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from examples.sql_outbox import __main__ as program
-from examples.sql_outbox.shop import count, invoices, purchases, tables
+from examples.sql_outbox.shop import build, buy, count, invoices, purchases, tables
+from flowdsl import RunState
 from flowdsl.model.query import RunQuery
+from flowdsl.testing.stepped import SteppedEngine
 from flowdsl_sql.record_store import open_store
 from tests.services import sql_database
 
@@ -37,6 +40,21 @@ def test_every_purchase_has_one_invoice(tmp_path: Path, capsys: pytest.CaptureFi
     assert program.main(where) == 0
 
     assert [line.split()[-2] for line in capsys.readouterr().out.splitlines() if "│" in line] == ["20"] * 6
+
+
+def test_a_purchase_in_the_time_of_the_test(tmp_path: Path) -> None:
+    url, mails = f"sqlite:///{tmp_path / 'test.db'}", list[str]()
+    shop, letters = build(mails.append)
+    own = sa.create_engine(url)
+    with SteppedEngine.from_url(shop, letters, store=url) as engine:
+        tables.create_all(own)
+        with Session(own) as session, session.begin():
+            buy(engine, shop, session, "p-1", 500)
+        engine.run_until_idle()
+
+        assert engine.latest(shop, "p-1").record().state is RunState.COMPLETED
+    assert (mails, count(own, invoices)) == (["p-1"], 1)
+    own.dispose()
 
 
 def invoiced_twice(own: sa.Engine) -> list[str]:

@@ -12,9 +12,12 @@ from typing import Any
 
 from flowdsl.clock import Clock
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.core import Core
 from flowdsl.engine.executor import InlineExecutor
+from flowdsl.engine.starter import Starter
 from flowdsl.engine.steps import Steps
 from flowdsl.engine.work import Work
+from flowdsl.engine.worker import Worker
 from flowdsl.errors import StoreUnavailableError
 from flowdsl.memory.event_streamer import MemoryEventStreamer
 from flowdsl.memory.record_store import MemoryRecordStore
@@ -61,22 +64,22 @@ class Rehearsal:
             )
         self._seed = seed
         self._lives = 0
+        self.driving = False
+        """Whether the living process works at this moment: outside of that it is the test that calls."""
         self._workflows: tuple[Workflow[Any, Any], ...] = ()
         self._settings: dict[str, Any] = {}
         self._engine: _RehearsedEngine | None = None
 
     def engine(self, *workflows: Workflow[Any, Any], **settings: Any) -> SteppedEngine:
-        """Start the process. Trigger, call back, ask and control through what is returned, or `current` after a crash; let time
-        pass with the rehearsal's own `advance`, which survives it."""
+        """Start the process. Trigger, call back, ask, control and let time pass through what is returned: after a crash it stands
+        for the process that lives now, as handles do that were made before."""
         self._workflows, self._settings = workflows, settings
         return self._begin()
 
     @property
     def current(self) -> SteppedEngine:
         """The process that lives now."""
-        if self._engine is None:
-            raise RuntimeError("this rehearsal has no process yet: call rehearsal.engine(workflow, ...) first")
-        return self._engine
+        return self._living()
 
     def run_until_idle(self) -> None:
         """Let everything happen that is due now; with a mishap on the way, and what is due once it was recovered from."""
@@ -88,24 +91,35 @@ class Rehearsal:
 
     def advance(self, duration: timedelta) -> None:
         """Let time pass. After a crash another process takes over, half a minute later, and all of `duration` passes for it."""
-        while True:
-            engine = self.current
-            try:
-                if duration:
-                    engine.advance(duration)
-                else:
-                    engine.run_until_idle()
-                return
-            except ProcessDiedError:
-                engine.crash()
-                self.clock.advance(AFTER_A_CRASH)
-                self._begin()
+        while not self.outlived(lambda engine: engine.advance(duration) if duration else engine.run_until_idle()):
+            pass
+
+    def outlived(self, work: Callable[[SteppedEngine], object]) -> bool:
+        """Let the living process work. False: it died of that, and another one lives now."""
+        engine = self._living()
+        self.driving = True
+        try:
+            work(engine)
+        except ProcessDiedError:
+            engine.crash()
+            self.clock.advance(AFTER_A_CRASH)
+            self._begin()
+            engine.replaced = True
+            return False
+        finally:
+            self.driving = False
+        return True
 
     def close(self) -> None:
         """End the process that lives now."""
         if self._engine is not None:
             self._engine.plan = Plan()
             self._engine.__exit__(None, None, None)
+
+    def _living(self) -> _RehearsedEngine:
+        if self._engine is None:
+            raise RuntimeError("this rehearsal has no process yet: call rehearsal.engine(workflow, ...) first")
+        return self._engine
 
     def _begin(self) -> _RehearsedEngine:
         self._lives += 1
@@ -114,6 +128,7 @@ class Rehearsal:
             settings.setdefault("streamer", self._streamer)
         engine = _RehearsedEngine(
             *self._workflows,
+            stage=self,
             plan=self.plan,
             inner=self.store,
             clock=self.clock,
@@ -138,11 +153,15 @@ def under_every_mishap(
 ) -> Report:
     """Play the scenario undisturbed, then once for every point of it and every mishap that can happen there.
 
-    The scenario makes everything anew (its fakes, its engine) and asserts what must hold at the end. What it raises is raised,
-    with a note that says which mishap it could not bear and how to play that one again.
+    The scenario makes everything anew (its fakes, its engine) and asserts what must hold at the end. What it raises is raised
+    (`pytest.fail` too), with a note that says which mishap it could not bear and how to play that one again.
     """
     calm = Rehearsal(seed=seed)
-    _play(scenario, calm)
+    try:
+        _play(scenario, calm)
+    except BaseException as error:
+        error.add_note(f"No mishap had happened. Again: Rehearsal(seed={seed})")
+        raise
     points, tried = list(calm.plan.passed), 0
     if len(points) > MOST_POINTS:
         raise ValueError(f"the scenario passes {len(points):,} points, at most {MOST_POINTS:,} are rehearsed: make it smaller")
@@ -151,7 +170,7 @@ def under_every_mishap(
             rehearsal = Rehearsal({point.number: mishap}, seed=seed)
             try:
                 _play(scenario, rehearsal)
-            except Exception as error:
+            except BaseException as error:
                 where = rehearsal.plan.happened[0][0] if rehearsal.plan.happened else point
                 error.add_note(f"It did not bear this: {mishap.value}, at {where}.")
                 error.add_note(f"Again: Rehearsal({{{point.number}: Mishap.{mishap.name}}}, seed={seed})")
@@ -168,31 +187,74 @@ def _play(scenario: Callable[[Rehearsal], None], rehearsal: Rehearsal) -> None:
 
 
 class _RehearsedEngine(SteppedEngine):
-    """A stepped engine whose worker meets mishaps. What the test itself asks for meets none."""
+    """A stepped engine whose worker meets mishaps. What the test itself asks for meets none, and once the process has died it is
+    the next one that is asked: a test holds one engine."""
 
-    def __init__(self, *workflows: Workflow[Any, Any], plan: Plan, inner: MemoryRecordStore, **settings: Any) -> None:
+    def __init__(
+        self, *workflows: Workflow[Any, Any], stage: Rehearsal, plan: Plan, inner: MemoryRecordStore, **settings: Any
+    ) -> None:
         self.plan = plan
+        self.replaced = False
+        """Whether another process lives in place of this one."""
+        self._stage = stage
         self._inside = False
-        self._dead = False
+        self._died_at: Moment | None = None
         store: Any = _Store(inner, self)  # what it does not change it takes from the other
         super().__init__(*workflows, store=store, **settings)
 
     def step(self) -> bool:
+        if not self._stage.driving:
+            did: list[bool] = []
+            return not self._stage.outlived(lambda engine: did.append(engine.step())) or did[0]
         self._inside = True
         try:
             return super().step()
         finally:
             self._inside = False
 
+    def run_until_idle(self, most: int = 100_000) -> None:
+        if self._stage.driving:
+            super().run_until_idle(most)
+        else:
+            self._stage.run_until_idle()
+
+    def advance(self, duration: timedelta) -> None:
+        if self._stage.driving:
+            super().advance(duration)
+        else:
+            self._stage.advance(duration)
+
+    def crash(self) -> None:
+        self._inside = True  # whatever cleans up on the way out is dead as well
+        try:
+            super().crash()
+        finally:
+            self._inside = False
+
+    @property
+    def worker(self) -> Worker:
+        return self._stage.current.worker if self.replaced else super().worker
+
     def reach(self, moment: Moment, about: str = "") -> Mishap | None:
-        """A point in the worker's work; None outside of it."""
-        if self._dead:
-            raise ProcessDiedError("it is dead already: somebody caught what nobody may catch")
-        mishap = self.plan.reach(moment, about) if self._inside else None
+        """A point in the worker's work; None outside of it: handles of a process that died are a client's."""
+        if not self._inside:
+            return None
+        if self._died_at is not None:
+            raise ProcessDiedError(
+                f"the process died {self._died_at.value}, and something in it went on: it caught what nobody may catch. Look for "
+                "`except BaseException` or a bare `except` in your functions."
+            )
+        mishap = self.plan.reach(moment, about)
         if mishap is Mishap.CRASH:
-            self._dead = True
+            self._died_at = moment
             raise ProcessDiedError(moment.value)
         return mishap
+
+    def _the_core(self) -> Core:
+        return self._stage._living()._the_core() if self.replaced else super()._the_core()
+
+    def _the_starter(self) -> Starter:
+        return self._stage._living()._the_starter() if self.replaced else super()._the_starter()
 
     def _executor(self, steps: Steps, clock: Clock) -> InlineExecutor:
         return InlineExecutor(_Bodies(steps, self), clock)

@@ -17,7 +17,7 @@ from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.coverage import Transition, TransitionCoverage
-from flowdsl.testing.mishap import POSSIBLE, Mishap, Moment
+from flowdsl.testing.mishap import POSSIBLE, Mishap, Moment, ProcessDiedError
 from flowdsl.testing.rehearsal import Rehearsal, under_every_mishap
 from flowdsl.testing.stepped import SteppedEngine
 from flowdsl.testing.transitions import assert_transitions, transitions
@@ -89,6 +89,83 @@ def test_a_function_that_counts_on_being_called_once_is_found_with_the_way_to_pl
     assert "the process dies" in caught.value.__notes__[0]
     assert "pay of a, attempt 1" in caught.value.__notes__[0]
     assert caught.value.__notes__[1].startswith("Again: Rehearsal({")
+
+
+def test_the_engine_and_the_handles_of_a_process_that_died_serve_the_test_to_its_end() -> None:
+    """Verbs of a process that is gone are asked of the next one; time passes through either."""
+    lives: list[bool] = []
+
+    def scenario(rehearsal: Rehearsal) -> None:
+        workflow = flow(lambda run: None)
+
+        @workflow.callback(from_=Status.NEW, to=Status.DONE)
+        def given_up(run: Run[Thing, Status]) -> None: ...
+
+        engine = rehearsal.engine(workflow)
+        first = engine.trigger(workflow, "a", Thing())
+        engine.run_until_idle()
+        engine.step()
+        second = engine.trigger(workflow, "b", Thing(), start_status=Status.PAID)
+        second.cancel("by hand", force=True)
+        engine.advance(timedelta(minutes=1))
+
+        assert engine.latest(workflow, "a").record().state is RunState.COMPLETED
+        assert first.callback(Status.NEW).accepted is False
+        assert second.record().state is RunState.CANCELLED
+        assert engine.states() != {}
+        lives.append(engine is rehearsal.current)
+
+    report = under_every_mishap(scenario)
+
+    assert report.tried == len(lives) - 1
+    assert not all(lives)
+
+
+def test_a_function_that_goes_on_after_its_death_is_told_of() -> None:
+    rehearsal, said = Rehearsal(), list[str]()
+
+    def effect(run: Run[Thing, Status]) -> None:
+        process: Any = rehearsal.current
+        if not said:
+            rehearsal.plan.at = {len(rehearsal.plan.passed) + 1: Mishap.CRASH}
+        for _ in range(2):
+            try:
+                process.reach(Moment.BEFORE_COMMIT)
+            except ProcessDiedError as error:
+                said.append(str(error))
+
+    workflow = flow(effect)
+    rehearsal.engine(workflow).trigger(workflow, "a", Thing())
+    rehearsal.run_until_idle()
+    rehearsal.close()
+
+    assert said[0] == Moment.BEFORE_COMMIT.value
+    assert "the process died before a commit, and something in it went on" in said[1]
+    assert "except BaseException" in said[1]
+
+
+class Unheard(BaseException):
+    """As pytest.fail raises: no Exception."""
+
+
+@pytest.mark.parametrize("error", [ValueError, Unheard])
+def test_whatever_leaves_a_rehearsal_says_under_which_mishap_it_was_raised(error: type[BaseException]) -> None:
+    def scenario(rehearsal: Rehearsal) -> None:
+        workflow = flow(lambda run: None)
+        rehearsal.engine(workflow).trigger(workflow, "a", Thing())
+        rehearsal.run_until_idle()
+        if rehearsal.plan.happened or not disturbed:
+            raise error("enough")
+
+    disturbed = True
+    with pytest.raises(error) as caught:
+        under_every_mishap(scenario)
+    assert caught.value.__notes__[1].startswith("Again: Rehearsal({")
+
+    disturbed = False
+    with pytest.raises(error) as caught:
+        under_every_mishap(scenario)
+    assert caught.value.__notes__ == ["No mishap had happened. Again: Rehearsal(seed=0)"]
 
 
 @pytest.mark.parametrize("blame", [{"duplicate": True}, {"reorder": True}, {"lose": True}], ids=str)

@@ -33,6 +33,7 @@ StatusT = TypeVar("StatusT", bound=Enum)
 EnumT = TypeVar("EnumT", bound=Enum)
 SpecT = TypeVar("SpecT")
 KeyT = TypeVar("KeyT")
+AnswerT = TypeVar("AnswerT")
 UpcastT = TypeVar("UpcastT", bound=Upcast)
 RewriteT = TypeVar("RewriteT", bound=Rewrite)
 
@@ -231,7 +232,7 @@ class Declarations(Generic[ObjectT, StatusT]):
 
         return declare
 
-    def on_delete(self, fn: Callable[[Run[ObjectT, StatusT]], Any]) -> Callable[[Run[ObjectT, StatusT]], Any]:
+    def on_delete(self, fn: Callable[[Run[ObjectT, StatusT]], AnswerT]) -> Callable[[Run[ObjectT, StatusT]], AnswerT]:
         """The function scrubs `run.object` when the data of a finished run is to be deleted, and what it leaves is stored.
         Without one nothing of the object is left. `def` or `async def`; called again until it returns."""
         fields = function_fields(fn, "on_delete", caller())

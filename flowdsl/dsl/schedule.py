@@ -62,6 +62,12 @@ class ScheduleDecorator(Protocol[ObjectT]):
     """Takes a function of the slot's time that answers the object of the run; None: no run for this slot."""
 
     @overload
+    def __call__(self, fn: Callable[[datetime], ObjectT], /) -> Callable[[datetime], ObjectT]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[[datetime], Coroutine[Any, Any, ObjectT]], /
+    ) -> Callable[[datetime], Coroutine[Any, Any, ObjectT]]: ...
+    @overload
     def __call__(
         self, fn: Callable[[datetime], Coroutine[Any, Any, ObjectT | None]], /
     ) -> Callable[[datetime], Coroutine[Any, Any, ObjectT | None]]: ...

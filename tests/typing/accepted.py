@@ -167,12 +167,40 @@ async def hourly(fire_time: datetime) -> Order:
 assert_type(morning(datetime(2030, 1, 7, tzinfo=UTC)), Order | None)
 
 
-def call_steps(run: Run[Order, Status]) -> Status | Outcome | None:
-    return charge(run)
+@orders.step(from_=Status.PAID, to=Status.SHIPPED)
+def post(run: Run[Order, Status]) -> Status:
+    return Status.SHIPPED
 
 
-async def await_steps(run: Run[Order, Status]) -> Status | Outcome | None:
-    return await ship(run)
+@orders.timeout(from_=Status.PAID, to=Status.SHIPPED, after=timedelta(days=1))
+async def give_up(run: Run[Order, Status]) -> Status:
+    return Status.SHIPPED
+
+
+@orders.callback(from_=Status.PAID, to=Status.SHIPPED)
+async def handed_over(run: Run[Order, Status], payload: PickUp) -> Status | None:
+    return Status.SHIPPED
+
+
+@orders.callback(from_=Status.PAID, to=Status.SHIPPED)
+def collected(run: Run[Order, Status]) -> Outcome | None:
+    return None
+
+
+async def call_decorated(run: Run[Order, Status]) -> Status | Outcome:
+    """The decorated function answers what the function answers."""
+    assert_type(charge(run), Status | Outcome)
+    assert_type(post(run), Status)
+    assert_type(nobody_came(run), Outcome)
+    assert_type(await give_up(run), Status)
+    assert_type(await handed_over(run, PickUp("Ada")), Status | None)
+    assert_type(await confirmed(run, b""), Status | Outcome)
+    assert_type(collected(run), Outcome | None)
+    assert_type(celebrate(run), int)
+    assert_type(await mail(run), str)
+    assert_type(await hourly(datetime(2030, 1, 7, tzinfo=UTC)), Order)
+    await ship(run)
+    return post(run)
 
 
 def use(engine: Engine) -> None:

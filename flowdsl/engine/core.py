@@ -75,10 +75,6 @@ class Core:
         self.workflows: dict[str, Workflow[Any, Any]] = {}
         self.lanes: dict[tuple[str, str], Lane] = {}
         for workflow in workflows:
-            if workflow.name in self.workflows and self.workflows[workflow.name] is not workflow:
-                raise ConfigurationError(
-                    f"two workflows are named {workflow.name!r}.", remedy="Names are what runs are stored under: rename one."
-                )
             self.workflows[workflow.name] = workflow
             metrics.of(workflow.name)
             for key, spec in workflow.definition().steps.items():

@@ -45,10 +45,11 @@ class Engine(EngineLife):
     and controls, and other processes do the work. Nothing is connected before the first use. Safe for any number of threads.
 
     In: the workflows; `store`, `roles` and `streamer`, ready or as functions that open them at first use (`Engine.from_url` makes
-    those); without a streamer consumers look into the store; `sources` of connectors by name, in place of declared ones;
-    `registry` for metrics (default: one of its own, at `engine.metrics.registry`); `namespace` to keep fleets on one database
-    apart; `handoff=False` to send every row through the store; `auto_resume` for runs that errors paused; `drain`, how long a
-    stop waits for running steps; `beat` and `lapse` of the heartbeat, `lease` of roles. `clock`, `ids` and `rng` are for tests.
+    those); without a streamer consumers look into the store. Settings, see EngineSettings: `sources` of connectors by name, in
+    place of declared ones; `registry` for metrics (default: one of its own, at `engine.metrics.registry`); `namespace` to keep
+    fleets on one database apart; `handoff=False` to send every row through the store; `auto_resume` for runs that errors paused;
+    `drain`, how long a stop waits for running steps; `beat` and `lapse` of the heartbeat, `lease` of roles. `clock`, `ids` and
+    `rng` are for tests. Raises ConfigurationError for any other, and for workflows that cannot go together.
     """
 
     @cached_property

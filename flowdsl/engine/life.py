@@ -10,14 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
-from prometheus_client import CollectorRegistry
-
-from flowdsl.clock import Clock, IdSource, SystemClock, Uuid7Source
+from flowdsl.clock import SystemClock, Uuid7Source
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.auto_resume import AutoResume
-from flowdsl.engine.connector_processes import ConnectorProcesses, Sources
+from flowdsl.engine.connector_processes import ConnectorProcesses
 from flowdsl.engine.core import Core
 from flowdsl.engine.discovery import open_roles, open_store, open_streamer
 from flowdsl.engine.event_calls import EventCalls, ThreadCalls
@@ -27,7 +25,8 @@ from flowdsl.engine.metrics import Metrics, ProcessState
 from flowdsl.engine.publisher import Publisher
 from flowdsl.engine.role_keeper import DEFAULT_LEASE
 from flowdsl.engine.runtime import Runtime
-from flowdsl.engine.starter import Starter, check_workflow
+from flowdsl.engine.settings import DEFAULT_DRAIN, EngineSettings, check_settings, check_workflows
+from flowdsl.engine.starter import Starter
 from flowdsl.engine.thread_executor import ThreadExecutor
 from flowdsl.engine.worker import Worker
 from flowdsl.errors import ConfigurationError, EngineClosedError, EngineForkedError, StoreError
@@ -37,7 +36,6 @@ from flowdsl.ports.record_store import RecordStore
 from flowdsl.ports.role_scheduler import RoleScheduler
 
 log = logging.getLogger("flowdsl.engine")
-DEFAULT_DRAIN = timedelta(seconds=30)
 
 
 class EngineLife(ABC):
@@ -49,48 +47,27 @@ class EngineLife(ABC):
         store: RecordStore | Callable[[], RecordStore],
         roles: RoleScheduler | Callable[[], RoleScheduler] | None = None,
         streamer: EventStreamer | Callable[[], EventStreamer] | None = None,
-        sources: Sources | None = None,
-        namespace: str = "default",
-        registry: CollectorRegistry | None = None,
-        handoff: bool = True,
-        auto_resume: AutoResume | None = None,
-        drain: timedelta = DEFAULT_DRAIN,
-        beat: timedelta = DEFAULT_BEAT,
-        lapse: timedelta = DEFAULT_LAPSE,
-        lease: timedelta = DEFAULT_LEASE,
-        clock: Clock | None = None,
-        ids: IdSource | None = None,
-        rng: random.Random | None = None,
-        works: bool = True,
+        **settings: Unpack[EngineSettings],
     ) -> None:
-        for name, duration in (("drain", drain), ("beat", beat), ("lapse", lapse), ("lease", lease)):
-            if not isinstance(duration, timedelta):
-                raise ConfigurationError(
-                    f"{name}={duration!r} is not a duration.", remedy=f"Write {name}=timedelta(seconds={duration!r})."
-                )
-        for workflow in workflows:
-            check_workflow(workflow)
-        if beat * 2 >= lapse:
-            raise ConfigurationError(
-                f"a heartbeat every {beat} cannot keep claims that lapse after {lapse}.",
-                remedy="Let lapse be over twice the beat.",
-            )
+        check_settings(settings)
+        check_workflows(workflows)
         self.workflows = workflows
-        self.namespace = namespace
-        self.metrics = Metrics(registry)
-        self.works = works
+        self.namespace = settings.get("namespace", "default")
+        self.metrics = Metrics(settings.get("registry"))
+        self.works = settings.get("works", True)
         self._store_source = store
         self._roles_source = roles
         self._streamer_source = streamer
         self._streamer: EventStreamer | None = None
-        self._sources = sources or {}
-        self._handoff = handoff
-        self._auto_resume = auto_resume or AutoResume()
-        self._drain = drain
-        self._beat, self._lapse, self._lease = beat, lapse, lease
-        self._clock = clock or SystemClock()
-        self._ids = ids or Uuid7Source(self._clock)
-        self._rng = rng or random.Random()
+        self._sources = settings.get("sources") or {}
+        self._handoff = settings.get("handoff", True)
+        self._auto_resume = settings.get("auto_resume") or AutoResume()
+        self._drain = settings.get("drain", DEFAULT_DRAIN)
+        self._beat, self._lapse = settings.get("beat", DEFAULT_BEAT), settings.get("lapse", DEFAULT_LAPSE)
+        self._lease = settings.get("lease", DEFAULT_LEASE)
+        self._clock = settings.get("clock") or SystemClock()
+        self._ids = settings.get("ids") or Uuid7Source(self._clock)
+        self._rng = settings.get("rng") or random.Random()
         self._changing = (os.getpid(), threading.RLock())
         self._pid: int | None = None
         self._core: Core | None = None
@@ -103,12 +80,17 @@ class EngineLife(ABC):
 
     @classmethod
     def from_url(
-        cls, *workflows: Workflow[Any, Any], store: str, streamer: str | None = None, roles: str | None = None, **settings: Any
+        cls,
+        *workflows: Workflow[Any, Any],
+        store: str,
+        streamer: str | None = None,
+        roles: str | None = None,
+        **settings: Unpack[EngineSettings],
     ) -> Self:
         """An engine on the store that the URL names, e.g. sqlite:///orders.db, postgresql+psycopg://user@host/db, memory://.
         `streamer` names what carries events between processes, e.g. amqp://user@host//; left out, consumers look into the
         store. `roles` names another system for the roles; left out, the store serves. `settings` as for Engine."""
-        clock: Clock | None = settings.get("clock")
+        clock = settings.get("clock")
         return cls(
             *workflows,
             store=lambda: open_store(store, clock),
@@ -118,9 +100,17 @@ class EngineLife(ABC):
         )
 
     @classmethod
-    def client(cls, *workflows: Workflow[Any, Any], store: str, **settings: Any) -> Self:
+    def client(
+        cls,
+        *workflows: Workflow[Any, Any],
+        store: str,
+        streamer: str | None = None,
+        roles: str | None = None,
+        **settings: Unpack[EngineSettings],
+    ) -> Self:
         """An engine that never works on runs itself: it triggers, lists and controls."""
-        return cls.from_url(*workflows, store=store, works=False, **settings)
+        settings["works"] = False
+        return cls.from_url(*workflows, store=store, streamer=streamer, roles=roles, **settings)
 
     # -- life -----------------------------------------------------------------------------------------------------------------
 

@@ -74,7 +74,7 @@ class SteppedEngine(Engine):
         """What `from_url` opened: nobody else closes it."""
 
     @classmethod
-    def from_url(
+    def from_url(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride] # a clock that can be moved
         cls,
         *workflows: Workflow[Any, Any],
         store: str,

@@ -8,6 +8,7 @@ import pytest
 
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.engine import Engine
 from flowdsl.errors import ConfigurationError, DefinitionError, WorkflowDefinitionError
 from flowdsl.model.run_state import RunState
 from flowdsl.testing.stepped import SteppedEngine
@@ -152,10 +153,13 @@ def test_an_unsound_workflow_is_refused_when_the_engine_is_made() -> None:
 
 
 def test_two_workflows_of_one_name_cannot_share_an_engine() -> None:
-    engine = SteppedEngine(two_starts(), two_starts())
+    one, other = two_starts(), two_starts()
 
-    with pytest.raises(ConfigurationError, match="two workflows are named 'paths'"):
-        engine.runs()
+    with pytest.raises(ConfigurationError, match="two workflows are named 'paths': at ") as caught:
+        Engine.from_url(one, other, store="memory://")
+
+    assert str(caught.value).count(f"{one.place}") == 2
+    assert Engine.from_url(one, one, store="memory://").workflows == (one, one)
 
 
 def test_a_step_without_a_destination_is_refused(memory_world: World) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,6 +13,7 @@ from flowdsl.errors import ConfigurationError, IllegalMoveError, RunNotFoundErro
 from flowdsl.memory.record_store import MemoryRecordStore
 from flowdsl.memory.role_scheduler import MemoryRoleScheduler
 from flowdsl.testing.clock import ManualClock
+from flowdsl.testing.stepped import SteppedEngine
 from tests.behaviour.world import Job, World, trigger
 
 
@@ -31,6 +33,29 @@ def test_an_engine_that_lacks_something_says_so_at_its_start() -> None:
 def test_a_heartbeat_that_is_too_slow_for_its_claims_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="over twice the beat"):
         Engine(store=MemoryRecordStore(), beat=timedelta(seconds=15), lapse=timedelta(seconds=30))
+
+
+MAKERS: list[Callable[..., Engine]] = [
+    lambda **settings: Engine(store=MemoryRecordStore(), **settings),
+    lambda **settings: Engine.from_url(store="memory://", **settings),
+    lambda **settings: Engine.client(store="memory://", **settings),
+    lambda **settings: SteppedEngine(**settings),
+    lambda **settings: SteppedEngine.from_url(store="memory://", **settings),
+]
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=["Engine", "from_url", "client", "SteppedEngine", "SteppedEngine.from_url"])
+def test_a_setting_that_there_is_not_is_refused_with_what_it_may_have_been(make: Callable[..., Engine]) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"^an engine has no option 'drian'\. Did you mean 'drain'\? Known: store, roles"
+    ):
+        make(drian=timedelta(seconds=3))
+
+
+@pytest.mark.parametrize("name", ["drain", "beat", "lapse", "lease"])
+def test_a_setting_that_is_no_duration_is_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^{name}=3 is not a duration\. Write {name}=timedelta\(seconds=3\)"):
+        Engine.from_url(store="memory://", **cast("Any", {name: 3}))
 
 
 def test_the_states_that_were_answered_are_the_askers_own(memory_world: World) -> None:

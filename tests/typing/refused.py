@@ -150,6 +150,11 @@ connect = orders.connector("web")
 connect(one_parameter)  # refused
 
 
+Engine.from_url(orders, store="memory://", drian=timedelta(1))  # refused
+Engine.from_url(orders, store="memory://", drain=5)  # refused
+Engine.client(orders, store="memory://", drian=timedelta(1))  # refused
+
+
 def use(engine: Engine) -> None:
     engine.schedules.create(orders, "acme", "@daily", "not an order")  # refused
     engine.schedules.create(orders, "acme", "@daily", Order(1.0), start_status=Other.CREATED)  # refused

@@ -57,11 +57,28 @@ async def carry_out_async(plan: Plan[T]) -> T:
 
 def refuse_awaitable(answer: object, what: str) -> None:
     """Raise StepOutcomeError when a `def` answered an awaitable. In: what people call the function."""
-    if answer is not None and not isinstance(answer, Enum) and isawaitable(answer):
-        close = getattr(answer, "close", None)
-        if close is not None:
-            close()
-        raise StepOutcomeError(f"{what} is a `def` that returned an awaitable.", remedy="Declare it `async def`.")
+    if _closed(answer):
+        raise StepOutcomeError(
+            f"{what} is a `def` that returned an awaitable.", remedy="Declare it `async def`, and await what it calls."
+        )
+
+
+def refuse_unawaited(answer: object, what: str) -> None:
+    """Raise StepOutcomeError when an `async def`, itself awaited, answered what has to be awaited again."""
+    if _closed(answer):
+        raise StepOutcomeError(
+            f"{what} returned a {type(answer).__name__}, which has to be awaited.", remedy="Write `return await ...`."
+        )
+
+
+def _closed(answer: object) -> bool:
+    """Whether it is an awaitable. A coroutine is closed, so that Python does not warn as well that nobody awaited it."""
+    if answer is None or isinstance(answer, Enum) or not isawaitable(answer):
+        return False
+    close = getattr(answer, "close", None)
+    if close is not None:
+        close()
+    return True
 
 
 _callers_loop: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("flowdsl_callers_loop", default=None)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.spec import StepSpec, TimeoutSpec
-from flowdsl.engine.awaiting import Plan
+from flowdsl.engine.awaiting import Plan, refuse_unawaited
 from flowdsl.engine.core import Core
 from flowdsl.engine.lane import Lane
 from flowdsl.engine.timers import arriving
@@ -27,6 +27,7 @@ def judge(lane: Lane, run: Run[Any, Any], answer: object) -> tuple[str, Outcome 
     """The status to go to and the outcome to apply. Raises StepOutcomeError when the declaration does not allow the answer."""
     spec, made = step_spec(lane), run.made
     what = f"{lane.kind.name.lower()} {spec.name}"
+    refuse_unawaited(answer, what)
     if isinstance(answer, Outcome):
         if made != answer:
             raise UnusedOutcomeError(

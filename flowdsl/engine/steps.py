@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flowdsl.engine.auto_resume import AutoResume
-from flowdsl.engine.awaiting import carry_out, carry_out_async, refuse_awaitable
+from flowdsl.engine.awaiting import carry_out, carry_out_async, refuse_awaitable, refuse_unawaited
 from flowdsl.engine.core import Core
 from flowdsl.engine.deletion_duty import DeletionDuty
 from flowdsl.engine.duty import Duty, Opened
@@ -91,6 +91,7 @@ class Steps:
         try:
             opened = duty.open(work)
             answer = await self._in_time(work, duty, opened)
+            refuse_unawaited(answer, f"{duty.what} {work.lane.spec.name}")
             self._check_time(work, duty)  # a body that never yielded could not be interrupted
             await carry_out_async(duty.finish(work, opened, answer))
         except asyncio.CancelledError:

@@ -12,6 +12,7 @@ import pytest
 
 from flowdsl.dsl.run import Run
 from flowdsl.memory.record_store import MemoryRecordStore
+from flowdsl.model.pending import RowKind
 from flowdsl.model.run_state import RunState
 from tests.behaviour.test_bodies import engine_of, workflow_of
 from tests.behaviour.world import MINUTE, SECOND, Answer, Doctored, Job, Status, Thing, World
@@ -47,6 +48,36 @@ def test_a_time_out_or_cancellation_inside_a_body_is_a_failed_attempt_like_any_o
         engine.advance(2 * SECOND)
 
         assert bad.record().state is good.record().state is RunState.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("is_async", "said"),
+    [
+        (False, "is a `def` that returned an awaitable. Declare it `async def`, and await what it calls."),
+        (True, "returned a coroutine, which has to be awaited. Write `return await ...`."),
+    ],
+    ids=["def", "async def"],
+)
+def test_a_body_that_answers_what_nobody_awaited_is_told_so(memory_world: World, is_async: bool, said: str) -> None:
+    async def helper() -> Status:
+        raise AssertionError("never awaited")
+
+    async def later(run: Run[Thing, Status]) -> Any:
+        return helper()
+
+    def at_once(run: Run[Thing, Status]) -> Any:
+        return helper()
+
+    job = Job(memory_world.clock, at_once, is_async=is_async)
+    job.workflow.on_error(later if is_async else at_once)
+    with memory_world.engine(job.workflow) as engine:
+        handle = engine.trigger(job.workflow, "thing", Thing())
+        engine.run_until_idle()
+
+        assert {row.kind: (row.last_error or "").endswith(said) for row in handle.pending()} == {
+            RowKind.STEP: True,
+            RowKind.HOOK: True,
+        }
 
 
 def test_an_async_body_that_outlives_the_drain_is_cancelled_and_its_run_stays_where_it_was() -> None:

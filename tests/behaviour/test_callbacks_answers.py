@@ -131,6 +131,25 @@ def test_a_def_that_answers_a_coroutine_is_told_to_be_async(memory_world: World)
         engine.callback(workflow, "parcel-1", Stage.PACKED)
 
 
+def test_an_async_def_that_answers_a_coroutine_is_told_to_await_it(memory_world: World) -> None:
+    workflow = bare(Stage.COLLECTED, Stage.RETURNED)
+
+    async def answer() -> None:
+        raise AssertionError("never awaited")
+
+    @workflow.callback(from_=Stage.PACKED, to=Stage.WAITING)
+    async def arrived(run: ParcelRun) -> Any:
+        return answer()
+
+    engine = memory_world.outsider(workflow)
+    engine.trigger(workflow, "parcel-1", Parcel())
+
+    with pytest.raises(
+        StepOutcomeError, match=r"callback .*arrived returned a coroutine, which has to be awaited\. Write `return"
+    ):
+        engine.callback(workflow, "parcel-1", Stage.PACKED)
+
+
 def test_a_callback_moves_a_run_that_has_only_been_triggered(world: World) -> None:
     workflow = bare(Stage.RETURNED)
 

@@ -100,8 +100,7 @@ class Commit:
             if t.history[change.run_id][0].change_id == change.change_id:
                 return CommitResult(CommitOutcome.ALREADY_APPLIED, state=RunState.INITIATED, at=mine.created_at)
             return CommitResult(CommitOutcome.REFUSED, Refusal.BAD_DATA, detail="a run of this run_id exists")
-        taken = self._taken(change.namespace, change.items)
-        if taken is not None:
+        if (taken := self._taken(change.namespace, change.items)) is not None:
             return taken
         key = (change.namespace, change.workflow, change.foreign_id)
         if key in t.active:
@@ -242,13 +241,10 @@ class Commit:
             return CommitResult(CommitOutcome.REFUSED, Refusal.FINISHED)
         if record.version != change.version:
             return LOST
-        former = None
-        if change.instead_of is not None:
-            former = t.rows.get(change.instead_of)
-            if former is None or former.run_id != change.run_id or former.owner is not None:
-                return LOST
-        taken = self._taken(change.namespace, change.items)
-        if taken is not None:
+        former = t.rows.get(change.instead_of) if change.instead_of is not None else None
+        if change.instead_of is not None and (former is None or former.run_id != change.run_id or former.owner is not None):
+            return LOST
+        if (taken := self._taken(change.namespace, change.items)) is not None:
             return taken
         self._put_items(change)
         if former is not None:
@@ -375,8 +371,7 @@ class Commit:
     # -- items ----------------------------------------------------------------------------------------------------------------
 
     def put(self, change: PutItems) -> CommitResult:
-        taken = self._taken(change.namespace, change.items, change.drop, change.change_id)
-        if taken is not None:
+        if (taken := self._taken(change.namespace, change.items, change.drop, change.change_id)) is not None:
             return taken
         for key in change.drop:
             if change.drop_due_only:

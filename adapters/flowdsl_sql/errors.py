@@ -27,6 +27,8 @@ class Trouble(Enum):
     """Tables or columns are missing."""
     DATABASE = auto()
     """The server has no database of that name."""
+    NO_SCHEMA = auto()
+    """The database has none of the schemas in which tables would be made."""
     OTHER = auto()
 
 
@@ -66,7 +68,7 @@ def diagnose(error: BaseException) -> Trouble:
     if isinstance(error, sqlite3.Error):
         return _sqlite(error)
     module = type(error).__module__.partition(".")[0]
-    if module == "psycopg":
+    if module in ("psycopg", "psycopg2") or _of_asyncpg(error):
         return _postgresql(error)
     if module == "pymysql":
         return _mysql(error)
@@ -91,8 +93,13 @@ def _sqlite(error: sqlite3.Error) -> Trouble:
     return Trouble.SCHEMA if "no such table" in text or "no such column" in text or "has no column" in text else Trouble.OTHER
 
 
+def _of_asyncpg(error: BaseException) -> bool:
+    """Whether it is what SQLAlchemy raises for an error of asyncpg's."""
+    return type(error).__module__ == "sqlalchemy.dialects.postgresql.asyncpg"
+
+
 def _postgresql(error: BaseException) -> Trouble:
-    state: str | None = getattr(error, "sqlstate", None)
+    state: str | None = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     name = type(error).__name__
     if state is None:
         if name == "DataError":
@@ -106,7 +113,9 @@ def _postgresql(error: BaseException) -> Trouble:
         return Trouble.DATA
     if state == "3D000":
         return Trouble.DATABASE
-    if state in ("42P01", "42703", "3F000"):
+    if state == "3F000":
+        return Trouble.NO_SCHEMA
+    if state in ("42P01", "42703"):
         return Trouble.SCHEMA
     if state[:2] in ("08", "53", "57", "28") or state in POSTGRESQL_UNREACHABLE:
         return Trouble.UNREACHABLE
@@ -143,6 +152,11 @@ def flow_error(error: BaseException, where: str) -> StoreError:
         return StoreUnavailableError(
             f"there is no such database on that server: {where}.", remedy="Create it first (CREATE DATABASE)."
         )
+    if trouble is Trouble.NO_SCHEMA:
+        return SchemaError(
+            f"{where} has none of the schemas that its search_path names, so there is nowhere to make tables.",
+            remedy="Create the schema first (CREATE SCHEMA), and let the user of the URL create tables in it.",
+        )
     if trouble in (Trouble.UNREACHABLE, Trouble.CONFLICT):
         text = text_of(error)
         end = "" if text.endswith((".", "?", "!")) else "."
@@ -167,7 +181,9 @@ DRIVER_ERRORS = (DBAPIError, PoolTimeout, sqlite3.Error, OSError, UnicodeError, 
 
 def is_driver_error(error: BaseException) -> bool:
     """Whether an error comes from the database side, so that `flow_error` speaks for it."""
-    return isinstance(error, DRIVER_ERRORS) or type(error).__module__.partition(".")[0] in ("psycopg", "pymysql")
+    if isinstance(error, DRIVER_ERRORS) or _of_asyncpg(error):
+        return True
+    return type(error).__module__.partition(".")[0] in ("psycopg", "psycopg2", "pymysql")
 
 
 @contextmanager

@@ -163,6 +163,14 @@ def test_a_database_that_does_not_exist_is_to_be_created_first(server: str) -> N
             assert "db upgrade" not in str(found.value)
 
 
+def test_a_schema_that_does_not_exist_is_to_be_created_first() -> None:
+    with sql_database("postgresql", Path()):  # skips where there is no server
+        url = sqlalchemy.make_url(POSTGRESQL).update_query_dict({"options": f"-csearch_path=no_{uuid.uuid4().hex}"})
+        with pytest.raises(SchemaError, match=r"has none of the schemas .* Create the schema first") as found:
+            schema.upgrade(url.render_as_string(hide_password=False))
+    assert "db upgrade" not in str(found.value)
+
+
 def test_driver_errors_become_ours_and_others_pass() -> None:
     with pytest.raises(StoreUnavailableError, match=r"x\.db cannot serve right now"), translated("sqlite:///x.db"):
         raise sqlite_error(sqlite3.SQLITE_IOERR)

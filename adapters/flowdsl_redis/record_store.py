@@ -125,7 +125,7 @@ class RedisRecordStore(RecordStore):
     def open_work(self) -> UnitOfWork:
         raise no_sessions("Redis")
 
-    def join(self, session: Any, changes: Sequence[Change]) -> Sequence[CommitResult]:
+    def join(self, session: Any, changes: Sequence[Change], committed: Callable[[], None]) -> Sequence[CommitResult]:
         raise no_sessions("Redis")
 
     # -- claims ---------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,6 +68,44 @@ class PostgreSQL(Dialect):
         return known
 
 
+class PlainPostgreSQL(PostgreSQL):
+    """Through a driver of the user's choice, or what SQLAlchemy makes of an asynchronous one: one statement at a time."""
+
+    pipelines = False
+
+    def cursor(self, connection: Any) -> Any:
+        return connection.cursor()
+
+
+class NumberedPostgreSQL(PlainPostgreSQL):
+    """Through asyncpg, whose parameters are numbered and which asks the server for their types: our arrays are texts."""
+
+    def cursor(self, connection: Any) -> Any:
+        return _NumberingCursor(connection.cursor())
+
+
+class _NumberingCursor:
+    """A cursor for statements with `%s`."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+    def execute(self, sql: str, parameters: Any = None) -> None:
+        self._cursor.execute(numbered(sql), parameters)
+
+    def executemany(self, sql: str, rows: Any) -> None:
+        self._cursor.executemany(numbered(sql), rows)
+
+
+def numbered(sql: str) -> str:
+    """With `$1`, `$2` in place of each `%s`."""
+    numbers = itertools.count(1)
+    return _PLACE.sub(lambda found: f"${next(numbers)}{found[1] and f'::text{found[1]}'}", sql)
+
+
 class MySQL(Dialect):
     name = "mysql"
     due = "waiting"
@@ -79,6 +119,7 @@ class MySQL(Dialect):
         return sql.replace("?", "%s")
 
 
+_PLACE = re.compile(r"%s((?:::\w+\[\])?)")
 _SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 _MARKS = {size: f"({', '.join('?' * size)})" for size in _SIZES}
 

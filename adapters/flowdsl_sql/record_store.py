@@ -25,10 +25,11 @@ from flowdsl_sql.connect import parse
 from flowdsl_sql.database import Database
 from flowdsl_sql.errors import translated
 from flowdsl_sql.instances import Instances
+from flowdsl_sql.joining import join
 from flowdsl_sql.listeners import Listeners
 from flowdsl_sql.purge import purge
 from flowdsl_sql.queries import Queries
-from flowdsl_sql.unit_of_work import SqlUnitOfWork, join, together, with_writes
+from flowdsl_sql.unit_of_work import SqlUnitOfWork, together, with_writes
 from flowdsl_sql.watchers import watcher_for
 
 
@@ -85,8 +86,8 @@ class SqlRecordStore:
             )
         return SqlUnitOfWork(self._database, self._listeners.wake)
 
-    def join(self, session: Any, changes: Sequence[Change]) -> Sequence[CommitResult]:
-        return join(self._database, session, changes, self._listeners.wake)
+    def join(self, session: Any, changes: Sequence[Change], committed: Callable[[], None]) -> Sequence[CommitResult]:
+        return join(self._database, session, changes, self._listeners.wake, committed)
 
     def claim(self, namespace: str, owner: str, quotas: Sequence[TopicQuota]) -> Sequence[ClaimedRow]:
         return self._claims.claim(namespace, owner, quotas)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import event, orm
-
-from flowdsl.errors import ConfigurationError, StoreUnavailableError
+from flowdsl.errors import StoreUnavailableError
 from flowdsl.model.change import Change, CommitOutcome, CommitResult, MoveRun, StartRun
 from flowdsl.model.limits import unfit
 from flowdsl.ports.unit_of_work import UnitOfWork, Write
@@ -156,28 +154,3 @@ def together(database: Database, changes: Sequence[Change]) -> tuple[list[Commit
         return answers, wakes
 
     return database.write(work)
-
-
-def join(database: Database, session: Any, changes: Sequence[Change], wake: Callable[[Wakes], None]) -> list[CommitResult]:
-    """Apply changes within the transaction of somebody else's session; what becomes due is told when that commits."""
-    if not isinstance(session, orm.Session):
-        raise ConfigurationError(
-            f"session={session!r} is not an SQLAlchemy Session.", remedy="Pass the Session whose transaction it should join."
-        )
-    connection = session.connection()
-    if connection.dialect.name.replace("mariadb", "mysql") != database.dialect.name:
-        raise ConfigurationError(
-            f"the session is on {connection.dialect.name}, the store on {database.dialect.name}.",
-            remedy="Pass a session on the store's own database.",
-        )
-    raw = Session(connection.connection, database.dialect, database.clock)
-    wakes: Wakes = set()
-    with translated(database.where):
-        answers = apply_all(writer_for(database.dialect)(raw), changes, wakes)
-        if wakes:
-            notify(raw, database.name, wakes)
-        raw.flush()
-        raw.cursor.close()
-    if wakes:
-        event.listen(session, "after_commit", lambda _: wake(wakes), once=True)
-    return answers

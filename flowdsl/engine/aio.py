@@ -18,7 +18,7 @@ from flowdsl.engine.callbacks import CallbackOptions
 from flowdsl.engine.dead_letters import AioDeadLetters
 from flowdsl.engine.handle import AioRunHandle, RunHandle
 from flowdsl.engine.hook_replay import HookReplay
-from flowdsl.engine.starter import TriggerOptions
+from flowdsl.engine.starter import AioTriggerOptions
 from flowdsl.model.callback_result import CallbackResult
 from flowdsl.model.query import Page
 
@@ -51,6 +51,8 @@ class BlockingEngine(Protocol):
     def dead_letters(self) -> Any: ...
     @property
     def schedules(self) -> Any: ...
+    @property
+    def _joining(self) -> Any: ...
     def _start(self, loop: Any) -> None: ...
     def _stop(self, drain: timedelta | None) -> bool: ...
 
@@ -90,8 +92,14 @@ class AioEngine:
         workflow: Workflow[ObjectT, StatusT],
         foreign_id: str,
         obj: ObjectT | None = None,
-        **options: Unpack[TriggerOptions[StatusT]],
+        **options: Unpack[AioTriggerOptions[StatusT]],
     ) -> AioRunHandle[ObjectT, StatusT]:
+        """As Engine.trigger; `session` may be an AsyncSession."""
+        session: Any = options.get("session")
+        if hasattr(session, "run_sync"):
+            join = await asyncio.to_thread(partial(self._engine._joining, workflow, foreign_id, obj, options))
+            joined: RunHandle[ObjectT, StatusT] = await session.run_sync(join)
+            return joined.aio
         handle: RunHandle[ObjectT, StatusT] = await asyncio.to_thread(
             partial(self._engine.trigger, workflow, foreign_id, obj, **options)
         )

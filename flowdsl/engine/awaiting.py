@@ -81,6 +81,16 @@ def _closed(answer: object) -> bool:
     return True
 
 
+def off_loop(call: Callable[[], None]) -> None:
+    """Make a call whose end nobody waits for: here, or in a thread when this one's has a running loop, which must not wait."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        call()
+        return
+    loop.run_in_executor(None, call)
+
+
 _callers_loop: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("flowdsl_callers_loop", default=None)
 
 

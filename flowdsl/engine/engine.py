@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from functools import cached_property
@@ -103,10 +103,11 @@ class Engine(EngineLife):
 
         Options: `start_status` (default: the first starting status), `idempotency_key` (a second trigger with it answers with
         the first one's run), `metadata`, `tags`, `parent_run_id`, `priority` (higher first), `actor` (default: the user of this
-        process). Raises ConfigurationError for any other, WorkflowInProgressError when the foreign id has an unfinished run,
+        process), `session` (your own SQLAlchemy Session on the store's database: the run is stored when that commits, or not at
+        all). Raises ConfigurationError for any other, WorkflowInProgressError when the foreign id has an unfinished run,
         PayloadError for an object that cannot be stored, BadDataError, StoreError.
         """
-        refuse_on_loop("engine.trigger", "engine.aio.trigger")
+        refuse_on_loop("engine.trigger", "engine.aio.trigger", "..., session=async_session" if options.get("session") else "...")
         started = self._the_starter().start(workflow, foreign_id, obj, options)
         return self._handle_of(workflow, foreign_id, started)
 
@@ -218,6 +219,13 @@ class Engine(EngineLife):
         return entries(self._the_core(), limit, after)
 
     # -- inside ---------------------------------------------------------------------------------------------------------------
+
+    def _joining(
+        self, workflow: Workflow[ObjectT, StatusT], foreign_id: str, obj: ObjectT | None, options: Mapping[str, Any]
+    ) -> Callable[[Any], RunHandle[ObjectT, StatusT]]:
+        """What is left of a trigger in a session when all that may block, or asks the store, is done."""
+        join = self._the_starter().joining(workflow, foreign_id, obj, options)
+        return lambda session: self._handle_of(workflow, foreign_id, join(session))
 
     def _handle_of(self, workflow: Workflow[ObjectT, StatusT], foreign_id: str, started: Started) -> RunHandle[ObjectT, StatusT]:
         return RunHandle(self._the_core(), workflow, started.run_id, foreign_id, created=started.created)

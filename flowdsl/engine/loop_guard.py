@@ -7,10 +7,10 @@ import asyncio
 from flowdsl.errors import BlockingCallError
 
 
-def refuse_on_loop(verb: str, twin: str) -> None:
-    """Raise BlockingCallError when the calling thread runs an event loop."""
+def refuse_on_loop(verb: str, twin: str, arguments: str = "...") -> None:
+    """Raise BlockingCallError when the calling thread runs an event loop. In: what to write instead, and between the brackets."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return
-    raise BlockingCallError(f"{verb} blocks, and this is a running event loop.", remedy=f"Write `await {twin}(...)`.")
+    raise BlockingCallError(f"{verb} blocks, and this is a running event loop.", remedy=f"Write `await {twin}({arguments})`.")

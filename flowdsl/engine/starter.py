@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Any, Generic, Protocol, TypedDict, TypeVar
 
 from flowdsl.dsl.codec import Leftover
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.answers import Answers, result_of
-from flowdsl.engine.awaiting import carry_out
+from flowdsl.engine.awaiting import carry_out, off_loop
 from flowdsl.engine.committer import MAX_GROUP
 from flowdsl.engine.control import default_actor
 from flowdsl.engine.core import Core
@@ -27,7 +27,21 @@ ObjectT = TypeVar("ObjectT")
 StatusT = TypeVar("StatusT", bound=Enum)
 
 
-class TriggerOptions(TypedDict, Generic[StatusT], total=False):
+class OwnSession(Protocol):
+    """An SQLAlchemy Session, or a scoped_session."""
+
+    def commit(self) -> None: ...
+    def rollback(self) -> None: ...
+
+
+class OwnAsyncSession(Protocol):
+    """An SQLAlchemy AsyncSession, or an async_scoped_session."""
+
+    @property
+    def run_sync(self) -> Callable[..., Awaitable[Any]]: ...
+
+
+class StartOptions(TypedDict, Generic[StatusT], total=False):
     """What a trigger may be told beside foreign id and object. All may be left out."""
 
     start_status: StatusT | None
@@ -39,10 +53,23 @@ class TriggerOptions(TypedDict, Generic[StatusT], total=False):
     parent_run_id: str | None
     priority: int
     """Higher is worked on first."""
-    session: Any
-    """Your own SQLAlchemy session on the store's database: the run is started when that commits, or not at all."""
     actor: str | None
     """Who starts it, for the history; left out: the user of this process."""
+
+
+class TriggerOptions(StartOptions[StatusT], Generic[StatusT], total=False):
+    """The same, and within whose transaction."""
+
+    session: OwnSession | None
+    """Your own SQLAlchemy Session on the store's database: the run is stored when that commits, or not at all."""
+
+
+class AioTriggerOptions(StartOptions[StatusT], Generic[StatusT], total=False):
+    """The same for `engine.aio.trigger`."""
+
+    session: OwnAsyncSession | OwnSession | None
+    """Your own SQLAlchemy AsyncSession on the store's database, over psycopg, asyncpg or aiosqlite, or a Session that no other
+    thread uses meanwhile: the run is stored when that commits, or not at all."""
 
 
 OPTIONS = tuple(TriggerOptions.__annotations__)
@@ -97,20 +124,41 @@ class Starter:
     ) -> Started:
         """Start one run. In: `leftover`, what is stored beside the object. Raises WorkflowInProgressError, PayloadError,
         BadDataError, StoreError."""
-        core = self._core
         session = options.get("session")
-        change = self.change(workflow, foreign_id, obj, options, handoff=session is None, leftover=leftover)
-        result = self.commit(change) if session is None else core.store.join(session, [core.committer.prepare(change)])[0]
-        started = self._read(change, result, options.get("idempotency_key"))
-        if started is None:
-            raise WorkflowInProgressError(
-                f"{workflow.name} {foreign_id!r} has an unfinished run.",
-                run_id=result.run_id,
-                workflow=workflow.name,
-                foreign_id=foreign_id,
-                remedy="Wait for it to end, or cancel it.",
-            )
-        return started
+        if session is not None:
+            return self.joining(workflow, foreign_id, obj, options, leftover)(session)
+        change = self.change(workflow, foreign_id, obj, options, handoff=True, leftover=leftover)
+        return self._started(change, self.commit(change), options)
+
+    def joining(
+        self,
+        workflow: Workflow[Any, Any],
+        foreign_id: str,
+        obj: object,
+        options: Mapping[str, Any],
+        leftover: Leftover | None = None,
+    ) -> Callable[[Any], Started]:
+        """Prepare a run that starts with the commit of the caller's own session. Returns what starts it, to be called with that
+        session where it may be used. Both raise as `start` does."""
+        core = self._core
+        change = self.change(workflow, foreign_id, obj, options, handoff=False, leftover=leftover)
+        prepared = core.committer.prepare(change)
+
+        def join(session: Any) -> Started:
+            results: list[CommitResult] = []
+            results += core.store.join(session, [prepared], lambda: self._joined(change, results))
+            return self._started(change, results[0], options)
+
+        return join
+
+    def _joined(self, change: StartRun, results: Sequence[CommitResult]) -> None:
+        """The session has committed."""
+        core = self._core
+        for result in results:
+            if result.applied:
+                core.metrics.moved(change.workflow, RunState.UNKNOWN, RunState.INITIATED)
+                core.committed(change.row, started_record(change, result))
+        off_loop(core.publish_soon)
 
     def commit(self, change: StartRun) -> CommitResult:
         """Start one run and wait for the answer. Raises StoreError."""
@@ -185,7 +233,7 @@ class Starter:
         workflow: Workflow[Any, Any],
         foreign_id: str,
         obj: object,
-        options: TriggerOptions[Any],
+        options: Mapping[str, Any],
         *,
         handoff: bool,
         leftover: Leftover | None = None,
@@ -252,7 +300,7 @@ class Starter:
         foreign_id: str,
         obj: object,
         status: str,
-        options: TriggerOptions[Any],
+        options: Mapping[str, Any],
         now: datetime,
     ) -> tuple[NewRow, ...]:
         """The timeouts of the first status."""
@@ -279,6 +327,18 @@ class Starter:
         if self._actor is None:
             self._actor = default_actor()
         return self._actor
+
+    def _started(self, change: StartRun, result: CommitResult, options: Mapping[str, Any]) -> Started:
+        started = self._read(change, result, options.get("idempotency_key"))
+        if started is None:
+            raise WorkflowInProgressError(
+                f"{change.workflow} {change.foreign_id!r} has an unfinished run.",
+                run_id=result.run_id,
+                workflow=change.workflow,
+                foreign_id=change.foreign_id,
+                remedy="Wait for it to end, or cancel it.",
+            )
+        return started
 
     def _read(self, change: StartRun, result: CommitResult, key: str | None) -> Started | None:
         """What the result says; None: in progress."""

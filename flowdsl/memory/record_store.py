@@ -69,7 +69,7 @@ class MemoryRecordStore(RecordStore):
     def open_work(self) -> UnitOfWork:
         raise no_sessions("the memory store")
 
-    def join(self, session: Any, changes: Sequence[Change]) -> Sequence[CommitResult]:
+    def join(self, session: Any, changes: Sequence[Change], committed: Callable[[], None]) -> Sequence[CommitResult]:
         raise no_sessions("the memory store")
 
     def _wake(self, woken: set[tuple[str, str]]) -> None:

@@ -51,9 +51,12 @@ class RecordStore(Protocol):
         """Begin a transaction of the user's own. Raises ConfigurationError when the store has no sessions, or only one writer."""
 
     @abstractmethod
-    def join(self, session: Any, changes: Sequence[Change]) -> Sequence[CommitResult]:
+    def join(self, session: Any, changes: Sequence[Change], committed: Callable[[], None]) -> Sequence[CommitResult]:
         """Apply StartRun changes within the transaction of the user's own session on the store's database: they are stored when
-        that commits. Answers as `commit`; raises ConfigurationError when the store has no sessions or this is none of its."""
+        that commits. `committed` is called once, after the session has committed it, a savepoint around this call included; never
+        when it has not, or when somebody else commits it. What it raises is logged. Answers as `commit`; raises
+        ConfigurationError when the store has no sessions or this is none of its, SchemaError when the session does not see the
+        store's tables."""
 
     @abstractmethod
     def claim(self, namespace: str, owner: str, quotas: Sequence[TopicQuota]) -> Sequence[ClaimedRow]:

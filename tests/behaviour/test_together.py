@@ -381,10 +381,11 @@ def test_a_start_that_is_refused_leaves_the_callers_transaction_whole(sql: Sql) 
 
 def test_a_session_of_another_kind_of_database_is_refused(sql: Sql, tmp_path: Any) -> None:
     first, other = pair(lambda run: None)
+    anything: Any = object()
     foreign = sa.create_engine("sqlite://" if sql.lives else "sqlite:///other.db")
     with sql.engine(first, other) as engine:
         with pytest.raises(ConfigurationError, match="not an SQLAlchemy Session"):
-            engine.trigger(first, "a", Thing(), session=object())
+            engine.trigger(first, "a", Thing(), session=anything)
         if sql.lives:
             with Session(foreign) as session, pytest.raises(ConfigurationError, match="the session is on sqlite"):
                 engine.trigger(first, "a", Thing(), session=session)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+import sqlalchemy
+from sqlalchemy import orm
 
 from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.contracts import EventStreamerContract, RecordStoreContract, RoleSchedulerContract
@@ -53,6 +56,22 @@ class TestSqlRecordStore(RecordStoreContract):
         yield make
         for store in opened:
             store.close()
+
+    @pytest.fixture
+    def session_factory(self, url: str) -> Iterator[Callable[[], orm.Session]]:
+        engine = sqlalchemy.create_engine(url)
+        if engine.dialect.name == "sqlite":  # its driver begins a transaction too late for savepoints
+
+            @sqlalchemy.event.listens_for(engine, "connect")
+            def begin_nothing(connection: Any, _: object) -> None:
+                connection.isolation_level = None
+
+            @sqlalchemy.event.listens_for(engine, "begin")
+            def begin(connection: sqlalchemy.Connection) -> None:
+                connection.exec_driver_sql("BEGIN")
+
+        yield lambda: orm.Session(engine)
+        engine.dispose()
 
 
 class TestSqlRoleScheduler(RoleSchedulerContract):

@@ -44,8 +44,8 @@ class CountingStore(RecordStore):
     def open_work(self) -> UnitOfWork:
         return self.inner.open_work()
 
-    def join(self, session: Any, changes: Sequence[Change]) -> Sequence[CommitResult]:
-        return self.inner.join(session, changes)
+    def join(self, session: Any, changes: Sequence[Change], committed: Callable[[], None]) -> Sequence[CommitResult]:
+        return self.inner.join(session, changes, committed)
 
     def claim(self, namespace: str, owner: str, quotas: Sequence[TopicQuota]) -> Sequence[ClaimedRow]:
         answer: Sequence[ClaimedRow] = self._count("claim")(namespace, owner, quotas)

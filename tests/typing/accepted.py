@@ -8,6 +8,8 @@ from enum import Enum, StrEnum
 from typing import Any, TypedDict, assert_type
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from flowdsl import (
     CallbackOutcome,
@@ -205,6 +207,8 @@ async def call_decorated(run: Run[Order, Status]) -> Status | Outcome:
 
 def use(engine: Engine) -> None:
     handle = engine.trigger(orders, "order-1", Order(1.0), start_status=Status.PAID, idempotency_key="k")
+    engine.trigger(orders, "order-1", Order(1.0), session=Session())
+    engine.trigger(orders, "order-1", Order(1.0), session=scoped_session(sessionmaker()))
     assert_type(handle, RunHandle[Order, Status])
     run = handle.wait(Status.PAID, timeout=timedelta(seconds=1))
     assert_type(run, Run[Order, Status])
@@ -228,6 +232,8 @@ def call_back(engine: Engine, handle: RunHandle[Order, Status]) -> None:
 async def use_async(engine: Engine) -> None:
     assert_type(await engine.aio.callback(orders, "order-1", Status.PAID, idempotency_key="k"), CallbackResult)
     handle = await engine.aio.trigger(orders, "order-1", Order(1.0), priority=3)
+    await engine.aio.trigger(orders, "order-1", Order(1.0), session=AsyncSession())
+    await engine.aio.trigger(orders, "order-1", Order(1.0), session=Session())
     run = await handle.wait(Status.SHIPPED)
     assert_type(run, Run[Order, Status])
     assert_type(await handle.callback(Status.PAID, PickUp("Ada"), actor="courier"), CallbackResult)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from flowdsl import ConnectorEngine, Engine, Incoming, Run, Workflow
 
 
@@ -162,6 +164,7 @@ def use(engine: Engine) -> None:
     engine.trigger(orders, 7, Order(1.0))  # refused
     engine.trigger(orders, "order-1", Order(1.0), start_status=Other.CREATED)  # refused
     engine.trigger(orders, "order-1", Order(1.0), idempotency=True)  # refused
+    engine.trigger(orders, "order-1", Order(1.0), session=AsyncSession())  # refused
     handle = engine.trigger(orders, "order-1", Order(1.0))
     handle.wait(Other.CREATED)  # refused
     handle.wait(Status.PAID, timeout=5)  # refused

@@ -2,7 +2,7 @@
 
 - `clock`: a `ManualClock`;
 - `store_factory`: a function that opens another handle on the same data, taking its time from `clock`;
-- nothing else: `store` and `world` are made from these.
+- nothing else: `store` and `world` are made from these. A store with sessions also has `session_factory`: see `JoiningRules`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from flowdsl.testing.contracts.claims import ClaimRules
 from flowdsl.testing.contracts.concurrency import ConcurrencyRules
 from flowdsl.testing.contracts.control import ControlRules
 from flowdsl.testing.contracts.items import ItemRules
+from flowdsl.testing.contracts.joining import JoiningRules
 from flowdsl.testing.contracts.queries import QueryRules
 from flowdsl.testing.contracts.retention import RetentionRules
 from flowdsl.testing.contracts.runs import RunRules
@@ -27,7 +28,16 @@ from flowdsl.testing.contracts.together import TogetherRules
 
 
 class RecordStoreContract(
-    RunRules, BesideRules, RetentionRules, TogetherRules, ClaimRules, ControlRules, ItemRules, QueryRules, ConcurrencyRules
+    RunRules,
+    BesideRules,
+    RetentionRules,
+    TogetherRules,
+    JoiningRules,
+    ClaimRules,
+    ControlRules,
+    ItemRules,
+    QueryRules,
+    ConcurrencyRules,
 ):
     """Every rule of `flowdsl.ports.record_store.RecordStore`."""
 

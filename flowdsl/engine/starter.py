@@ -173,6 +173,11 @@ class Starter:
     ) -> list[Started]:
         """Start many, without a session of the caller's; an entry whose foreign id has an unfinished run answers with that run.
         Everything is encoded before anything is stored."""
+        if options.get("session") is not None:
+            raise ConfigurationError(
+                "trigger_many has transactions of its own, and no session=.",
+                remedy="Write engine.trigger(..., session=session) for each.",
+            )
         changes = [
             self.change(
                 workflow,

@@ -10,10 +10,35 @@ from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.connector_engine import ConnectorEngine
 from flowdsl.engine.engine import Engine
 from flowdsl.engine.handle import AioRunHandle, RunHandle
-from flowdsl.errors import FlowError, RunEndedError, WaitTimeoutError, WorkflowInProgressError
+from flowdsl.errors import (
+    BadDataError,
+    ConfigurationError,
+    DeadLetterNotFoundError,
+    DefinitionError,
+    FlowError,
+    IllegalMoveError,
+    OperationError,
+    OperationStoppedError,
+    PayloadError,
+    ReplayFailedError,
+    RunEndedError,
+    RunNotFoundError,
+    ScheduleError,
+    ScheduleExistsError,
+    ScheduleNotFoundError,
+    StoreError,
+    StreamerError,
+    TimetableError,
+    UnknownStatusError,
+    WaitTimeoutError,
+    WorkflowDefinitionError,
+    WorkflowInProgressError,
+)
 from flowdsl.model.callback_result import CallbackOutcome, CallbackResult
+from flowdsl.model.condition import WhereError
 from flowdsl.model.failure import Failure
 from flowdsl.model.outcome import Outcome
+from flowdsl.model.query import QueryError
 from flowdsl.model.run_state import RunState
 from flowdsl.model.schedule import IfRunning, Misfire
 from flowdsl.options import Retry, StepOptions
@@ -27,26 +52,46 @@ __version__ = "0.1.0"
 __all__ = [
     "AioRunHandle",
     "AutoResume",
+    "BadDataError",
     "CallbackOutcome",
     "CallbackResult",
+    "ConfigurationError",
     "ConnectorEngine",
+    "DeadLetterNotFoundError",
+    "DefinitionError",
     "Engine",
     "Failure",
     "FlowError",
     "Gap",
     "IfRunning",
+    "IllegalMoveError",
     "Incoming",
     "Misfire",
     "OnEarly",
+    "OperationError",
+    "OperationStoppedError",
     "Outcome",
     "OverlapHour",
+    "PayloadError",
+    "QueryError",
+    "ReplayFailedError",
     "Retry",
     "Run",
     "RunEndedError",
     "RunHandle",
+    "RunNotFoundError",
     "RunState",
+    "ScheduleError",
+    "ScheduleExistsError",
+    "ScheduleNotFoundError",
     "StepOptions",
+    "StoreError",
+    "StreamerError",
+    "TimetableError",
+    "UnknownStatusError",
     "WaitTimeoutError",
+    "WhereError",
     "Workflow",
+    "WorkflowDefinitionError",
     "WorkflowInProgressError",
 ]

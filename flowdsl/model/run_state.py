@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class RunState(IntEnum):
-    """How far a run is in its life; the numbers are what is stored."""
+    """How far a run is in its life; the numbers are what is stored, and a text of it is its label."""
 
     UNKNOWN = 0
     INITIATED = 1
@@ -41,6 +41,12 @@ class RunState(IntEnum):
     def label(self) -> str:
         """The text people read, as in 'Data Deleted'."""
         return self.name.replace("_", " ").title()
+
+    def __str__(self) -> str:
+        return self.label
+
+    def __format__(self, spec: str) -> str:
+        return format(int(self), spec) if spec.endswith(tuple("bcdoxXn")) else format(self.label, spec)
 
 
 S = RunState

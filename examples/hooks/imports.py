@@ -45,7 +45,8 @@ def build(tell: Tell) -> Workflow[File, Status]:
 
     @imports.on_pause
     def stuck(run: Run[File, Status]) -> None:
-        tell(f"{run.foreign_id}: stuck, {run.record.reason}")
+        why = f" ({run.failure.error})" if run.failure is not None else ""  # None: a person paused it
+        tell(f"{run.foreign_id}: stuck, {run.reason}{why}")
 
     @imports.on_error
     def failed(run: Run[File, Status]) -> None:

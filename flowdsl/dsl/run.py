@@ -29,7 +29,7 @@ class Run(Generic[ObjectT, StatusT]):
         "_task": "",
         "attempt": "1 at the first execution of this step for this version of the run, one more after each failure.",
         "extras": "The engine's: what the methods below collected, to be stored with the transition.",
-        "failure": "For on_error hooks: what failed. None for everybody else.",
+        "failure": "For on_error hooks, what failed; for on_pause hooks, what failed last if errors paused the run. Else None.",
         "made": "The engine's: the last outcome made by one of the methods below, which has to be what the step returns.",
         "object": "The run's object, decoded for this attempt alone.",
         "record": "The run as the store has it, the object as bytes.",

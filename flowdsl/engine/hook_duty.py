@@ -11,13 +11,14 @@ from flowdsl.engine.awaiting import Plan
 from flowdsl.engine.burying import bury_hook
 from flowdsl.engine.core import Core
 from flowdsl.engine.duty import Duty, Opened
-from flowdsl.engine.hook_view import as_it_was, hook_view
+from flowdsl.engine.hook_view import as_it_was, failure_of, hook_view
 from flowdsl.engine.idle_intent import refuse_intents
 from flowdsl.engine.results import Results, fields
 from flowdsl.engine.work import Work
 from flowdsl.errors import ConfigurationError, StoreError, UnknownStatusError
 from flowdsl.model.change import DropRow, MoveRun
 from flowdsl.model.failure import Failure
+from flowdsl.model.history import HistoryRow
 from flowdsl.model.record import RunRecord
 
 log = logging.getLogger("flowdsl.hooks")
@@ -38,7 +39,7 @@ class HookDuty(Duty):
         if not limit or work.attempts < limit or not isinstance(spec, HookSpec):
             return True
         try:
-            then = self._then(work)
+            then = _then(work, self._row(work))
         except StoreError:
             return True  # the attempt will fail with that
         try:
@@ -70,17 +71,18 @@ class HookDuty(Duty):
         spec, failure = work.lane.spec, None
         if not isinstance(spec, HookSpec):
             raise ConfigurationError(f"{work.lane.name} tells no hook.")
+        row = self._row(work) if spec.event is HookEvent.PAUSE or work.record.version != work.version else None
         if spec.event is HookEvent.ERROR:
             failure = Failure("", "", 0) if work.payload is None else msgspec.json.decode(work.payload, type=Failure)
-        then, mark = self._then(work), _mark(work, spec)
+        elif spec.event is HookEvent.PAUSE and row is not None:
+            failure = failure_of(row)
+        then, mark = _then(work, row), _mark(work, spec)
         return Opened(hook_view(work.lane.workflow, spec, then, work.failures + 1, failure=failure, mark=mark), None)
 
-    def _then(self, work: Work) -> RunRecord:
-        record = work.record
-        if record.version == work.version:
-            return record
-        rows = self._core.store.history(record.run_id)
-        return next((as_it_was(record, row) for row in rows if row.version == work.version), record)
+    def _row(self, work: Work) -> HistoryRow | None:
+        """What history has of the event."""
+        rows = self._core.store.history(work.record.run_id)
+        return next((row for row in rows if row.version == work.version), None)
 
     def finish(self, work: Work, opened: Opened, answer: object) -> Plan[None]:
         refuse_intents(opened.run, f"hook {work.lane.spec.name}")
@@ -91,6 +93,12 @@ class HookDuty(Duty):
 
     def give_up(self, work: Work, failures: int, error: str) -> MoveRun | None:
         return None
+
+
+def _then(work: Work, row: HistoryRow | None) -> RunRecord:
+    """The run as it was at the event."""
+    record = work.record
+    return record if row is None or record.version == work.version else as_it_was(record, row)
 
 
 def _mark(work: Work, spec: HookSpec) -> str:

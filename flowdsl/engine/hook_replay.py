@@ -15,7 +15,7 @@ from flowdsl.engine.burying import MARK, VERSION, bury_hook
 from flowdsl.engine.control import commit_one
 from flowdsl.engine.core import Core
 from flowdsl.engine.dead_letters import Replay
-from flowdsl.engine.hook_view import as_it_was, hook_view
+from flowdsl.engine.hook_view import as_it_was, failure_of, hook_view
 from flowdsl.engine.hooks import EVENT_OF
 from flowdsl.engine.idle_intent import refuse_intents
 from flowdsl.engine.steps import describe
@@ -164,6 +164,8 @@ def call(
     mark: str = "",
 ) -> Any:
     """Tell the hook; of an `async def` what is to be awaited. In: see `hook_view`. Raises what it raises."""
+    if spec.event is HookEvent.PAUSE:
+        failure = failure_of(row)
     run = hook_view(workflow, spec, as_it_was(record, row), attempt, failure=failure, mark=mark)
     what = f"hook {spec.name}"
     answer = spec.fn(run)

@@ -10,7 +10,7 @@ from flowdsl.dsl.run import Run
 from flowdsl.dsl.spec import HookSpec
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.model.failure import Failure
-from flowdsl.model.history import HistoryRow
+from flowdsl.model.history import Cause, HistoryRow
 from flowdsl.model.record import RunRecord
 
 
@@ -26,6 +26,11 @@ def as_it_was(record: RunRecord, row: HistoryRow) -> RunRecord:
         last_error=row.error,
         updated_at=row.at,
     )
+
+
+def failure_of(row: HistoryRow) -> Failure | None:
+    """The failure that paused a run, by the row of its history that tells of the pause. None: somebody paused it."""
+    return Failure(row.name, row.error or "", row.attempt) if row.cause is Cause.ERRORS else None
 
 
 def hook_view(

@@ -1,4 +1,4 @@
-"""A failed attempt, as an on_error hook is told of it."""
+"""A failed attempt, as hooks are told of it: on_error of each, on_pause of the one that paused the run."""
 
 from __future__ import annotations
 

@@ -141,6 +141,43 @@ def test_a_run_that_errors_paused_is_told_and_so_is_every_failed_attempt(world: 
         assert "failed 3 times in a row" in reason
 
 
+def test_who_is_told_of_a_pause_is_told_the_failure_that_made_it_and_of_none_where_a_person_did(world: World) -> None:
+    """Also when the run has moved on before the hook is told, and when a hook that is new is told of the past."""
+    workflow = bare(Stage.WAITING, Stage.RETURNED)
+    told: list[Any] = []
+
+    @workflow.step(from_=Stage.PACKED, to=Stage.COLLECTED, err_backoff=SECOND, pause_after_err_count=2)
+    def collect(run: ParcelRun) -> None:
+        if run.record.auto_resumes == 0:
+            raise RuntimeError(f"no luck {run.attempt}")
+
+    @workflow.on_pause(err_backoff=2 * HOUR)
+    def page(run: ParcelRun) -> None:
+        told.append(
+            (run.foreign_id, run.failure and (run.failure.name.rpartition(".")[2], run.failure.error, run.failure.attempt))
+        )
+        if len(told) == 1:
+            raise RuntimeError("the pager is off")
+
+    expected = ("bad", ("collect", "RuntimeError: no luck 2", 2))
+    with world.engine(workflow) as engine:
+        bad = engine.trigger(workflow, "bad", Parcel())
+        engine.advance(MINUTE)
+        assert told == [expected]
+        engine.advance(3 * HOUR)
+        assert bad.record().state is S.COMPLETED
+        assert told == [expected] * 2
+
+        other = engine.trigger(workflow, "other", Parcel())
+        engine.run_until_idle()  # it has failed once
+        other.pause("lunch")
+        engine.run_until_idle()
+        assert told[2:] == [("other", None)]
+
+        engine.replay_hook(workflow, "page")
+        assert sorted(told[3:]) == [expected, ("other", None)]
+
+
 def test_failures_of_timeouts_and_kept_callbacks_are_told_and_those_of_callers_are_theirs(world: World) -> None:
     workflow = parcels()
     errors: list[tuple[str, int]] = []

@@ -108,7 +108,7 @@ def test_the_team_hears_of_everything(flow_engine: Make) -> None:
     assert sorted(told) == [
         "damaged.csv: attempt 1 failed, ValueError: the file is damaged",
         "damaged.csv: attempt 2 failed, ValueError: the file is damaged",
-        "damaged.csv: stuck, step read failed 2 times in a row",
+        "damaged.csv: stuck, step read failed 2 times in a row (ValueError: the file is damaged)",
         "empty.csv: not stored, it is empty",
         "good.csv: stored",
     ]

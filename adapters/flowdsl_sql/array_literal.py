@@ -20,7 +20,7 @@ def _text(value: str | None) -> str:
 
 
 def _number(value: int | None) -> str:
-    return "NULL" if value is None else str(value)
+    return "NULL" if value is None else f"{value:d}"
 
 
 def _bytes(value: bytes | None) -> str:

@@ -33,7 +33,7 @@ def plain_literals(row: Row) -> list[str | None]:
 
 
 def _plain(value: int | bytes) -> str:
-    return f"\\x{value.hex()}" if isinstance(value, bytes) else str(value)
+    return f"\\x{value.hex()}" if isinstance(value, bytes) else f"{value:d}"
 
 
 PLACE = "CROSS JOIN LATERAL (SELECT o.ctid AS place FROM {table} o WHERE o.run_id = {row}.run_id OFFSET 0) f"

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from flowdsl_sql.connect import parse
 from flowdsl_sql.database import Database, Session
 from flowdsl_sql.errors import Trouble, diagnose, schema_error, translated
+from flowdsl_sql.quiet import quiet_alembic
 from flowdsl_sql.tables import VERSION_TABLE
 
 HEAD = "0003"
@@ -135,10 +136,11 @@ def _upgrade_mysql(connection: Connection) -> None:
 
 
 def _alembic(*, sql: bool = False, **attributes: Any) -> None:
-    from alembic import command
-    from alembic.config import Config
+    with quiet_alembic():
+        from alembic import command
+        from alembic.config import Config
 
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    config.attributes.update(attributes)
-    command.upgrade(config, "head", sql=sql)
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        config.attributes.update(attributes)
+        command.upgrade(config, "head", sql=sql)

@@ -175,8 +175,8 @@ class Control:
         if state is RunState.REQUESTED_DATA_DELETED:
             if not record.state.finished:
                 what, remedy = f"{record.state.label.lower()}, so its data is needed still", "Cancel it first."
-            elif record.state is not state:
-                remedy = "It was deleted already."
+            else:
+                what, remedy = "about to have its data erased", "It is asked for already."
         elif record.state.finished and record.state is not state:
             remedy = "A finished run stays as it is; flowdsl restart, or handle.restart(), starts a new one like it."
         elif resuming:

@@ -8,7 +8,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.services import free_port, missing, wait_for_port
+from tests.ports import free_port
+from tests.services import missing, wait_for_port
 
 
 class OwnEtcd:

@@ -28,6 +28,8 @@ import sqlalchemy
 from sqlalchemy import URL, make_url
 from sqlalchemy.pool import NullPool
 
+from tests.ports import free_port
+
 POSTGRESQL = os.environ.get("FLOWDSL_TEST_POSTGRESQL", "postgresql+psycopg://root@127.0.0.1:5432/test")
 MYSQL = os.environ.get("FLOWDSL_TEST_MYSQL", "mysql+pymysql://root@127.0.0.1:3306/test")
 RABBITMQ = os.environ.get("FLOWDSL_TEST_RABBITMQ", "amqp://guest:guest@127.0.0.1:5672//")
@@ -123,12 +125,6 @@ def redis_keys() -> Generator[str]:
     with redis.Redis.from_url(REDIS) as client:
         for key in client.scan_iter(f"{{{prefix}}}*", count=1000):
             client.delete(key)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 30.0) -> None:

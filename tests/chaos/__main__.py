@@ -44,6 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
         report.seconds = round(time.monotonic() - began, 1)
         report.write(options.out)
     print(report.markdown())
+    for place in report.places:  # once more, where who sees only an end looks
+        for wrong in place.verdict.wrong:
+            print(f"WRONG in {place.name}: {wrong}")
     return 0 if report.good else 1
 
 

@@ -18,7 +18,7 @@ from flowdsl_etcd import link as link_module
 from flowdsl_etcd.role_scheduler import EtcdRoleScheduler, open_roles
 from tests.own_etcd import OwnEtcd, own_certificate, own_etcd
 from tests.proxy import Proxy
-from tests.services import free_port
+from tests.ports import free_port
 
 TTL = timedelta(seconds=60)
 

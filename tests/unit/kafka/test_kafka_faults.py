@@ -20,7 +20,8 @@ from flowdsl.ports.event_streamer import EventReceiver, StartFrom
 from flowdsl_kafka import event_streamer as event_streamer_module
 from flowdsl_kafka.address import parse
 from flowdsl_kafka.event_streamer import KafkaEventStreamer, open_streamer
-from tests.services import free_port, own_kafka
+from tests.ports import free_port
+from tests.services import own_kafka
 
 PATIENCE = timedelta(seconds=60)
 TOPIC = "default/orders/größe"

@@ -24,7 +24,8 @@ from flowdsl_kombu.event_streamer import open_streamer
 from flowdsl_kombu.sqs_batch import body
 from flowdsl_kombu.sqs_queues import beginning, queue_name
 from flowdsl_kombu.sqs_streamer import SqsEventStreamer
-from tests.services import free_port, own_sqs
+from tests.ports import free_port
+from tests.services import own_sqs
 
 PATIENCE = timedelta(seconds=20)
 TOPIC = "default/orders/größe"

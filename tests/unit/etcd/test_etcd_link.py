@@ -17,8 +17,8 @@ from flowdsl.errors import RoleSchedulerError
 from flowdsl_etcd import link as link_module
 from flowdsl_etcd.role_scheduler import EtcdRoleScheduler, open_roles
 from tests.own_etcd import OwnEtcd, own_certificate, own_etcd
-from tests.proxy import Proxy
 from tests.ports import free_port
+from tests.proxy import Proxy
 
 TTL = timedelta(seconds=60)
 

@@ -4,6 +4,9 @@ ids and the remedy are attributes, so a handler never has to parse text."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
+
+LONGEST_WAIT = timedelta(days=366)
 
 
 class FlowError(Exception):
@@ -54,6 +57,23 @@ class UndeclaredDestinationError(StepOutcomeError):
 
 class UnusedOutcomeError(StepOutcomeError):
     """A step made an outcome (pause, cancel, skip, repeat) and then answered something else."""
+
+
+class RetryAfter(FlowError):
+    """The function asks to be called again after a while of its choice."""
+
+    def __init__(self, wait: timedelta, reason: str | None = None) -> None:
+        """Raise it from a step, timeout, callback, hook or connector that knows when another attempt makes sense: a server has
+        answered with a `Retry-After`, say. It is a failed attempt as any other, counted, but for its wait.
+
+        In: how long to wait, at most a year (no jitter is added, no `cap` of the retry policy counts); what to store as the
+        attempt's error. Raises OptionError for a wait that cannot be."""
+        if not isinstance(wait, timedelta):
+            raise OptionError(f"RetryAfter({wait!r}) is not a duration.", remedy="Give a timedelta, e.g. timedelta(seconds=30).")
+        if not timedelta(0) <= wait <= LONGEST_WAIT:
+            raise OptionError(f"RetryAfter({wait}) is not from zero to {LONGEST_WAIT}.", remedy="Give a wait in between.")
+        super().__init__(reason or f"another attempt was asked for after {wait}.")
+        self.wait = wait
 
 
 class TimeLimitExceededError(FlowError):

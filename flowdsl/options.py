@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypedDict
 
-from flowdsl.errors import OptionError
+from flowdsl.errors import OptionError, RetryAfter
 
 ZERO = timedelta(0)
+ErrorTypes = type[Exception] | tuple[type[Exception], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,10 @@ class Retry:
         whole = min(self.backoff.total_seconds() * self.multiplier**exponent, self.cap.total_seconds())
         return timedelta(seconds=rng.uniform(0, whole) if self.jitter else whole)
 
+    def wait_after(self, error: BaseException, failures: int, rng: random.Random) -> timedelta:
+        """The wait after an error that is the last of so many: its own, if it says one."""
+        return error.wait if isinstance(error, RetryAfter) else self.delay(failures, rng)
+
 
 def constant_retry(wait: timedelta) -> Retry:
     """The same wait after every failure: what `err_backoff` means."""
@@ -61,6 +66,9 @@ class StepOptions(TypedDict, total=False):
     """Handle an event only when it is at least this old. None and 0: at once."""
     pause_after_err_count: int | None
     """Pause the run at this many consecutive failures of a step. None and 0: never."""
+    pause_on: ErrorTypes | None
+    """Errors that another attempt would not mend: they pause the run at once, and it is not resumed by itself. A class or
+    several, as `except` takes them. None: no such errors."""
     concurrency: int | None
     """Runs in flight per consumer. None: the library's default (10 for `def`, 100 for `async def`). 0 is refused."""
     retry: Retry | None
@@ -69,17 +77,24 @@ class StepOptions(TypedDict, total=False):
     """How long a body may run; longer is a failed attempt. None: no limit. 0 is refused."""
 
 
-class SideOptions(TypedDict, total=False):
-    """Options of timeouts, callbacks and hooks, as for steps. Every instance looks after them: there is no `parallel_count`."""
+class HookOptions(TypedDict, total=False):
+    """Options of hooks, as for steps. Every instance looks after them: there is no `parallel_count`. A hook pauses no run."""
 
     polling_frequency: timedelta | None
     err_backoff: timedelta | None
     lag_alert: timedelta | None
     pause_after_err_count: int | None
-    """Pause the run at this many consecutive failures. None and 0: never; a hook never pauses a run."""
+    """A hook that is told what happened in a status that the code has no more is given up at this many failures. None and 0:
+    never."""
     concurrency: int | None
     retry: Retry | None
     time_limit: timedelta | None
+
+
+class SideOptions(HookOptions, total=False):
+    """Options of timeouts and callbacks, as for steps. Every instance looks after them: there is no `parallel_count`."""
+
+    pause_on: ErrorTypes | None
 
 
 DEFAULT_POLLING_FREQUENCY = timedelta(milliseconds=500)
@@ -99,6 +114,7 @@ class ResolvedOptions:
     lag_alert: timedelta | None
     consume_lag: timedelta
     pause_after_err_count: int
+    pause_on: tuple[type[Exception], ...]
     concurrency: int
     retry: Retry
     time_limit: timedelta | None
@@ -116,6 +132,7 @@ _NOT_ZERO = {
 
 STEP_OPTIONS: Collection[str] = StepOptions.__annotations__
 SIDE_OPTIONS: Collection[str] = SideOptions.__annotations__
+HOOK_OPTIONS: Collection[str] = HookOptions.__annotations__
 
 
 def check_options(options: Mapping[str, Any], place: str, known: Collection[str] = STEP_OPTIONS) -> None:
@@ -132,6 +149,8 @@ def check_options(options: Mapping[str, Any], place: str, known: Collection[str]
             raise OptionError(
                 f"{name}={value!r} is not a duration.", place=place, remedy=f"Give a timedelta, e.g. {name}=timedelta(seconds=5)."
             )
+        if name == "pause_on":
+            check_error_types(name, value, place)
         if name == "retry" and not isinstance(value, Retry):
             raise OptionError(f"retry={value!r} is not a policy.", place=place, remedy="Give flowdsl.Retry(...).")
         if (name in _INTEGERS or name in _DURATIONS) and _negative(value):
@@ -144,11 +163,27 @@ def check_options(options: Mapping[str, Any], place: str, known: Collection[str]
         )
 
 
+def check_error_types(name: str, value: Any, place: str) -> None:
+    """Refuse what `except` would not take."""
+    for kind in error_types(value):
+        if not (isinstance(kind, type) and issubclass(kind, Exception)):
+            raise OptionError(
+                f"{name}={value!r} has {kind!r}, which is no class of exceptions.",
+                place=place,
+                remedy=f"Give a class or a tuple of classes, e.g. {name}=(ValueError, PermissionError).",
+            )
+
+
+def error_types(value: Any) -> tuple[Any, ...]:
+    """A class or several, as a tuple."""
+    return value if isinstance(value, tuple) else () if value is None else (value,)
+
+
 def _negative(value: Any) -> bool:
     return bool(value < (ZERO if isinstance(value, timedelta) else 0))
 
 
-def resolve_side(own: SideOptions, defaults: StepOptions, *, is_async: bool) -> ResolvedOptions:
+def resolve_side(own: HookOptions | SideOptions, defaults: StepOptions, *, is_async: bool) -> ResolvedOptions:
     """The values that count for a timeout, callback or hook: the workflow's defaults are its own as far as they concern it."""
     inherited = defaults.copy()
     inherited.pop("parallel_count", None)
@@ -178,6 +213,7 @@ def resolve(own: StepOptions, defaults: StepOptions, *, is_async: bool) -> Resol
         lag_alert=lag_alert,
         consume_lag=consume_lag,
         pause_after_err_count=merged.get("pause_after_err_count", DEFAULT_PAUSE_AFTER_ERR_COUNT) or 0,
+        pause_on=error_types(merged.get("pause_on")),
         concurrency=concurrency if concurrency is not None else DEFAULT_ASYNC_CONCURRENCY if is_async else DEFAULT_CONCURRENCY,
         retry=retry,
         time_limit=merged.get("time_limit"),

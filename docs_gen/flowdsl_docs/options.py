@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from flowdsl.dsl.connector_options import ResolvedConnectorOptions
@@ -14,7 +14,7 @@ def option_words(options: ResolvedOptions, *, pauses: bool = True) -> Mapping[st
     """What counts for a function, each in a few words. `pauses`: whether failures can pause the run."""
     words = {
         "retries": retry_words(options.retry),
-        "pauses after": f"{options.pause_after_err_count} failures" if options.pause_after_err_count else "never",
+        "pauses after": _limit(options.pause_after_err_count, options.pause_on),
         "at once": f"{options.concurrency} a consumer",
         "consumers": "every instance" if options.parallel_count is None else f"at most {options.parallel_count}",
         "time limit": _span(options.time_limit),
@@ -27,10 +27,9 @@ def option_words(options: ResolvedOptions, *, pauses: bool = True) -> Mapping[st
 
 def connector_words(options: ResolvedConnectorOptions) -> Mapping[str, str]:
     """The same for a connector, which has no run to pause: it gives events up."""
-    count = options.dead_letter_after_err_count
     return {
         "retries": retry_words(options.retry),
-        "gives up after": f"{count} failures" if count else "never",
+        "gives up after": _limit(options.dead_letter_after_err_count, options.dead_letter_on),
         "at once": f"{options.concurrency} a consumer",
         "consumers": f"at most {options.parallel_count}",
         "waits before": duration_text(options.consume_lag) if options.consume_lag else "-",
@@ -47,6 +46,12 @@ def retry_words(retry: Retry) -> str:
         growth = "doubling" if retry.multiplier == 2 else f"times {retry.multiplier:g}"
         text = f"{duration_text(retry.backoff)}, {growth} to {duration_text(retry.cap)}"
     return f"{text}, jitter" if retry.jitter else text
+
+
+def _limit(count: int, at_once: Sequence[type[Exception]]) -> str:
+    """As in: 10 failures, one DeclinedError."""
+    words = [f"{count} failures"] if count else []
+    return ", ".join([*words, *(f"one {kind.__name__}" for kind in at_once)]) or "never"
 
 
 def _span(span: timedelta | None) -> str:

@@ -25,7 +25,16 @@ from flowdsl.dsl.statuses import Statuses
 from flowdsl.dsl.upcasting import Upcast, Upcaster
 from flowdsl.errors import DefinitionError
 from flowdsl.naming import callback_topic, hook_topic, timeout_topic
-from flowdsl.options import SIDE_OPTIONS, SideOptions, StepOptions, check_options, resolve, resolve_side
+from flowdsl.options import (
+    HOOK_OPTIONS,
+    SIDE_OPTIONS,
+    HookOptions,
+    SideOptions,
+    StepOptions,
+    check_options,
+    resolve,
+    resolve_side,
+)
 from flowdsl.ports.connector_source import ConnectorSource
 
 ObjectT = TypeVar("ObjectT")
@@ -192,7 +201,7 @@ class Declarations(Generic[ObjectT, StatusT]):
     def _hook(self, event: HookEvent) -> HookDecorator[ObjectT, StatusT]:
         here = caller()
 
-        def add(fn: Any, name: str | None, options: SideOptions) -> Any:
+        def add(fn: Any, name: str | None, options: HookOptions) -> Any:
             fields = function_fields(fn, "hook", here)
             resolved = resolve_side(options, self._defaults, is_async=fields["is_async"])
             label = label_of(name, fn, partial(hook_topic, self.name, event), here)
@@ -201,8 +210,8 @@ class Declarations(Generic[ObjectT, StatusT]):
             return fn
 
         def decorate(fn: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
-            check_options(options, str(here), SIDE_OPTIONS)
-            given = SideOptions(**options)  # type: ignore[typeddict-item]
+            check_options(options, str(here), HOOK_OPTIONS)
+            given = HookOptions(**options)  # type: ignore[typeddict-item]
             return add(fn, name, given) if fn is not None else lambda later: add(later, name, given)
 
         return decorate

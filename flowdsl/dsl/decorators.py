@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar, Unpack, overload
 
 from flowdsl.dsl.run import Run
 from flowdsl.model.outcome import Outcome
-from flowdsl.options import SideOptions
+from flowdsl.options import HookOptions
 
 ObjectT = TypeVar("ObjectT")
 StatusT = TypeVar("StatusT", bound=Enum)
@@ -101,7 +101,7 @@ class HookDecorator(Protocol[ObjectT, StatusT]):
     @overload
     def __call__(self, fn: OfRun[ObjectT, StatusT, AnswerT], /) -> OfRun[ObjectT, StatusT, AnswerT]: ...
     @overload
-    def __call__(self, *, name: str | None = ..., **options: Unpack[SideOptions]) -> BareHookDecorator[ObjectT, StatusT]: ...
+    def __call__(self, *, name: str | None = ..., **options: Unpack[HookOptions]) -> BareHookDecorator[ObjectT, StatusT]: ...
 
 
 class DueAt(Protocol[ObjectT, StatusT]):

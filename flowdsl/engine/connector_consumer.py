@@ -299,7 +299,8 @@ class ConnectorConsumer:
         self._metrics.errors.inc()
         text, options = describe(error), self.spec.options
         held.error, held.suspect = text, False
-        given_up = bool(options.dead_letter_after_err_count) and held.attempts >= options.dead_letter_after_err_count
+        most = options.dead_letter_after_err_count
+        given_up = isinstance(error, options.dead_letter_on) or (most and held.attempts >= most)
         log.warning(
             "%s of %s failed on an event with %s, attempt %d%s",
             self.spec.function,
@@ -315,7 +316,7 @@ class ConnectorConsumer:
             self._bury(held)
             return
         self._metrics.retries.inc()
-        delay = options.retry.delay(held.attempts, self._core.rng)
+        delay = options.retry.wait_after(error, held.attempts, self._core.rng)
         held.ready_at = self._core.clock.monotonic() + delay.total_seconds()
         held.marked = True
         self._book.write({held.event.event_id: Attempts(held.attempts, error=text, wait=delay)}, [held.event])

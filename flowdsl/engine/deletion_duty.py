@@ -119,7 +119,7 @@ class DeletionDuty(Duty):
         )
         self._results.submit_move(work, change, payload)
 
-    def give_up(self, work: Work, failures: int, error: str) -> MoveRun | None:
+    def give_up(self, work: Work, failures: int, error: str, *, final: bool) -> MoveRun | None:
         return None
 
 

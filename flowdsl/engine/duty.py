@@ -41,5 +41,6 @@ class Duty(Protocol):
         """Submit what the answer means. Raises StepOutcomeError, and what user code raises that it calls: the attempt failed."""
 
     @abstractmethod
-    def give_up(self, work: Work, failures: int, error: str) -> MoveRun | None:
-        """What happens to the run instead of another attempt, when it has failed too often. None: it is tried again."""
+    def give_up(self, work: Work, failures: int, error: str, *, final: bool) -> MoveRun | None:
+        """What happens to the run instead of another attempt, when it has failed too often, or (`final`) with an error after
+        which it is not tried again. None: it is tried again."""

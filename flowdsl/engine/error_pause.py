@@ -7,12 +7,15 @@ import re
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
 
-_REASON = re.compile(r".+ failed (once|\d+ times in a row)", re.DOTALL)
+_FINAL = ", with an error that is not tried again"
+_REASON = re.compile(rf".+ failed (once|\d+ times in a row)({_FINAL})?", re.DOTALL)
 
 
-def error_pause_reason(what: str, failures: int) -> str:
-    """The reason of a pause by errors. In: what failed, e.g. "step charge", and how often."""
-    return f"{what} failed once" if failures == 1 else f"{what} failed {failures} times in a row"
+def error_pause_reason(what: str, failures: int, *, final: bool) -> str:
+    """The reason of a pause by errors. In: what failed, e.g. "step charge", how often, and whether it was with an error that
+    `pause_on` names."""
+    times = "once" if failures == 1 else f"{failures} times in a row"
+    return f"{what} failed {times}{_FINAL if final else ''}"
 
 
 def paused_by_errors(record: RunRecord) -> bool:

@@ -60,5 +60,5 @@ class EventDuty(Duty):
         self._results.submit(work, change, lambda result: self._results.told(work, result))
         self._core.commit_soon()
 
-    def give_up(self, work: Work, failures: int, error: str) -> MoveRun | None:
+    def give_up(self, work: Work, failures: int, error: str, *, final: bool) -> MoveRun | None:
         return None

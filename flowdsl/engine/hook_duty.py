@@ -91,7 +91,7 @@ class HookDuty(Duty):
         return
         yield  # a plan that waits for nothing
 
-    def give_up(self, work: Work, failures: int, error: str) -> MoveRun | None:
+    def give_up(self, work: Work, failures: int, error: str, *, final: bool) -> MoveRun | None:
         return None
 
 

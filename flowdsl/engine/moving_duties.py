@@ -137,10 +137,10 @@ class StepDuty(Duty):
     def _actor(self, work: Work) -> str:
         return work.owner
 
-    def give_up(self, work: Work, failures: int, error: str) -> MoveRun | None:
+    def give_up(self, work: Work, failures: int, error: str, *, final: bool) -> MoveRun | None:
         record, name = work.record, f"{self.what} {short_name(work.lane.spec.name)}"
         items: tuple[NewItem, ...] = ()
-        wait = self._auto_resume.wait(record.auto_resumes)
+        wait = None if final else self._auto_resume.wait(record.auto_resumes)
         if wait is not None:
             body = pause_mark(record.version + 1, work.owner)
             items = (NewItem(kind=ItemKind.AUTO_RESUME, key=record.run_id, body=body, delay=wait, replace=True),)
@@ -158,7 +158,7 @@ class StepDuty(Duty):
                 cause=Cause.ERRORS,
                 name=work.lane.spec.name,
                 actor=work.owner,
-                reason=error_pause_reason(name, failures),
+                reason=error_pause_reason(name, failures, final=final),
                 attempt=failures,
                 error=error,
             ),

@@ -139,7 +139,8 @@ class Steps:
         text = describe(error)
         limit = lane.options.pause_after_err_count
         lane.metrics.errors.inc()
-        move = duty.give_up(work, failures, text) if limit and failures >= limit else None
+        final = isinstance(error, lane.options.pause_on)
+        move = duty.give_up(work, failures, text, final=final) if final or (limit and failures >= limit) else None
         log.log(
             logging.WARNING if move is not None else logging.INFO,
             "%s %s of %s/%s failed (attempt %d), %s: %s%s",
@@ -157,7 +158,7 @@ class Steps:
         if move is not None:
             self._results.submit_move(work, move, None)
             return
-        delay = lane.options.retry.delay(failures, core.rng)
+        delay = lane.options.retry.wait_after(error, failures, core.rng)
         lane.metrics.retries.inc()
         change_id = core.ids()
         failure = Failure(lane.spec.name, text, failures)

@@ -215,9 +215,9 @@ ENGINE_MUTANTS = (
     Mutant(
         name="a hook is told once, whether it returns or not",
         file=f"{ENGINE}/hook_duty.py",
-        old="    def give_up(self, work: Work, failures: int, error: str) -> MoveRun | None:\n        return None",
+        old="    def give_up(self, work: Work, failures: int, error: str, *, final: bool) -> MoveRun | None:\n        return None",
         new=(
-            "    def give_up(self, work: Work, failures: int, error: str) -> MoveRun | None:\n"
+            "    def give_up(self, work: Work, failures: int, error: str, *, final: bool) -> MoveRun | None:\n"
             "        self._results.drop(work)\n        return None"
         ),
         why="a hook is told at least once",

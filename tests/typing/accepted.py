@@ -58,7 +58,9 @@ class Letter(TypedDict):
 
 
 orders = Workflow("orders", object_type=Order, status_type=Status)
-parcels = Workflow("parcels", object_type=Parcel, status_type=Number, defaults={"pause_after_err_count": 3})
+parcels = Workflow(
+    "parcels", object_type=Parcel, status_type=Number, defaults={"pause_after_err_count": 3, "pause_on": (KeyError, OSError)}
+)
 letters = Workflow("letters", object_type=Letter, status_type=Status)
 anything = Workflow("anything", object_type=dict[str, Any], status_type=Status)
 assert_type(orders, Workflow[Order, Status])
@@ -67,7 +69,9 @@ assert_type(letters, Workflow[Letter, Status])
 assert_type(anything, Workflow[dict[str, Any], Status])
 
 
-@orders.step(from_=Status.CREATED, to=[Status.PAID, Status.SHIPPED], parallel_count=2, retry=Retry(), lag_alert=None)
+@orders.step(
+    from_=Status.CREATED, to=[Status.PAID, Status.SHIPPED], parallel_count=2, retry=Retry(), lag_alert=None, pause_on=KeyError
+)
 def charge(run: Run[Order, Status]) -> Status | Outcome:
     assert_type(run.object, Order)
     assert_type(run.status, Status)

@@ -136,6 +136,7 @@ calendar = orders.schedule("@daily", foreign_id="d")
 calendar(wrong_made)  # refused
 calendar(wrong_given)  # refused
 orders.connector("web", pause_after_err_count=3)  # refused
+orders.on_complete(pause_on=KeyError)  # refused
 orders.connector("web", consume_lag=5)  # refused
 orders.connector("web", source="amqp://host")  # refused
 

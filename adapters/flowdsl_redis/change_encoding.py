@@ -109,6 +109,7 @@ class ChangeEncoder:
             "new_task": change.new_task or None,
             "ar": change.auto_resumes,
             "unless_claimed": change.unless_claimed or None,
+            "unless_moving": change.unless_moving or None,
             "honour": change.honour_request or None,
         }
 

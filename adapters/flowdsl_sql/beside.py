@@ -3,6 +3,8 @@ data of all of them along."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flowdsl.model.change import MoveRun
 from flowdsl.model.pending import RowKind
 from flowdsl.model.run_state import RunState
@@ -21,6 +23,14 @@ OF_CALLBACKS = f"kind <> 0 AND kind = {int(RowKind.CALLBACK)} AND run_id IN"
 OF_FOLLOWERS = f"kind <> 0 AND kind IN ({int(RowKind.TIMEOUT)}, {int(RowKind.CALLBACK)}) AND run_id IN"
 OF_ALL = "kind <> 0 AND run_id IN"
 AFRESH = "owner = NULL, remaining = NULL, attempts = 0, lapses = 0"
+
+
+def in_hand(session: Session, run_ids: Sequence[str]) -> set[str]:
+    """The runs among these with a timeout or kept callback that an owner holds. Locks all of theirs, so that one which is being
+    claimed at this moment is seen as claimed."""
+    behind = f" ORDER BY row_id{session.dialect.for_update}"
+    rows = session.among(f"SELECT run_id, owner FROM flowdsl_pending WHERE {OF_FOLLOWERS}", run_ids, behind=behind)
+    return {row[0] for row in rows if row[1] is not None}
 
 
 class Beside:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from flowdsl.model.change import CommitOutcome, CommitResult, MoveRun
 from flowdsl.model.run_state import RunState, may_move
@@ -22,9 +22,11 @@ def decide_moves(
     moves: Sequence[tuple[int, MoveRun]],
     runs: Mapping[str, Look],
     rows: Mapping[str, RowLook],
+    busy: Collection[str],
     answers: list[CommitResult],
 ) -> None:
-    """Answer each move at its index and draft what it writes."""
+    """Answer each move at its index and draft what it writes. In: which runs of those that are not to be moved then have a step,
+    timeout or kept callback in somebody's hands."""
     late: list[tuple[int, MoveRun]] = []
     at = to_datetime(draft.now)
     for index, move in moves:
@@ -35,7 +37,7 @@ def decide_moves(
             late.append((index, move))
         elif run.finished is not None and not may_move(STATES[run.state], move.to_state):
             answers[index] = results.FINISHED
-        elif move.unless_claimed and (row := rows.get(move.run_id)) is not None and row.owner is not None:
+        elif (move.unless_moving and move.run_id in busy) or (move.unless_claimed and _held(rows.get(move.run_id))):
             answers[index] = results.CLAIMED
         else:
             taken = draft.insert_items(move.namespace, move.change_id, move.items) if move.items else None
@@ -55,6 +57,10 @@ def decide_moves(
                 answers[index] = results.FINISHED
             else:
                 answers[index] = results.LOST
+
+
+def _held(row: RowLook | None) -> bool:
+    return row is not None and row.owner is not None
 
 
 def _move(draft: Draft, move: MoveRun, run: Look) -> RunState:

@@ -180,7 +180,9 @@ class PlainCommit:
         wakes: set[tuple[str, str]] = set()
         for change in changes:
             if isinstance(change, MoveRun):
-                if change.items or change.drop_items or change.settle or change.unless_claimed or change.erase:
+                if change.unless_claimed or change.unless_moving:
+                    return None
+                if change.items or change.drop_items or change.settle or change.erase:
                     return None
                 if any(row.only_in is None or row.only_in is change.to_state for row in change.side_rows):
                     return None  # without a request, which its statement leaves out, the others are not wanted

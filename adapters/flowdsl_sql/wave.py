@@ -6,7 +6,7 @@ was decided under the locks is what the writes find; they compare the version al
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -25,10 +25,10 @@ from flowdsl.model.change import (
     RequestControl,
     StartRun,
 )
-from flowdsl.model.pending import NewRow
+from flowdsl.model.pending import MOVERS, NewRow
 from flowdsl.model.run_state import RunState
 from flowdsl_sql import results
-from flowdsl_sql.beside import BIT_OF
+from flowdsl_sql.beside import BIT_OF, in_hand
 from flowdsl_sql.database import after
 from flowdsl_sql.draft import Draft
 from flowdsl_sql.moves import decide_moves
@@ -101,12 +101,15 @@ def apply_wave(writer: Writer, changes: Sequence[Change], wakes: set[tuple[str, 
     puts: list[tuple[int, PutItems]] = []
     run_ids: list[str] = []
     row_ids: list[str] = []
+    watched: list[str] = []
     for index, change in enumerate(changes):
         if isinstance(change, MoveRun):
             moves.append((index, change))
             run_ids.append(change.run_id)
-            if change.unless_claimed:
+            if change.unless_claimed or change.unless_moving:
                 row_ids.append(change.run_id)
+            if change.unless_moving:
+                watched.append(change.run_id)
         elif isinstance(change, StartRun):
             starts.append((index, change))
             run_ids.append(change.run_id)
@@ -120,6 +123,7 @@ def apply_wave(writer: Writer, changes: Sequence[Change], wakes: set[tuple[str, 
             controls.append((index, change))
             run_ids.append(change.run_id)
             row_ids.append(change.run_id)
+            watched.append(change.run_id)
         elif isinstance(change, PutItems):
             puts.append((index, change))
         else:
@@ -129,6 +133,9 @@ def apply_wave(writer: Writer, changes: Sequence[Change], wakes: set[tuple[str, 
     run_ids.sort()
     now, runs = writer.look(run_ids)
     rows = writer.look_rows(sorted(row_ids)) if row_ids else {}
+    busy = {run_id for run_id in watched if (row := rows.get(run_id)) is not None and row.owner is not None}
+    if followed := sorted(run_id for run_id in watched if run_id in runs and runs[run_id].timers):
+        busy |= in_hand(writer.session, followed)
     if moves and row_changes:
         moved = {move.run_id for _, move in moves}
         followers = {row_id: row.run_id for row_id, row in rows.items() if row.run_id in moved and row.run_id != row_id}
@@ -137,14 +144,14 @@ def apply_wave(writer: Writer, changes: Sequence[Change], wakes: set[tuple[str, 
     draft = Draft(writer, now, wakes)
     answers: list[CommitResult] = [results.LOST] * len(changes)
     if moves:
-        decide_moves(draft, moves, runs, rows, answers)
+        decide_moves(draft, moves, runs, rows, busy, answers)
         draft.write_moves()
     if starts:
         decide_starts(draft, starts, runs, answers)
     for index, addition in added:
         answers[index] = _add(draft, addition, runs.get(addition.run_id), rows)
     for index, request in controls:
-        answers[index] = _request(writer, request, runs.get(request.run_id), rows.get(request.run_id))
+        answers[index] = _request(writer, request, runs.get(request.run_id), busy)
     draft.write()
     if row_changes:
         _RowChanges(draft, {**runs, **_runs_of_side_rows(writer, rows)}, rows).apply(row_changes, answers)
@@ -185,13 +192,13 @@ def _add(draft: Draft, change: AddRow, run: Look | None, rows: dict[str, RowLook
     return results.DONE
 
 
-def _request(writer: Writer, change: RequestControl, run: Look | None, row: RowLook | None) -> CommitResult:
+def _request(writer: Writer, change: RequestControl, run: Look | None, busy: Collection[str]) -> CommitResult:
     request = change.request
     if run is None:
         return results.NOT_FOUND
     if run.finished is not None:
         return results.FINISHED
-    if row is None or row.owner is None:
+    if change.run_id not in busy:
         return results.NOT_CLAIMED
     if run.requested_state != CANCELLED or request.state is CANCELLED:
         writer.request(change.run_id, int(request.state), request.reason, request.actor)
@@ -239,7 +246,7 @@ class _RowChanges:
         if row is None:
             return results.LOST
         waiting = None
-        if run is not None and not isinstance(change, DropRow):
+        if run is not None:
             waiting = control_request(run.requested_state, run.requested_reason, run.requested_actor)
         same = row.owner == change.owner and row.delivery == change.delivery
         if not same or change.version not in (None, row.version):
@@ -247,7 +254,7 @@ class _RowChanges:
                 CommitResult(CommitOutcome.ALREADY_APPLIED, requested=waiting) if row.mark == change.change_id else results.LOST
             )
         if isinstance(change, FailRow):
-            hastened = waiting is not None and change.row_id == row.run_id  # a step row has its run's id
+            hastened = waiting is not None and row.kind in MOVERS
             due = draft.now if hastened else after(draft.now, change.delay)
             erased = run is not None and run.state == DATA_DELETED
             self._fails.append((None if erased else change.error, due, change.change_id, change.row_id))

@@ -121,6 +121,7 @@ class RowLook(NamedTuple):
     run_id: str
     workflow: str
     version: int
+    kind: int
 
 
 UPSERT_ROWS = (
@@ -164,7 +165,7 @@ class Writer:
         """Lock pending rows."""
         session = self.session
         rows = session.among(
-            "SELECT row_id, owner, delivery, namespace, topic, mark, run_id, workflow, version FROM flowdsl_pending"
+            "SELECT row_id, owner, delivery, namespace, topic, mark, run_id, workflow, version, kind FROM flowdsl_pending"
             " WHERE row_id IN",
             row_ids,
             behind=f" ORDER BY row_id{session.dialect.for_update}",

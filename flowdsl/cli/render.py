@@ -128,7 +128,7 @@ def _head(run: RunView, now: datetime, stopped_by_worker: bool) -> RenderableTyp
         "error": run.last_error,
         "requested": None
         if run.requested is None
-        else f"{run.requested.state} by {run.requested.actor}: {run.requested.reason} (waits for the running step)",
+        else f"{run.requested.state} by {run.requested.actor}: {run.requested.reason} (waits for what is being executed)",
         "metadata": ", ".join(f"{key}={value}" for key, value in run.metadata.items()) or None,
         "tags": ", ".join(run.tags) or None,
         "parent": run.parent_run_id,

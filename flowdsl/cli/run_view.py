@@ -30,7 +30,7 @@ class StateName(StrEnum):
 
 
 class RequestView(Struct, frozen=True):
-    """A pause or cancel that waits for the running step."""
+    """A pause or cancel that waits for the function that is being executed."""
 
     state: str
     reason: str

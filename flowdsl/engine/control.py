@@ -21,7 +21,8 @@ from flowdsl.model.run_state import RunState, may_move
 from flowdsl.naming import deletion_topic
 
 Draft = Callable[[RunRecord, bool], Change]
-"""Makes the change of a run as it is now. In: whether the store has refused one because a step of the run is being executed.
+"""Makes the change of a run as it is now. In: whether the store has refused one because a step, timeout or kept callback of the
+run is being executed.
 Raises IllegalMoveError."""
 TRIES = 50
 """A run that changes between fifty looks and fifty writes is changed by something that will not stop."""
@@ -46,6 +47,7 @@ def control_move(
     name: str = "",
     row: NewRow | None = None,
     unless_claimed: bool = False,
+    unless_moving: bool = False,
     drop_items: tuple[ItemKey, ...] = (),
     auto_resumes: int = 0,
     honour_request: bool = False,
@@ -66,12 +68,15 @@ def control_move(
         drop_items=drop_items,
         auto_resumes=auto_resumes,
         unless_claimed=unless_claimed,
+        unless_moving=unless_moving,
         honour_request=honour_request,
     )
 
 
-def request_move(core: Core, record: RunRecord, request: ControlRequest, *, unless_claimed: bool = False) -> MoveRun:
-    """The change that applies a request which waited for a step, or what has taken its place meanwhile: a cancel, say."""
+def request_move(
+    core: Core, record: RunRecord, request: ControlRequest, *, unless_claimed: bool = False, unless_moving: bool = False
+) -> MoveRun:
+    """The change that applies a request which waited for a function, or what has taken its place meanwhile: a cancel, say."""
     return control_move(
         core,
         record,
@@ -79,13 +84,14 @@ def request_move(core: Core, record: RunRecord, request: ControlRequest, *, unle
         request.reason,
         request.actor,
         unless_claimed=unless_claimed,
+        unless_moving=unless_moving,
         honour_request=True,
     )
 
 
 class Control:
-    """The verbs. Each returns the run as it is afterwards; a pause or cancel of a run whose step is being executed is left as a
-    request (`record.requested`) that the step's commit applies."""
+    """The verbs. Each returns the run as it is afterwards; a pause or cancel of a run whose step, timeout or kept callback is
+    being executed is left as a request (`record.requested`) that the commit of that applies."""
 
     def __init__(self, core: Core, name: str = "", guard: Callable[[RunRecord], None] | None = None) -> None:
         self._core = core
@@ -125,9 +131,9 @@ class Control:
                 reason,
                 who,
                 name=self._name,
-                unless_claimed=not force,
+                unless_moving=not force,
                 drop_items=(ItemKey(ItemKind.AUTO_RESUME, record.run_id),) if record.state is RunState.PAUSED else (),
-                # A cancel that still waits for a step whose worker is gone is not undone by a pause.
+                # A cancel that still waits for a function whose worker is gone is not undone by a pause.
                 honour_request=state is RunState.PAUSED,
             )
 

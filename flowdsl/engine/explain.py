@@ -135,7 +135,7 @@ class _RunExplainer:
         request = self._record.requested
         if request is not None:
             verb = "cancel" if request.state is S.CANCELLED else "pause"
-            sentence = f"A {verb} by {request.actor} waits for the commit of the running step: {stopped(request.reason)}"
+            sentence = f"A {verb} by {request.actor} waits for the commit of what is being executed: {stopped(request.reason)}"
             yield Reason(because=Because.REQUESTED, sentence=sentence)
 
     # -- without a step row ---------------------------------------------------------------------------------------------------

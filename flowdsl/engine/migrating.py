@@ -60,7 +60,7 @@ def migrating(core: Core, spec: MigrationSpec, record: RunRecord, actor: str, ti
     and a failed one's next try when it was. In: the run's `timers`. Raises as `rewritten` does, and what an `at=` of the new
     status raises."""
     if record.requested is not None:
-        return request_move(core, record, record.requested, unless_claimed=True)
+        return request_move(core, record, record.requested, unless_moving=True)
     workflow = core.workflows[record.workflow]
     payload = rewritten(core, spec, record)
     ends = spec.to_key in workflow.definition().terminal

@@ -47,12 +47,17 @@ class StepDuty(Duty):
         self._transactions = Transactions(core)
 
     def admit(self, work: Work) -> bool:
-        core, record, lane = self._core, work.record, work.lane
+        record, lane = work.record, work.lane
         if record.version != work.version or record.state.stopped or record.status != lane.status:
             return self._stale(work)
-        if record.requested is not None:
-            self._results.submit_move(work, request_move(core, record, record.requested), None)
+        return not self._stopped_instead(work)
+
+    def _stopped_instead(self, work: Work) -> bool:
+        """A pause or cancel that waited for a function of the run comes before this one."""
+        core, record = self._core, work.record
+        if record.requested is None:
             return False
+        self._results.submit_move(work, request_move(core, record, record.requested, unless_claimed=self.beside), None)
         return True
 
     def _stale(self, work: Work) -> bool:
@@ -185,7 +190,7 @@ class TimeoutDuty(StepDuty):
         if self._step_is_running(work):
             self._core.release(work, BUSY_RETRY)
             return False
-        return True
+        return not self._stopped_instead(work)
 
     def _settled_by(self, kind: OutcomeKind | None) -> bool:
         return kind is not OutcomeKind.PAUSE  # after a resume it is asked again, as a step is
@@ -224,7 +229,7 @@ class CallbackDuty(StepDuty):
         if self._step_is_running(work):
             self._core.release(work, BUSY_RETRY)
             return False
-        return True
+        return not self._stopped_instead(work)
 
     def _skip(self, work: Work) -> None:
         self._results.drop(work)  # what the function does not want is not offered again

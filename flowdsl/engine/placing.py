@@ -24,7 +24,8 @@ def placed(
     *,
     payload: Payload | None = None,
     new_task: bool,
-    unless_claimed: bool,
+    unless_claimed: bool = False,
+    unless_moving: bool = False,
     handoff: bool = True,
     auto_resumes: int = 0,
     items: tuple[NewItem, ...] = (),
@@ -62,4 +63,5 @@ def placed(
         new_task=new_task,
         auto_resumes=auto_resumes,
         unless_claimed=unless_claimed,
+        unless_moving=unless_moving,
     )

@@ -84,7 +84,7 @@ class Repair(Control):
                     state,
                     origin,
                     new_task=True,
-                    unless_claimed=not force,
+                    unless_moving=not force,
                     handoff=handoff,
                     drop_items=(ItemKey(ItemKind.AUTO_RESUME, record.run_id),) if record.state is RunState.PAUSED else (),
                 )
@@ -139,7 +139,7 @@ def _refuse_requested(record: RunRecord) -> None:
     request = record.requested
     if request is not None:
         verb = "cancel" if request.state is RunState.CANCELLED else "pause"
-        raise _illegal(record, f"a {verb} by {request.actor} waits for it", "Wait until its step is done.")
+        raise _illegal(record, f"a {verb} by {request.actor} waits for it", "Wait until what is being executed is done.")
 
 
 def _refuse_pause_of_others(record: RunRecord) -> None:
@@ -156,7 +156,7 @@ def _refuse_unfailed(record: RunRecord, row: PendingRow | None) -> None:
 
 
 def _claimed(record: RunRecord, remedy: str | None = None) -> IllegalMoveError:
-    return _illegal(record, "its step is being executed right now", remedy)
+    return _illegal(record, "its step, a timeout or a kept callback is being executed right now", remedy)
 
 
 def _illegal(record: RunRecord, why: str, remedy: str | None = None) -> IllegalMoveError:

@@ -15,7 +15,7 @@ from flowdsl.engine.work import Work
 from flowdsl.errors import FlowError, StoreError
 from flowdsl.model.change import Change, CommitOutcome, CommitResult, DropRow, MoveRun, PutItems, Refusal
 from flowdsl.model.item import ItemKey, NewItem
-from flowdsl.model.pending import RowKind
+from flowdsl.model.pending import MOVERS, RowKind
 from flowdsl.model.record import Payload, RunRecord
 from flowdsl.model.run_state import RunState
 
@@ -45,7 +45,7 @@ class Results:
     def drop(self, work: Work) -> None:
         """Remove a row that nothing needs any more."""
         change = DropRow(change_id=self._core.ids(), **work.claim)
-        self.submit(work, change, lambda _: self._core.close(work))
+        self.submit(work, change, lambda result: self.given_back(work, result))
 
     def bury(self, work: Work, letter: Sequence[NewItem]) -> None:
         """Keep what nobody will be told of as a dead letter, and remove its row. First the letter, then the row: whatever happens
@@ -125,11 +125,12 @@ class Results:
         core.commit_soon()
 
     def given_back(self, work: Work, result: CommitResult) -> None:
-        """After a change that gave up the claim: a pause or cancel that waited for it has its turn."""
+        """After a change that gave up the claim: a pause or cancel that waited for it has its turn, unless it waits for another
+        function of the run, too."""
         core = self._core
         core.close(work)
-        if result.outcome is CommitOutcome.APPLIED and result.requested is not None and work.lane.kind is RowKind.STEP:
-            change = request_move(core, work.record, result.requested, unless_claimed=True)
+        if result.outcome is CommitOutcome.APPLIED and result.requested is not None and work.lane.kind in MOVERS:
+            change = request_move(core, work.record, result.requested, unless_moving=True)
             core.committer.submit(change, partial(self._requested, change, work.record), _left_to_the_row)
             core.commit_soon()
         elif work.lane.next_look() is not None:

@@ -30,7 +30,7 @@ from flowdsl.model.change import (
 from flowdsl.model.history import HistoryRow
 from flowdsl.model.item import Item, ItemKey, NewItem
 from flowdsl.model.limits import unfit
-from flowdsl.model.pending import RowKind
+from flowdsl.model.pending import MOVERS, RowKind
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState, may_move
 
@@ -154,8 +154,8 @@ class Commit:
             return self._already(change, record)
         if record.state.finished and not may_move(record.state, change.to_state):
             return CommitResult(CommitOutcome.REFUSED, Refusal.FINISHED)
-        step_row = t.rows.get(change.run_id)
-        if change.unless_claimed and step_row is not None and step_row.owner is not None:
+        rows, run_id = self._rows, change.run_id
+        if (change.unless_claimed and rows.stepping(run_id)) or (change.unless_moving and rows.moving(run_id)):
             return CommitResult(CommitOutcome.REFUSED, Refusal.CLAIMED)
         return self._taken(change.namespace, change.items)
 
@@ -259,8 +259,7 @@ class Commit:
             return CommitResult(CommitOutcome.REFUSED, Refusal.NOT_FOUND)
         if record.state.finished:
             return CommitResult(CommitOutcome.REFUSED, Refusal.FINISHED)
-        row = t.rows.get(change.run_id)
-        if row is None or row.owner is None:
+        if not self._rows.moving(change.run_id):
             return CommitResult(CommitOutcome.REFUSED, Refusal.NOT_CLAIMED)
         waiting = record.requested
         if waiting is None or waiting.state is RunState.PAUSED or change.request.state is RunState.CANCELLED:
@@ -331,7 +330,7 @@ class Commit:
         record = self._t.runs.get(row.run_id)
         erased = record is not None and record.state is RunState.DATA_DELETED
         row.last_error = None if erased else change.error
-        hastened = result.requested is not None and row.kind is RowKind.STEP
+        hastened = result.requested is not None and row.kind in MOVERS
         row.due_at = self._now if hastened else self._now + change.delay
         self._rows.release(row)
         if record is not None:
@@ -366,7 +365,7 @@ class Commit:
         record = t.runs.get(row.run_id)
         if row.kind is RowKind.STEP and record is not None and record.state in UNDER_WAY:
             t.bare[record.namespace, record.workflow, record.status].add(record.run_id)
-        return APPLIED
+        return self._given_back(row)
 
     # -- items ----------------------------------------------------------------------------------------------------------------
 

@@ -70,6 +70,16 @@ class Rows:
         else:
             self.release(row)
 
+    def stepping(self, run_id: str) -> bool:
+        """Whether an owner holds the run's step row."""
+        row = self._t.rows.get(run_id)
+        return row is not None and row.owner is not None
+
+    def moving(self, run_id: str) -> bool:
+        """Whether an owner holds any row whose function may move the run."""
+        beside = (row for kind in SUSPENDED_BY_PAUSE for row in self._t.side_rows(run_id, kind))
+        return self.stepping(run_id) or any(row.owner is not None for row in beside)
+
     def release(self, row: Row) -> None:
         """Anybody may claim the row once it is due."""
         self._t.enqueue(row)

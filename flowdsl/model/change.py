@@ -76,15 +76,19 @@ class MoveRun(Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """What follows is new work (a transition or a repeat), not another try of the same: it gets a new idempotency key."""
     auto_resumes: int = 0
     unless_claimed: bool = False
-    """Refuse (CLAIMED) when an owner holds the run's step row: a pause must not fall between a step and its commit."""
+    """Refuse (CLAIMED) when an owner holds the run's step row: what moves the run must not fall between a step and its commit."""
+    unless_moving: bool = False
+    """The same when an owner holds any row whose function may move the run: its step's, a timeout's, a kept callback's. So none
+    begins or goes on after a pause."""
     honour_request: bool = True
     """Apply a waiting ControlRequest on top: with to_state RUNNING or PAUSED the request's state, reason and actor win, so that
     a cancel outlives the pause of a step that failed too often. In any case the request is gone afterwards."""
 
 
 class RequestControl(Struct, frozen=True, kw_only=True, tag=True, gc=False):
-    """Leave a pause or cancel for the step that is running. Condition: the run is unfinished and its step row is claimed;
-    otherwise refused (NOT_CLAIMED, FINISHED). A cancel replaces a waiting pause, never the other way round."""
+    """Leave a pause or cancel for the function that is running. Condition: the run is unfinished, and its step row, a timeout or
+    a kept callback is claimed; otherwise refused (NOT_CLAIMED, FINISHED). A cancel replaces a waiting pause, never the other way
+    round."""
 
     change_id: str
     run_id: str
@@ -113,8 +117,9 @@ class AddRow(Struct, frozen=True, kw_only=True, tag=True, gc=False):
 
 class FailRow(Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """A failed attempt: count it, keep the error, give up the claim, due again after `delay`. Condition: the claim
-    (`owner`, `delivery` and, where it is given, `version`) still stands. A run with a waiting ControlRequest gets its row back
-    due at once. Of a run whose data is deleted neither the error nor the payloads of `side_rows` are kept: they may hold it."""
+    (`owner`, `delivery` and, where it is given, `version`) still stands. If a ControlRequest waits at the run that the row may
+    move, it is due at once. Of a run whose data is deleted neither the error nor the payloads of `side_rows` are kept: they may
+    hold it."""
 
     change_id: str
     row_id: str
@@ -199,8 +204,8 @@ class Refusal(Enum):
     KEY_TAKEN = "an item of this key exists"
     NOT_FOUND = "there is no such run"
     FINISHED = "the run is finished"
-    CLAIMED = "a step of the run is being executed"
-    NOT_CLAIMED = "no step of the run is being executed"
+    CLAIMED = "a function that may move the run is being executed"
+    NOT_CLAIMED = "no function that may move the run is being executed"
     BAD_DATA = "the store cannot hold this data"
 
 
@@ -220,7 +225,7 @@ class CommitResult(Struct, frozen=True, gc=False):
     item: bytes | None = None
     """KEY_TAKEN: the body of the item that has the key."""
     requested: ControlRequest | None = None
-    """FailRow, ReleaseRow, ParkRow: the request that waits at the run, now that nothing is claimed."""
+    """FailRow, ReleaseRow, ParkRow, DropRow: the request that waits at the run, now that this row is not claimed any more."""
 
     @property
     def applied(self) -> bool:

@@ -17,7 +17,7 @@ class Because(StrEnum):
     AUTO_RESUME = "auto_resume"
     """It is resumed by itself, or no more."""
     REQUESTED = "requested"
-    """A pause or cancel waits for the running step."""
+    """A pause or cancel waits for what is being executed."""
     EXECUTING = "executing"
     CLAIM_LAPSED = "claim_lapsed"
     """The instance that had it is gone."""

@@ -35,6 +35,10 @@ class RowKind(IntEnum):
         return cls.UNKNOWN
 
 
+MOVERS = frozenset({RowKind.STEP, RowKind.TIMEOUT, RowKind.CALLBACK})
+"""Kinds of row whose function may move the run."""
+
+
 class NewRow(Struct, frozen=True, kw_only=True, gc=False):
     """A row as a change asks for it. `delay` is counted from the commit by the store's clock."""
 

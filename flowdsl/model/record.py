@@ -19,7 +19,8 @@ class Payload(Struct, frozen=True, gc=False):
 
 
 class ControlRequest(Struct, frozen=True, gc=False):
-    """A pause or cancel that waits for the running step to commit. Stored beside the run, outside its version."""
+    """A pause or cancel that waits for the running step, timeout or kept callback to commit. Stored beside the run, outside its
+    version."""
 
     state: RunState
     """PAUSED or CANCELLED."""

@@ -139,7 +139,7 @@ def test_a_run_whose_step_is_being_executed_and_is_to_be_paused(world: World) ->
     assert f"(process {os.getpid()}), attempt 1. Unless it is heard of before, it counts as gone at " in text
     assert said[0].reasons[0].at is not None
     assert said[0].reasons[0].at - said[0].now <= 30 * SECOND, "the lapse of its heartbeat"
-    assert text.endswith("A pause by Ada waits for the commit of the running step: look at this.")
+    assert text.endswith("A pause by Ada waits for the commit of what is being executed: look at this.")
 
 
 def test_a_run_whose_worker_is_gone(world: World) -> None:

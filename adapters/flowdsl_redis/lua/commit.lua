@@ -54,10 +54,7 @@ local function no_move(change, run)
     return FINISHED[run.state] and refused('FINISHED') or LOST
   end
   if FINISHED[run.state] and not (MAY[run.state] and MAY[run.state][change.state]) then return refused('FINISHED') end
-  if change.unless_claimed then
-    local row = load_row(change.run)
-    if row and row.own then return refused('CLAIMED') end
-  end
+  if change.unless_claimed and stepping(change.run) or change.unless_moving and moving(change.run) then return refused('CLAIMED') end
   return taken(change.ns, change.items, nil, change.id)
 end
 local function move(change)
@@ -134,8 +131,7 @@ local function request(change)
   local run = load_run(change.run)
   if not run then return refused('NOT_FOUND') end
   if FINISHED[run.state] then return refused('FINISHED') end
-  local row = load_row(change.run)
-  if not row or not row.own then return refused('NOT_CLAIMED') end
+  if not moving(change.run) then return refused('NOT_CLAIMED') end
   if not run.rqs or run.rqs == PAUSED or change.state == CANCELLED then
     run.rqs, run.rqr, run.rqa = change.state, change.reason, change.actor
     save_run(run)
@@ -162,7 +158,8 @@ local function of_row(change)
   local erased = run and run.state == DATA_DELETED
   if change.k == 'fail' then
     row.att, row.err = row.att + 1, not erased and change.error or nil
-    row.due = result[8] ~= -1 and row.kind == STEP and NOW or due_at(change.delay) -- a request hastens the step alone
+    local moves = row.kind == STEP or FOLLOWS[row.kind] -- a request hastens what may move the run
+    row.due = result[8] ~= -1 and moves and NOW or due_at(change.delay)
     release(row)
   elseif change.k == 'release' then
     if change.delay then row.due = due_at(change.delay) end
@@ -173,7 +170,7 @@ local function of_row(change)
     remove_row(row)
     local run = load_run(row.run)
     if row.kind == STEP and run and under_way(run.state) then call('ZADD', bare(run), 0, run.run) end
-    return answer('APPLIED')
+    return result
   end
   save_row(row)
   for _, side in ipairs(run and change.side or {}) do

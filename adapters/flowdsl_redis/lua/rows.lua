@@ -17,6 +17,19 @@ local function fill(row, run, new)
     release(row)
   end
 end
+-- Whether an owner holds a row whose function may move the run.
+local function stepping(run_id)
+  local row = load_row(run_id)
+  return row and row.own
+end
+local function moving(run_id)
+  if stepping(run_id) then return true end
+  for _, row_id in ipairs(call('SMEMBERS', key('side', run_id))) do
+    local row = load_row(row_id)
+    if row and FOLLOWS[row.kind] and row.own then return true end
+  end
+  return false
+end
 local function set_step_row(run, new)
   local row = load_row(run.run)
   if not new then

@@ -24,6 +24,7 @@ from flowdsl.testing.contracts.queries import QueryRules
 from flowdsl.testing.contracts.retention import RetentionRules
 from flowdsl.testing.contracts.runs import RunRules
 from flowdsl.testing.contracts.samples import World
+from flowdsl.testing.contracts.stopping import StoppingRules
 from flowdsl.testing.contracts.together import TogetherRules
 
 
@@ -35,6 +36,7 @@ class RecordStoreContract(
     JoiningRules,
     ClaimRules,
     ControlRules,
+    StoppingRules,
     ItemRules,
     QueryRules,
     ConcurrencyRules,

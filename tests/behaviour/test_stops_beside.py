@@ -1,0 +1,162 @@
+"""A pause or cancel while a timeout or a kept callback is being executed, or about to be: it waits, as for a step."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+import pytest
+
+from flowdsl.dsl.run import Run
+from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.handle import RunHandle
+from flowdsl.errors import IllegalMoveError
+from flowdsl.model.explanation import Because
+from flowdsl.model.instance import Instance
+from flowdsl.model.pending import TopicQuota
+from flowdsl.model.run_state import RunState
+from flowdsl.naming import timeout_topic
+from tests.behaviour.world import HOUR, MINUTE, SECOND, World
+
+
+class At(StrEnum):
+    NEW = "new"
+    WAITING = "waiting"
+    GONE = "gone"
+    DONE = "done"
+
+
+Kind = str
+kinds = pytest.mark.parametrize("kind", ["timeout", "callback"])
+verbs = pytest.mark.parametrize(("verb", "state"), [("pause", RunState.PAUSED), ("cancel", RunState.CANCELLED)])
+
+
+class Parcels:
+    """Runs that wait for a timeout, or have a callback that came early; `body` is what either does (None: to GONE)."""
+
+    def __init__(self, world: World, kind: Kind, body: Any = None) -> None:
+        self.world, self.kind, self.body = world, kind, body
+        self.called = 0
+        self.workflow = Workflow("parcels", object_type=dict, status_type=At)
+        self.workflow.step(from_=At.NEW, to=At.WAITING)(_store)
+        self.workflow.step(from_=At.GONE, to=At.DONE)(_finish)
+        if kind == "timeout":
+            self.workflow.timeout(from_=At.WAITING, to=At.GONE, after=HOUR, name="late", err_backoff=MINUTE)(self.attempt)
+        else:
+            self.workflow.callback(from_=At.WAITING, to=At.GONE, name="late", err_backoff=MINUTE)(self.attempt)
+
+    def attempt(self, run: Run[Any, At], payload: bytes = b"") -> Any:
+        self.called += 1
+        run.object["called"] = self.called
+        return None if self.body is None else self.body(run)
+
+    def start(self, engine: Any) -> RunHandle[Any, At]:
+        """A run in WAITING whose timeout or callback is due, and in nobody's hands."""
+        handle: RunHandle[Any, At] = engine.trigger(self.workflow, "p", {})
+        if self.kind == "callback":
+            engine.callback(self.workflow, "p", At.WAITING, b"")
+        return handle
+
+
+def _store(run: Run[Any, At]) -> None:
+    """To WAITING."""
+
+
+def _finish(run: Run[Any, At]) -> None:
+    """To DONE."""
+
+
+@kinds
+@verbs
+def test_it_waits_for_the_commit_and_keeps_what_was_done(world: World, kind: Kind, verb: str, state: RunState) -> None:
+    handles: list[RunHandle[Any, At]] = []
+
+    def body(run: Run[Any, At]) -> None:
+        after = getattr(handles[0], verb)("stop it", actor="Ada")
+        assert after.requested is not None
+        (reason,) = [reason for reason in handles[0].explain().reasons if reason.because is Because.REQUESTED]
+        assert reason.sentence == f"A {verb} by Ada waits for the commit of what is being executed: stop it."
+
+    parcels = Parcels(world, kind, body)
+    with world.engine(parcels.workflow) as engine:
+        handles.append(parcels.start(engine))
+        engine.advance(2 * HOUR)
+        record = handles[0].record()
+        assert (record.status, record.state, record.reason, record.actor) == ("gone", state, "stop it", "Ada")
+        assert record.requested is None
+        assert handles[0].run().object == {"called": 1}
+        if verb == "pause":
+            handles[0].resume()
+            engine.run_until_idle()
+            assert handles[0].record().state is RunState.COMPLETED
+    assert parcels.called == 1
+
+
+@kinds
+@verbs
+@pytest.mark.parametrize("end", ["raises", "skips"])
+def test_it_is_applied_when_nothing_comes_of_it(world: World, kind: Kind, verb: str, state: RunState, end: str) -> None:
+    handles: list[RunHandle[Any, At]] = []
+
+    def body(run: Run[Any, At]) -> Any:
+        getattr(handles[0], verb)("stop it")
+        if end == "raises":
+            raise ValueError("and it broke")
+        return run.skip()
+
+    parcels = Parcels(world, kind, body)
+    with world.engine(parcels.workflow) as engine:
+        handles.append(parcels.start(engine))
+        engine.advance(HOUR + SECOND)
+        record = handles[0].record()
+        assert (record.status, record.state, record.reason, record.requested) == ("waiting", state, "stop it", None)
+        engine.advance(24 * HOUR)
+    assert parcels.called == 1
+
+
+@kinds
+def test_a_forced_cancel_does_not_wait(world: World, kind: Kind) -> None:
+    handles: list[RunHandle[Any, At]] = []
+
+    def body(run: Run[Any, At]) -> None:
+        assert handles[0].cancel("now", force=True).state is RunState.CANCELLED
+
+    parcels = Parcels(world, kind, body)
+    with world.engine(parcels.workflow) as engine:
+        handles.append(parcels.start(engine))
+        engine.advance(2 * HOUR)
+        assert (handles[0].record().status, handles[0].record().state) == ("waiting", RunState.CANCELLED)
+
+
+@verbs
+def test_when_the_worker_is_lost_the_next_one_stops_the_run_and_calls_nothing(world: World, verb: str, state: RunState) -> None:
+    parcels, store = Parcels(world, "timeout"), world.store
+    with world.engine(parcels.workflow) as engine:
+        handle = parcels.start(engine)
+        engine.run_until_idle()
+        world.clock.advance(HOUR)
+        assert store.beat("default", Instance(owner="lost"), timedelta(seconds=30))
+        (claimed,) = store.claim("default", "lost", [TopicQuota(timeout_topic("parcels", "waiting", "late"), 1)])
+        assert claimed.row.run_id == handle.run_id
+        after = getattr(handle, verb)("stop it")
+        assert (after.state, after.requested is not None) == (RunState.RUNNING, True)
+        engine.advance(MINUTE)
+        assert handle.record().state is state
+    assert parcels.called == 0
+
+
+@kinds
+def test_a_move_by_hand_does_not_come_between_either(world: World, kind: Kind) -> None:
+    handles: list[RunHandle[Any, At]] = []
+
+    def body(run: Run[Any, At]) -> None:
+        with pytest.raises(IllegalMoveError, match="a timeout or a kept callback is being executed right now"):
+            handles[0].move(At.DONE, "I know better")
+
+    parcels = Parcels(world, kind, body)
+    with world.engine(parcels.workflow) as engine:
+        handles.append(parcels.start(engine))
+        engine.advance(2 * HOUR)
+        assert handles[0].record().state is RunState.COMPLETED
+    assert parcels.called == 1

@@ -240,5 +240,6 @@ class UnknownStatusError(FlowError):
 def no_sessions(store: str) -> ConfigurationError:
     """A store was asked for the user's own transaction and has none."""
     return ConfigurationError(
-        f"{store} has no sessions: nothing of yours can be written in its transactions.", remedy="Use an SQL store."
+        f"{store} has no sessions: nothing of yours can be written in its transactions.",
+        remedy="Use PostgreSQL or MariaDB; SQLite has run.in_transaction(fn).",
     )

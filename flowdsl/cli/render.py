@@ -20,7 +20,7 @@ from flowdsl.cli.timeline_view import ChangeView, TimelineView
 from flowdsl.engine.receipt import Receipt
 from flowdsl.graph.diagram import Diagram
 from flowdsl.graph.terminal import ASCII, UNICODE, terminal
-from flowdsl.model.history import Cause
+from flowdsl.model.history import by_worker
 
 WIDE = 110
 """Columns from which a list has room for run ids."""
@@ -39,8 +39,6 @@ _STATE_STYLES = {
     "requested_data_deleted": "dim",
 }
 _EMPTY = Text("-", style="dim")
-_BY_WORKERS = frozenset({Cause.STEP, Cause.REPEAT, Cause.TIMEOUT, Cause.ERRORS, Cause.AUTO_RESUME, Cause.SWEEP})
-"""What makes these changes is a worker: its id says nothing to people. The JSON has it."""
 
 
 def state_text(state: str) -> Text:
@@ -94,7 +92,8 @@ def _run_cells(run: RunView, now: datetime) -> list[Text]:
 
 def timeline(view: TimelineView, now: datetime) -> RenderableType:
     """Everything about one run."""
-    stopped_by_worker = bool(view.history) and view.history[-1].cause in _BY_WORKERS
+    last = view.history[-1] if view.history else None  # a worker's id says nothing to people; the JSON has it
+    stopped_by_worker = last is not None and by_worker(last.cause, last.actor)
     parts: list[RenderableType] = [_head(view.run, now, stopped_by_worker), _heading("History"), _history(view.history)]
     if view.pending:
         parts += [_heading("Pending"), pending_table(view.pending, now, paused=view.run.state == "paused")]
@@ -171,7 +170,7 @@ def _change(change: ChangeView) -> Text:
 
 def _origin(change: ChangeView) -> Text:
     what = f"{change.cause} {change.name.rpartition('.')[2]}".strip().replace("_", " ", 1 if not change.name else 0)
-    by_person = change.actor and change.cause not in _BY_WORKERS
+    by_person = change.actor and not by_worker(change.cause, change.actor)
     text = Text(clean(f"{change.actor} ({what})" if by_person else what))
     if change.attempt > 1:
         text.append(f" (attempt {change.attempt})", style="yellow")

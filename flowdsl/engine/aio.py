@@ -18,7 +18,7 @@ from flowdsl.engine.callbacks import CallbackOptions
 from flowdsl.engine.dead_letters import AioDeadLetters
 from flowdsl.engine.handle import AioRunHandle, RunHandle
 from flowdsl.engine.hook_replay import HookReplay
-from flowdsl.engine.starter import AioTriggerOptions
+from flowdsl.engine.trigger_options import AioTriggerOptions
 from flowdsl.model.callback_result import CallbackResult
 from flowdsl.model.query import Page
 

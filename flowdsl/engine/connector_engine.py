@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar, Unpack
 
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.handle import AioRunHandle, RunHandle
-from flowdsl.engine.starter import TriggerOptions
+from flowdsl.engine.trigger_options import ManyOptions, TriggerOptions
 from flowdsl.model.callback_result import CallbackResult
 
 ObjectT = TypeVar("ObjectT")
@@ -80,7 +80,7 @@ class ConnectorEngine:
         entries: Iterable[tuple[str, ObjectT]],
         *,
         key: Callable[[str], str] | None = None,
-        **options: Unpack[TriggerOptions[StatusT]],
+        **options: Unpack[ManyOptions[StatusT]],
     ) -> list[RunHandle[ObjectT, StatusT]]:
         """As Engine.trigger_many."""
         call = self._call

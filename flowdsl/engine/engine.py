@@ -24,8 +24,9 @@ from flowdsl.engine.life import EngineLife
 from flowdsl.engine.loop_guard import refuse_on_loop
 from flowdsl.engine.migrations import Migrations
 from flowdsl.engine.schedules import Schedules
-from flowdsl.engine.starter import Started, Starter, TriggerOptions
+from flowdsl.engine.starter import Started, Starter
 from flowdsl.engine.subscription import Subscription
+from flowdsl.engine.trigger_options import ManyOptions, TriggerOptions
 from flowdsl.errors import ConfigurationError, RunNotFoundError
 from flowdsl.model.bulk import OperationEntry
 from flowdsl.model.callback_result import CallbackResult
@@ -117,7 +118,7 @@ class Engine(EngineLife):
         entries: Iterable[tuple[str, ObjectT]],
         *,
         key: Callable[[str], str] | None = None,
-        **options: Unpack[TriggerOptions[StatusT]],
+        **options: Unpack[ManyOptions[StatusT]],
     ) -> list[RunHandle[ObjectT, StatusT]]:
         """Start many runs in few transactions. In: pairs of foreign id and object; `key` makes the idempotency key of a foreign
         id. An entry whose foreign id has an unfinished run, or whose key was used, answers with that run (`created` is False)."""

@@ -15,7 +15,7 @@ from flowdsl.engine.explain_rows import RowExplainer
 from flowdsl.engine.sentence import count, moment, short_name, stopped
 from flowdsl.errors import PayloadError, RunNotFoundError
 from flowdsl.model.explanation import Because, Explanation, Reason
-from flowdsl.model.history import Cause, HistoryRow
+from flowdsl.model.history import Cause, HistoryRow, by_worker
 from flowdsl.model.item import ItemKind
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
@@ -103,7 +103,8 @@ class _RunExplainer:
 
     def _who(self, last: HistoryRow | None) -> str:
         """Who stopped it: a function of its own, or a person."""
-        if last is not None and last.name and last.cause in (Cause.STEP, Cause.CALLBACK, Cause.TIMEOUT):
+        own = last is not None and (last.cause is Cause.CALLBACK or by_worker(last.cause, last.actor))
+        if last is not None and own and last.name and last.cause is not Cause.ERRORS:
             return f"Its own {last.cause.value} {short_name(last.name)}"
         return self._record.actor or "Somebody"
 

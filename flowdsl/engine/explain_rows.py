@@ -101,7 +101,8 @@ class RowExplainer:
             yield from self._waiting(row, Because.CALLBACK_KEPT, name)
             return
         until = f" until {moment(kept.expires_at)}" if kept is not None and kept.expires_at is not None else ""
-        when = "is resumed" if self._record.state is RunState.PAUSED else f"enters {row.receiver!r}"
+        here = self._record.status == row.receiver  # it waits for a resume, then
+        when = "is resumed" if here and self._record.state is RunState.PAUSED else f"enters {row.receiver!r}"
         sentence = f"{name} is kept{until}: it is applied when the run {when}."
         yield Reason(because=Because.CALLBACK_KEPT, sentence=sentence, at=row.created_at)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 import msgspec
 
@@ -22,12 +23,15 @@ from flowdsl.model.history import HistoryRow
 from flowdsl.model.record import RunRecord
 
 log = logging.getLogger("flowdsl.hooks")
+WHILE_DEPLOYING = timedelta(hours=1)
+"""For so long from an event on, code that does not know its status leaves it to code that does."""
 
 
 class HookDuty(Duty):
     """Every row is a run's event that one hook has not been told of yet. A hook that fails is told again, however often, and
-    never pauses its run. What happened in a status that the code has no more is given up after `pause_after_err_count` attempts,
-    time for a deployment to end: a dead letter, which people find and which code that knows the status can still replay."""
+    never pauses its run. What happened in a status that the code has no more is given up after `pause_after_err_count` attempts
+    and an hour, time for a deployment to end: a dead letter, which people find and which code that knows the status can still
+    replay."""
 
     what = "hook"
 
@@ -51,13 +55,16 @@ class HookDuty(Duty):
         return True
 
     def _failed_so_before(self, work: Work) -> bool:
-        """The attempts before may have been other code's, which knows the status and goes on trying."""
+        """The attempts before may have been other code's, which knows the status and goes on trying; and where old and new code
+        work side by side, the old one may have come first each time."""
         try:
             rows = self._core.store.rows([work.record.run_id])
         except StoreError:
             return False
-        error = next((row.last_error for row in rows if row.row_id == work.row_id), None)
-        return (error or "").startswith(f"{UnknownStatusError.__name__}:")
+        mine = next((row for row in rows if row.row_id == work.row_id), None)
+        if mine is None or self._core.store_clock.now() - mine.created_at < WHILE_DEPLOYING:
+            return False
+        return (mine.last_error or "").startswith(f"{UnknownStatusError.__name__}:")
 
     def _bury(self, work: Work, spec: HookSpec, then: RunRecord, why: str) -> None:
         core, record = self._core, work.record

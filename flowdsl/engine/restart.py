@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.core import Core
-from flowdsl.engine.starter import Started, Starter, TriggerOptions
+from flowdsl.engine.starter import Started, Starter
+from flowdsl.engine.trigger_options import TriggerOptions
 from flowdsl.errors import IllegalMoveError, RunNotFoundError
 from flowdsl.model.run_state import RunState
 

@@ -13,7 +13,8 @@ from flowdsl.dsl.schedule import ScheduleSpec
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.awaiting import carry_out, settled
 from flowdsl.engine.core import Core
-from flowdsl.engine.starter import Starter, TriggerOptions
+from flowdsl.engine.starter import Starter
+from flowdsl.engine.trigger_options import TriggerOptions
 from flowdsl.errors import PayloadError, ScheduleError
 from flowdsl.model.change import StartRun
 from flowdsl.model.history import Origin

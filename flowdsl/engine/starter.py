@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from enum import Enum
-from typing import Any, Generic, Protocol, TypedDict, TypeVar
+from typing import Any
 
 from flowdsl.dsl.codec import Leftover
 from flowdsl.dsl.workflow import Workflow
@@ -14,7 +13,7 @@ from flowdsl.engine.awaiting import carry_out, off_loop
 from flowdsl.engine.committer import MAX_GROUP
 from flowdsl.engine.control import default_actor
 from flowdsl.engine.core import Core
-from flowdsl.engine.unknown_option import refuse_unknown_options
+from flowdsl.engine.trigger_options import TriggerOptions, check_options
 from flowdsl.errors import BadDataError, ConfigurationError, DefinitionError, PayloadError, WorkflowInProgressError
 from flowdsl.model.change import CommitResult, Refusal, StartRun
 from flowdsl.model.history import Cause, Origin
@@ -22,64 +21,6 @@ from flowdsl.model.item import ItemKind, NewItem
 from flowdsl.model.pending import NewRow
 from flowdsl.model.record import RunRecord
 from flowdsl.model.run_state import RunState
-
-ObjectT = TypeVar("ObjectT")
-StatusT = TypeVar("StatusT", bound=Enum)
-
-
-class OwnSession(Protocol):
-    """An SQLAlchemy Session, or a scoped_session."""
-
-    def commit(self) -> None: ...
-    def rollback(self) -> None: ...
-
-
-class OwnAsyncSession(Protocol):
-    """An SQLAlchemy AsyncSession, or an async_scoped_session."""
-
-    @property
-    def run_sync(self) -> Callable[..., Awaitable[Any]]: ...
-
-
-class StartOptions(TypedDict, Generic[StatusT], total=False):
-    """What a trigger may be told beside foreign id and object. All may be left out."""
-
-    start_status: StatusT | None
-    """Where the run begins; left out: the workflow's first starting status."""
-    idempotency_key: str | None
-    """A second trigger of the workflow with this key starts nothing and answers with the first one's run."""
-    metadata: Mapping[str, str] | None
-    tags: Sequence[str]
-    parent_run_id: str | None
-    priority: int
-    """Higher is worked on first."""
-    actor: str | None
-    """Who starts it, for the history; left out: the user of this process."""
-
-
-class TriggerOptions(StartOptions[StatusT], Generic[StatusT], total=False):
-    """The same, and within whose transaction."""
-
-    session: OwnSession | None
-    """Your own SQLAlchemy Session on the store's database: the run is stored when that commits, or not at all."""
-
-
-class AioTriggerOptions(StartOptions[StatusT], Generic[StatusT], total=False):
-    """The same for `engine.aio.trigger`."""
-
-    session: OwnAsyncSession | OwnSession | None
-    """Your own SQLAlchemy AsyncSession on the store's database, over psycopg, asyncpg or aiosqlite, or a Session that no other
-    thread uses meanwhile: the run is stored when that commits, or not at all."""
-
-
-OPTIONS = tuple(TriggerOptions.__annotations__)
-
-
-def check_options(options: Mapping[str, object]) -> None:
-    """Raises ConfigurationError for an option that there is not, or tags that are one text."""
-    refuse_unknown_options(options, OPTIONS, "a trigger")
-    if isinstance(options.get("tags"), str):
-        raise ConfigurationError("tags= is one text.", remedy="Give a list, e.g. tags=['urgent'].")
 
 
 def check_workflow(workflow: object) -> None:
@@ -169,14 +110,19 @@ class Starter:
         workflow: Workflow[Any, Any],
         entries: Iterable[tuple[str, object]],
         key: Callable[[str], str] | None,
-        options: TriggerOptions[Any],
+        options: Mapping[str, Any],
     ) -> list[Started]:
         """Start many, without a session of the caller's; an entry whose foreign id has an unfinished run answers with that run.
-        Everything is encoded before anything is stored."""
+        Everything is encoded before anything is stored. What an entry raises is raised when the others have been started."""
         if options.get("session") is not None:
             raise ConfigurationError(
                 "trigger_many has transactions of its own, and no session=.",
                 remedy="Write engine.trigger(..., session=session) for each.",
+            )
+        if options.get("idempotency_key") is not None:
+            raise ConfigurationError(
+                "trigger_many starts many runs, and one idempotency_key= is for one.",
+                remedy="Give key=, which makes one of each foreign id: key=lambda foreign_id: ...",
             )
         changes = [
             self.change(
@@ -189,12 +135,19 @@ class Starter:
             for foreign_id, obj in entries
         ]
         started: list[Started] = []
+        refused: BadDataError | None = None
         for begin in range(0, len(changes), MAX_GROUP):
             group = changes[begin : begin + MAX_GROUP]
             for change, found in zip(group, self._commit(group), strict=True):
                 result = result_of(found)
-                one = self._read(change, result, None if key is None else key(change.foreign_id))
+                try:
+                    one = self._read(change, result, None if key is None else key(change.foreign_id))
+                except BadDataError as error:
+                    refused = refused or error
+                    continue
                 started.append(one if one is not None else Started(result.run_id or "", created=False))
+        if refused is not None:
+            raise refused
         return started
 
     def _commit(self, changes: Sequence[StartRun]) -> Sequence[CommitResult | Exception]:
@@ -350,10 +303,21 @@ class Starter:
         if result.applied:
             return Started(change.run_id, created=True)
         if result.refusal is Refusal.KEY_TAKEN and key is not None and result.item is not None:
-            return Started(result.item.decode(), created=False)
+            return self._started_before(change, result.item.decode(), key)
         if result.refusal is Refusal.IN_PROGRESS:
             return None
         raise BadDataError(f"the store refused run {change.foreign_id!r} of {change.workflow}: {result.detail or result.refusal}")
+
+    def _started_before(self, change: StartRun, run_id: str, key: str) -> Started:
+        """The run that has the key. Raises BadDataError for one of another foreign id: what is asked for would never be done."""
+        run = self._core.store.lookup([run_id]).get(run_id)
+        if run is not None and run.foreign_id != change.foreign_id:
+            raise BadDataError(
+                f"idempotency_key {key!r} of {change.workflow} has started {run.foreign_id!r}, so {change.foreign_id!r} was not "
+                "started.",
+                remedy="A key is for one run: make it of what asks for that, a request's id for example.",
+            )
+        return Started(run_id, created=False)
 
 
 def started_record(change: StartRun, result: CommitResult) -> RunRecord:

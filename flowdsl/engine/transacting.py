@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from flowdsl.dsl.extras import Extras, StartIntent
 from flowdsl.engine.awaiting import Plan
 from flowdsl.engine.core import Core
-from flowdsl.engine.starter import Starter, TriggerOptions, started_record
+from flowdsl.engine.starter import Starter, started_record
+from flowdsl.engine.trigger_options import TriggerOptions
 from flowdsl.errors import BadDataError, ConfigurationError, StoreError, WorkflowInProgressError
 from flowdsl.model.change import Change, CommitResult, MoveRun, Refusal, StartRun
 from flowdsl.model.item import ItemKind

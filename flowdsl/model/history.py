@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import StrEnum
 
@@ -33,6 +34,16 @@ class Cause(StrEnum):
     @classmethod
     def _missing_(cls, value: object) -> Cause:
         return cls.UNKNOWN
+
+
+_INSTANCE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+_OF_WORKERS = frozenset({Cause.STEP, Cause.REPEAT, Cause.TIMEOUT, Cause.ERRORS, Cause.AUTO_RESUME, Cause.SWEEP})
+
+
+def by_worker(cause: str, actor: str) -> bool:
+    """Whether a worker alone made a change: its actor is then the identifier that an instance gives itself. What was stored
+    together with a pause or cancel that somebody had asked for meanwhile has that person's name."""
+    return cause in _OF_WORKERS and _INSTANCE.fullmatch(actor) is not None
 
 
 class Origin(Struct, frozen=True, gc=False):

@@ -282,3 +282,17 @@ def test_the_word_of_an_instance_that_left_or_died_is_removed(world: World) -> N
     with world.engine(job.workflow) as engine:
         says_what_it_consumes(world, engine)
         assert len(world.store.items("default", "instance")) == 1
+
+
+def test_who_asked_for_the_pause_that_a_step_s_commit_applied_is_told(world: World) -> None:
+    def body(run: Run[Thing, Status]) -> Answer:
+        engine.handle(run.run_id).pause("look at this", actor="Ada")
+        return run.save_and_repeat()
+
+    job = Job(world.clock, body)
+    with world.engine(job.workflow) as engine:
+        (handle,) = trigger(engine, job)
+        engine.run_until_idle()
+
+        assert handle.record().state is RunState.PAUSED
+        assert handle.explain().reasons[0].sentence.startswith("Ada paused it at ")

@@ -69,7 +69,10 @@ def test_a_run_with_a_callback_that_came_early(world: World) -> None:
     handle = engine.trigger(workflow, "box", Box())
     engine.callback(workflow, "box", Stage.WAITING, b"{}", actor="courier")
 
-    assert "A callback by courier for status 'waiting' is kept: it is applied when the run enters 'waiting'." in text_of(handle)
+    kept = "A callback by courier for status 'waiting' is kept: it is applied when the run enters 'waiting'."
+    assert kept in text_of(handle)
+    handle.pause("lunch", actor="Ada")
+    assert kept in text_of(handle), "a resume alone does not bring it there"
 
 
 def test_a_hook_that_could_not_be_told_yet(world: World) -> None:

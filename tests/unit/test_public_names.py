@@ -13,8 +13,8 @@ from flowdsl.engine.callbacks import CallbackOptions
 from flowdsl.engine.dead_letters import DeadLetters
 from flowdsl.engine.migrations import Migrations
 from flowdsl.engine.schedules import Schedules
-from flowdsl.engine.starter import TriggerOptions
 from flowdsl.engine.subscription import Subscription
+from flowdsl.engine.trigger_options import TriggerOptions
 
 CLASSES = [kind for kind in map(vars(flowdsl).get, flowdsl.__all__) if isinstance(kind, type)]
 BEHIND = [Bulk, DeadLetters, Migrations, Schedules, Subscription]

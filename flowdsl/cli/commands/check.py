@@ -78,7 +78,7 @@ def check(
 
     Every finding is a line; exit code 1 when there are errors. With --against the code is compared with unfinished runs as well.
 
-    Warnings are about what may not have been meant; the README says how to silence one at its place.
+    Warnings are about what may not have been meant; docs/diagrams.md says how to silence one at its place.
     """
     sound: Sequence[Workflow[Any, Any]] = ()
     space: str | None = None

@@ -20,7 +20,7 @@ from flowdsl.cli.problem import UsageProblem, unfit_after
 from flowdsl.cli.target import guess
 from flowdsl.clock import SystemClock
 from flowdsl.engine.engine import Engine
-from flowdsl.errors import DeadLetterNotFoundError, ReplayFailedError
+from flowdsl.errors import ConfigurationError, DeadLetterNotFoundError, ReplayFailedError
 from flowdsl.model.dead_letter import LetterOrigin
 
 dead_letters = typer.Typer(name="dead-letters", help="What was given up: look at it, try it again, drop it.")
@@ -168,7 +168,7 @@ def _each(letters: list[str], done: str, act: Callable[[str], None], json: bool)
     for letter in letters:
         try:
             act(letter)
-        except (ReplayFailedError, DeadLetterNotFoundError) as error:
+        except (ReplayFailedError, DeadLetterNotFoundError, ConfigurationError) as error:
             fail(explained(error))
             code = exit_code_of(error) if code is None else code
             continue

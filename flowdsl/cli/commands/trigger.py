@@ -14,7 +14,7 @@ from flowdsl.cli.connection import connected
 from flowdsl.cli.console import emit, say
 from flowdsl.cli.problem import UsageProblem, asked_of_sound_code
 from flowdsl.cli.target import AnyWorkflow, status_member, workflow_named
-from flowdsl.engine.starter import TriggerOptions
+from flowdsl.engine.trigger_options import TriggerOptions
 from flowdsl.errors import PayloadError, PayloadTooLargeError
 from flowdsl.model.record import Payload
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flowdsl.engine.dead_letters import Replay
+from flowdsl.errors import ConfigurationError
 from flowdsl.model.change import PutItems
 from flowdsl.model.dead_letter import DeadLetter, bury
 from flowdsl_sql.record_store import open_store
@@ -84,15 +85,18 @@ def test_a_replay_runs_the_apps_code(buried: Shop, monkeypatch: pytest.MonkeyPat
             if letter.letter_id == "l-2":
                 raise RuntimeError("still no")
 
+        if letter.letter_id == "l-1":
+            raise ConfigurationError("dead letter l-1 cannot be replayed: there is no message id.")
         return Replay(call)
 
     monkeypatch.setattr("flowdsl.engine.dead_letters.DeadLetters._replay_of", lambda _, letter: replay(letter))
 
     done = buried.run("dead-letters", "replay", "l-1", "l-2", "l-3", "--app", buried.target, "--actor", "ada")
 
-    assert done.exit_code == 1
+    assert done.exit_code == 2, "the first that went wrong says so, and keeps none of the others"
+    assert "there is no message id" in done.stderr
     assert "still no" in done.stderr
-    assert listed(buried) == ["l-2"]
+    assert listed(buried) == ["l-1", "l-2"]
     (entry,) = lines(buried.ask("dead-letters", "show", "l-2", "--json"))[0]["audit"]
     assert (entry["action"], entry["actor"]) == ("replayed in vain", "ada")
     assert "replayed in vain by ada" in buried.ask("dead-letters", "show", "l-2").stdout

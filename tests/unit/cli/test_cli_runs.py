@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import Result
 
+from flowdsl.model.change import MoveRun
+from flowdsl.model.history import Cause, Origin
+from flowdsl.model.run_state import RunState
+from flowdsl_sql.record_store import open_store
 from tests.unit.cli.conftest import Shop
 
 
@@ -191,6 +196,32 @@ def test_the_timeline_tells_what_happened_who_did_it_and_why(shop: Shop) -> None
         '"total": 5.0',
     ):
         assert text in done.stdout
+
+
+@pytest.mark.parametrize("worker", [False, True])
+def test_a_pause_that_a_step_s_commit_applied_has_the_name_of_who_asked_for_it(shop: Shop, worker: bool) -> None:
+    run_id = lines(shop.trigger("o-1", "--json"))[0]["run_id"]
+    actor = run_id if worker else "bob"  # an instance's id looks as a run's does
+    store = open_store(shop.url, migrate=True)
+    paused = MoveRun(
+        change_id="c",
+        namespace="default",
+        workflow="orders",
+        run_id=run_id,
+        version=1,
+        from_status="new",
+        from_state=RunState.INITIATED,
+        to_status="paid",
+        to_state=RunState.PAUSED,
+        origin=Origin(Cause.STEP, name="shop.charge", actor=actor, reason="stock is low"),
+    )
+    assert store.commit([paused])[0].applied
+    store.close()
+
+    shown = shop.ask("show", "orders/o-1", columns=120).stdout
+
+    assert ("bob (step charge): stock is low" in shown, " step charge: stock is low" in shown) == (not worker, worker)
+    assert (re.search(r"^by +bob *$", shown, re.MULTILINE) is not None) is not worker
 
 
 def test_the_way_that_a_run_took_is_drawn_with_and_without_its_code(shop: Shop) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from flowdsl.engine.engine import Engine
 from flowdsl.engine.handle import RunHandle
 from flowdsl.engine.work import Work
 from flowdsl.errors import (
+    BadDataError,
     ConfigurationError,
     DefinitionError,
     PayloadError,
@@ -50,6 +52,27 @@ def test_an_idempotency_key_starts_one_run_for_ever() -> None:
             script.workflow, [("o", Order(1)), ("p", Order(2))], key=lambda fid: "k" if fid == "o" else fid
         )
         assert [h.created for h in many] == [False, True]
+
+
+def test_a_key_that_has_started_a_run_of_another_foreign_id_is_refused() -> None:
+    script = Script()
+    with script.engine() as engine:
+        engine.trigger(script.workflow, "o", Order(1), idempotency_key="k")
+        engine.run_until_idle()
+        with pytest.raises(BadDataError, match="'k' of orders has started 'o', so 'p' was not started"):
+            engine.trigger(script.workflow, "p", Order(1), idempotency_key="k")
+        with pytest.raises(BadDataError, match="'k' of orders has started 'o', so 'p' was not"):
+            engine.trigger_many(script.workflow, [("p", Order(1)), ("q", Order(2))], key=lambda fid: "k" if fid == "p" else fid)
+        assert [run.foreign_id for run in engine.runs().runs] == ["o", "q"], "what could be started was"
+
+
+def test_one_key_is_not_for_many_runs() -> None:
+    script = Script()
+    with script.engine() as engine:
+        many: Any = engine.trigger_many
+        with pytest.raises(ConfigurationError, match="Give key="):
+            many(script.workflow, [("o", Order(1)), ("p", Order(2))], idempotency_key="k")
+        assert list(engine.runs().runs) == []
 
 
 def test_a_run_may_start_in_any_status_that_something_leaves() -> None:

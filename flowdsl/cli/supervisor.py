@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 import socket
 import subprocess
 import sys
@@ -35,6 +36,41 @@ SHARED = "workflow_queue_"
 COMMAND = "from flowdsl.cli.main import main; main()"
 
 
+class Link:
+    """The supervisor's end of a worker's leash."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._unread = b""
+        self._owed = 0
+        """Questions that were not answered in time: the answers may come still."""
+
+    def line(self) -> bytes:
+        """Bytes up to the end of a line; what comes behind it, or before an error, is kept for the next. Raises ConnectionError
+        when the other end is gone."""
+        while b"\n" not in self._unread:
+            part = self._end.recv(65536)
+            if not part:
+                raise ConnectionError("the other end is gone")
+            self._unread += part
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line + b"\n"
+
+    def ask(self) -> bytes:
+        """The answer to a question. Raises OSError, TimeoutError among them."""
+        self._end.settimeout(ANSWER)
+        self._end.sendall(ASK)
+        self._owed += 1
+        while True:
+            line = self.line()
+            self._owed -= 1
+            if not self._owed:  # else it answers an earlier question, for which nobody waits any more
+                return line
+
+    def close(self) -> None:
+        self._end.close()
+
+
 class Child:
     """One place among the workers, and the process that fills it now."""
 
@@ -46,23 +82,30 @@ class Child:
         self.process: subprocess.Popen[bytes] | None = None
         self.not_before = 0.0
         self._arguments = list(arguments)
-        self._link: socket.socket | None = None
+        self._link: Link | None = None
         self._asking = threading.Lock()
         self._started = 0.0
 
     def start(self) -> None:
+        """Raises OSError or RuntimeError when there is no process, thread or file to be had; nothing is left behind then."""
         ours, theirs = socket.socketpair()
         with theirs:
-            # A session of its own: Ctrl-C in a terminal reaches the supervisor alone, which then tells each worker once.
-            python = [sys.executable, *(f"-W{option}" for option in sys.warnoptions), "-c", COMMAND]
-            self.process = subprocess.Popen(
-                [*python, *self._arguments, "--leash", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        self._link, self._started, self.ready = ours, self._clock.monotonic(), False
-        threading.Thread(target=self._await_ready, args=(ours,), name="flowdsl-ready", daemon=True).start()
+            link = self._link = Link(ours)
+            self._started, self.ready = self._clock.monotonic(), False
+            try:
+                # First, for it ends by itself when no process comes to hold the other end.
+                threading.Thread(target=self._await_ready, args=(link,), name="flowdsl-ready", daemon=True).start()
+                # A session of its own: Ctrl-C in a terminal reaches the supervisor alone, which then tells each worker once.
+                python = [sys.executable, *(f"-W{option}" for option in sys.warnoptions), "-c", COMMAND]
+                self.process = subprocess.Popen(
+                    [*python, *self._arguments, "--leash", str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            except BaseException:
+                self.let_go()
+                raise
 
     def ended(self) -> int | None:
         """The exit code of a process that has just ended; its place is then to be filled at `not_before`."""
@@ -70,10 +113,13 @@ class Child:
             return None
         self.ready, self.process = False, None
         self.let_go()
-        lived = self._clock.monotonic() - self._started
+        self.wait_longer(self._clock.monotonic() - self._started)
+        return code
+
+    def wait_longer(self, lived: float = 0.0) -> None:
+        """Fill the place after a pause: the longer, the oftener a process has ended that lived for less than STEADY seconds."""
         self.pause = FIRST_PAUSE if lived >= STEADY else min(self.pause * 2, LONGEST_PAUSE)
         self.not_before = self._clock.monotonic() + self.pause / 2
-        return code
 
     def let_go(self) -> None:
         link, self._link = self._link, None
@@ -86,26 +132,13 @@ class Child:
         if link is None or not self.ready:
             return None
         with self._asking, contextlib.suppress(OSError, msgspec.DecodeError):
-            link.settimeout(ANSWER)
-            link.sendall(ASK)
-            return msgspec.json.decode(_line(link), type=Report)
+            return msgspec.json.decode(link.ask(), type=Report)
         return None
 
-    def _await_ready(self, link: socket.socket) -> None:
+    def _await_ready(self, link: Link) -> None:
         with contextlib.suppress(OSError):
-            if _line(link) == READY and link is self._link:
+            if link.line() == READY and link is self._link:
                 self.ready = True
-
-
-def _line(link: socket.socket) -> bytes:
-    """Bytes up to the end of a line. Raises ConnectionError when the other end is gone."""
-    parts: list[bytes] = []
-    while not parts or not parts[-1].endswith(b"\n"):
-        part = link.recv(65536)
-        if not part:
-            raise ConnectionError("the other end is gone")
-        parts.append(part)
-    return b"".join(parts)
 
 
 class Supervisor(Collector):
@@ -132,16 +165,27 @@ class Supervisor(Collector):
                     code = child.ended()
                     if code is not None and not proven:
                         self._stop_all()
-                        return code
+                        return _shell_code(code)
                     if code is not None:
                         self._restarts += 1
                         log.warning("worker %d ended with %s and is started again", child.number, _meaning(code))
                     if child.process is None and self._clock.monotonic() >= child.not_before:
-                        child.start()
+                        self._start_again(child)
             draining()
             return self._stop_all()
         finally:
             self.kill()
+            for child in self._children:
+                if child.process is not None:
+                    child.process.wait()
+                child.let_go()
+
+    def _start_again(self, child: Child) -> None:
+        try:
+            child.start()
+        except (OSError, RuntimeError) as error:  # no process or thread to be had at this moment: the other workers go on
+            log.warning("worker %d cannot be started, it is tried again: %s", child.number, error)
+            child.wait_longer()
 
     def _stop_all(self) -> int:
         self._draining = True
@@ -149,15 +193,15 @@ class Supervisor(Collector):
         for process in running:
             process.terminate()
         codes = [process.wait() for process in running]
-        return max((128 - code if code < 0 else code for code in codes), default=0)
+        # One that dies of SIGTERM had no handler yet: it had taken nothing.
+        return max((_shell_code(code) for code in codes if code != -signal.SIGTERM), default=0)
 
     def kill(self) -> None:
-        """End what is still there at once."""
+        """End what is still there at once, without waiting for it: this is called by a handler of signals as well, which may have
+        interrupted a wait for the same process."""
         for child in self._children:
-            if child.process is not None and child.process.poll() is None:
+            if child.process is not None:
                 child.process.kill()
-                child.process.wait()
-            child.let_go()
 
     def health(self) -> Health:
         """Alive while the supervisor is: it replaces sick workers itself. Ready while a worker takes work."""
@@ -191,6 +235,11 @@ class Supervisor(Collector):
         restarts = Metric("workflow_worker_restarts", "Worker processes that ended and were started again", "gauge")
         restarts.add_sample("workflow_worker_restarts", {}, self._restarts)
         return [*families.values(), workers, restarts]
+
+
+def _shell_code(code: int) -> int:
+    """As a shell tells of a process that a signal ended."""
+    return 128 - code if code < 0 else code
 
 
 def _meaning(code: int) -> str:

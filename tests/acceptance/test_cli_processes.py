@@ -63,9 +63,16 @@ def gone(pid: int) -> bool:
     return False
 
 
+def gone_or_defunct(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 @pytest.fixture
 def pair(workers: Workers) -> Worker:
-    return workers.start("--processes", "2", "--metrics-port", "0")
+    return workers.start("--processes", "2", "--metrics-port", "0", "--drain", "60")
 
 
 def base_url(worker: Worker) -> str:
@@ -126,6 +133,22 @@ def test_workers_whose_parent_is_killed_drain_and_end(pair: Worker) -> None:
     pair.process.wait()
     until(pair, "the end of the orphans", lambda: all(gone(pid) for pid in orphans))
     pair.says("the parent of this worker is gone: it drains and ends")
+
+
+def test_a_second_signal_ends_the_parent_and_its_workers_at_once(workers: Workers, pair: Worker) -> None:
+    base = base_url(pair)
+    until(pair, "both ready", lambda: ready(base)["detail"] == "2 of 2 workers are ready")
+    busy = children(pair)
+    workers.trigger("orders", "o-1", "doomsday")
+    pair.prints("charging o-1")
+    pair.process.terminate()
+    pair.says("Draining")
+    until(pair, "one waiting for the other's drain", lambda: any(map(gone_or_defunct, busy)))
+
+    pair.process.terminate()
+
+    assert pair.ends() == 143, pair.said
+    until(pair, "the end of its workers", lambda: all(map(gone_or_defunct, busy)))
 
 
 def test_a_target_that_never_starts_is_not_tried_for_ever(workers: Workers) -> None:

@@ -103,6 +103,12 @@ class Lane:
         return self._running
 
     @property
+    def stalled(self) -> bool:
+        """Rows wait for a body to end though there is a place: a lease had run out when the last one ended, and was renewed."""
+        with self._lock:
+            return bool(self._waiting) and self._running < self.limit
+
+    @property
     def quick(self) -> bool:
         """Its bodies are over sooner than another thread would have begun one."""
         return self._slow is not None and self._slow < MOST_SLOW

@@ -85,8 +85,8 @@ class RoleKeeper:
                 lane.hungry = True
                 changed = True
                 self._give_back(lane)
-            elif not slots:
-                self._give_back(lane)  # what was claimed or handed over while the role went
+            elif not slots or lane.stalled:
+                self._give_back(lane)  # what was claimed or handed over while the role went, if only for a moment
         if changed:
             self._core.wake(())
         return changed

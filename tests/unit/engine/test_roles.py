@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
+from flowdsl.engine.executor import InlineExecutor
 from flowdsl.engine.role_keeper import SAFE_PART
 from flowdsl.errors import StoreUnavailableError
 from flowdsl.memory.record_store import MemoryRecordStore
@@ -60,6 +61,48 @@ def test_rows_that_wait_in_a_lane_are_given_back_when_its_role_is_lost() -> None
             winner.advance(timedelta(minutes=2))
             loser.run_until_idle()
             winner.run_until_idle()
+        assert [handle.record().state for handle in handles] == [RunState.COMPLETED] * 4
+        assert lane.open == 0
+
+
+class Slow(MemoryRoleScheduler):
+    """Something happens while it campaigns."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def campaign(self, member: str, roles: Sequence[str], ttl: timedelta) -> Sequence[Lease]:
+        found = super().campaign(member, roles, ttl)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return found
+
+
+def test_rows_that_wait_are_not_forgotten_when_a_lease_runs_out_before_its_renewal_is_answered() -> None:
+    workflow, clock = narrow(), ManualClock()
+    roles = Slow(clock)
+    with SteppedEngine(workflow, clock=clock, roles=roles, handoff=False) as engine:
+        lane = engine.worker.dispatcher._lanes[0]
+        lane._pace = 0.001  # bodies were quick: rows are claimed ahead of them
+        handles = [engine.trigger(workflow, f"o-{number}", Order(1)) for number in range(4)]
+        engine.worker.dispatcher.step()
+        assert lane.open == 4
+        clock.advance(LEASE * SAFE_PART - timedelta(milliseconds=100))
+
+        executor = engine.worker.executor
+        assert isinstance(executor, InlineExecutor)
+
+        def late() -> None:
+            clock.advance(timedelta(seconds=1))
+            assert lane.slots == 0
+            executor.step()  # the body that runs ends now, and begins none of those that wait
+
+        roles.meanwhile = late
+        engine.worker.roles.step()
+        assert lane.slots == 1
+
+        engine.advance(timedelta(seconds=10))
+
         assert [handle.record().state for handle in handles] == [RunState.COMPLETED] * 4
         assert lane.open == 0
 

@@ -143,8 +143,8 @@ class RedisRecordStore(RecordStore):
 
     def _claimed(self, namespace: str, owner: str, how: str, what: Sequence[str | int]) -> Sequence[ClaimedRow]:
         mark = uuid.uuid4().hex
-        with self._guard:
-            doubtful = list(self._doubtful.get((namespace, owner), ()))
+        with self._guard:  # for this claim only: of two at once each would bring the same rows
+            doubtful = self._doubtful.pop((namespace, owner), [])
 
         def once() -> Any:
             marks = ",".join(doubtful)
@@ -153,14 +153,10 @@ class RedisRecordStore(RecordStore):
 
         try:
             found = self._server.attempt("claiming", once)
-        except StoreError:
+        except BaseException:
             with self._guard:
-                self._doubtful.setdefault((namespace, owner), []).append(mark)
+                self._doubtful.setdefault((namespace, owner), []).extend(dict.fromkeys(doubtful))
             raise
-        with self._guard:
-            left = [one for one in self._doubtful.get((namespace, owner), ()) if one not in doubtful]
-            if self._doubtful:
-                self._doubtful = {(namespace, owner): left} if left else {}  # earlier owners' rows were freed
         claimed, put_off = readable(owner, zip(found[::4], found[1::4], found[2::4], found[3::4], strict=True))
         if put_off:
             try:

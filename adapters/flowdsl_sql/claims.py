@@ -96,11 +96,7 @@ class Claims:
         limits = {quota.topic: quota.limit for quota in quotas if quota.limit > 0}
         if not limits:
             return ()
-        mark = uuid.uuid4().hex
-        return [
-            *self._found_again(namespace, owner),
-            *self._asking(namespace, owner, mark, lambda: self._claim(namespace, owner, limits, mark)),
-        ]
+        return self._asking(namespace, owner, lambda mark: self._claim(namespace, owner, limits, mark))
 
     def _claim(self, namespace: str, owner: str, limits: dict[str, int], mark: str) -> Taken:
         tried = False
@@ -128,9 +124,7 @@ class Claims:
     def claim_rows(self, namespace: str, owner: str, row_ids: Sequence[str]) -> Sequence[ClaimedRow]:
         if not row_ids:
             return ()
-        mark = uuid.uuid4().hex
-        found = self._found_again(namespace, owner)
-        return [*found, *self._asking(namespace, owner, mark, lambda: self._claim_rows(namespace, owner, row_ids, mark))]
+        return self._asking(namespace, owner, lambda mark: self._claim_rows(namespace, owner, row_ids, mark))
 
     def _claim_rows(self, namespace: str, owner: str, row_ids: Sequence[str], mark: str) -> Taken:
         tried = False
@@ -148,14 +142,25 @@ class Claims:
 
         return self._database.read(take) if at_once else self._database.write(take)
 
-    def _asking(self, namespace: str, owner: str, mark: str, claim: Callable[[], Taken]) -> Sequence[ClaimedRow]:
+    def _asking(self, namespace: str, owner: str, claim: Callable[[str], Taken]) -> Sequence[ClaimedRow]:
+        """What claims without an answer had taken, and what this one takes, under a mark of its own."""
+        mark, doubtful = uuid.uuid4().hex, self._taken_out(namespace, owner)
         try:
-            taken = claim()
-        except StoreError:
+            found = self._found_again(namespace, owner, doubtful) if doubtful else ()
+            doubtful.append(mark)
+            taken = claim(mark)
+        except BaseException:  # whatever it is: what was found is in nobody's hands yet, and the next claim brings it
             with self._guard:
-                self._doubtful.setdefault((namespace, owner), []).append(mark)
+                self._doubtful.setdefault((namespace, owner), []).extend(doubtful)
             raise
-        return self._readable(owner, taken)
+        return [*found, *self._readable(owner, taken)]
+
+    def _taken_out(self, namespace: str, owner: str) -> list[str]:
+        """The marks of claims without an answer, for one claim only: of two at once each would bring the same rows."""
+        if not self._doubtful:
+            return []
+        with self._guard:
+            return self._doubtful.pop((namespace, owner), [])
 
     def _readable(self, owner: str, taken: Taken) -> Sequence[ClaimedRow]:
         found, put_off = readable(owner, *taken)
@@ -166,20 +171,9 @@ class Claims:
                 log.warning("%d rows could not be put off: %s", len(put_off), error)
         return found
 
-    def _found_again(self, namespace: str, owner: str) -> Sequence[ClaimedRow]:
-        """What claims without an answer had taken."""
-        if not self._doubtful:
-            return ()
-        with self._guard:
-            marks = list(self._doubtful.get((namespace, owner), ()))
-        if not marks:
-            return ()
+    def _found_again(self, namespace: str, owner: str, marks: Sequence[str]) -> Sequence[ClaimedRow]:
         found = self._database.read(lambda session: self._with_runs(session, _claimed(session, namespace, owner, marks)))
-        claimed = self._readable(owner, found)
-        with self._guard:
-            left = [mark for mark in self._doubtful.get((namespace, owner), ()) if mark not in marks]
-            self._doubtful = {(namespace, owner): left} if left else {}  # earlier owners' rows were freed
-        return claimed
+        return self._readable(owner, found)
 
     def _claim_at_once(self, session: Session, namespace: str, owner: str, limits: dict[str, int], mark: str) -> Sequence[Row]:
         """PostgreSQL: one statement; when nothing is due it only reads."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -14,6 +15,7 @@ import redis
 from flowdsl.errors import ConfigurationError, StoreError, StoreUnavailableError
 from flowdsl.model.change import CommitOutcome, FailRow
 from flowdsl.model.item import NewItem
+from flowdsl.model.pending import ClaimedRow
 from flowdsl.testing.clock import ManualClock
 from flowdsl.testing.contracts.samples import NAMESPACE, World
 from flowdsl_redis import server as server_module
@@ -127,6 +129,29 @@ def test_rows_of_a_claim_that_never_got_an_answer_come_with_the_next(
     assert {entry.row.run_id for entry in claimed} == runs
     assert {entry.row.delivery for entry in claimed} == {1}
     assert not world.claim(owner)
+
+
+def test_of_two_claims_at_once_one_brings_what_an_earlier_one_had_taken(
+    through: RedisRecordStore, losing: Losing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "TRIES", 1)
+    world = world_of(through)
+    run, owner = world.started(), world.owner()
+    losing.left = 1
+    with pytest.raises(StoreUnavailableError):
+        world.claim(owner)
+    claim, others = through._server.attempt, [lambda: through.claim_rows(NAMESPACE, owner, ["unknown"])]
+    found: list[ClaimedRow] = []
+
+    def amid(doing: str, work: Callable[[], Any]) -> Any:
+        while others:
+            found.extend(others.pop()())  # it is asked by another thread, and answered first
+        return claim(doing, work)
+
+    monkeypatch.setattr(through._server, "attempt", amid)
+    found += through.claim_rows(NAMESPACE, owner, ["unknown"])
+
+    assert [entry.row.run_id for entry in found] == [run.run_id]
 
 
 def test_a_server_that_does_not_answer_is_an_error_with_a_remedy(through: RedisRecordStore, losing: Losing) -> None:

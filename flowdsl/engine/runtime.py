@@ -1,4 +1,4 @@
-"""The threaded runtime: drives a worker's processes in production. Four threads beside those of the executor, and two more with a
+"""The threaded runtime: drives a worker's processes in production. Five threads beside those of the executor, and two more with a
 streamer."""
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ LONGEST_RECEIVE = timedelta(milliseconds=500)
 
 
 class Runtime:
-    """Threads: dispatch (claims), commit (for event loops, which must not wait), vital (heartbeat, leases), house (the rest);
-    with a streamer also stream (events to claims) and publish; one for each consumer of a connector."""
+    """Threads: dispatch (claims), commit (for event loops, which must not wait), heart (the heartbeat, which waits for nothing
+    else), roles (leases), house (the rest, in turn); with a streamer also stream (events to claims) and publish; one for each
+    consumer of a connector."""
 
     def __init__(self, core: Core, worker: Worker, name: str) -> None:
         self._core = core
@@ -59,7 +60,8 @@ class Runtime:
             self._spawn(consumer.name, partial(self._connect, consumer))
         if core.publisher is not None:
             self._spawn("publish", self._publish)
-        self._spawn("vital", lambda: self._turn(worker.vital_processes, self._stopping, self._watch))
+        self._spawn("heart", lambda: self._turn([worker.membership], self._stopping, _nothing))
+        self._spawn("roles", lambda: self._turn([worker.roles], self._stopping, self._watch))
         self._spawn("house", lambda: self._turn(worker.slow_processes, self._house_news, worker.publish_states))
 
     def stop(self, drain: timedelta) -> bool:
@@ -149,10 +151,14 @@ class Runtime:
     def _turn(self, processes: Sequence[Process], news: threading.Event, after: Callable[[], None]) -> None:
         clock = self._core.clock
         while not self._stopping.is_set():
-            for process in processes:
-                while process.step() and not self._stopping.is_set():
-                    pass
+            more = False
+            for process in processes:  # each once: what has much to do must not hold up the others
+                more = process.step() or more
+                if self._stopping.is_set():
+                    return
             after()
+            if more:
+                continue
             dues = [due for due in (process.next_due() for process in processes) if due is not None]
             pause = min([LONGEST_SLEEP, *(due - clock.monotonic() for due in dues)])
             if news.wait(max(SHORTEST_SLEEP, pause)) and news is not self._stopping:
@@ -170,3 +176,7 @@ class Runtime:
                 self._unhealthy = f"all {count} bodies of step {lane.spec.name} have outlived their time_limit"
                 log.error("%s: draining", self._unhealthy)
                 self._worker.stop_taking()
+
+
+def _nothing() -> None:
+    """Nothing follows."""

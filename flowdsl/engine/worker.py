@@ -87,7 +87,8 @@ class Worker:
 
     @property
     def vital_processes(self) -> Sequence[Process]:
-        """What must never wait behind anything else: heartbeat and leases."""
+        """What must never wait behind anything else: heartbeat and leases. Nor may the heartbeat wait for the leases, of which
+        another server may be asked."""
         return (self.membership, self.roles)
 
     def open(self) -> None:

@@ -259,7 +259,13 @@ class ConnectorConsumer:
         self._hand.running += 1
         incoming = Incoming(event, payload, held.attempts + 1)
         call = partial(self.spec.fn if self.spec.is_async else self._plain, self._engine_for(event), incoming)
-        self._calls.start(EventCall(call, self.spec.is_async, partial(self._end, held)))
+        try:
+            self._calls.start(EventCall(call, self.spec.is_async, partial(self._end, held)))
+        except RuntimeError as error:  # no thread is to be had, or the caller's loop is over: the event has not been tried
+            held.running = False
+            self._hand.running -= 1
+            held.ready_at = held.began + AFTER_ERROR.total_seconds()
+            log.warning("an event of %s waits for a thread: %s", self.name, error)
 
     def _plain(self, engine: ConnectorEngine, event: Incoming[Any]) -> None:
         """Call a function that was seen not to be a coroutine function."""

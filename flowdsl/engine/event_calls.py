@@ -27,7 +27,7 @@ class EventCalls(Protocol):
 
     @abstractmethod
     def start(self, call: EventCall) -> None:
-        """Make it soon. It may have ended when this returns."""
+        """Make it soon. It may have ended when this returns. Raises RuntimeError when it cannot be begun."""
 
     @abstractmethod
     def stop(self) -> None:
@@ -77,8 +77,9 @@ class ThreadCalls:
             if self._idle:
                 self._idle -= 1  # here, not when it wakes: two calls must not reckon with one thread
             else:
-                self._threads += 1
-                threading.Thread(target=self._serve, name=f"{self._name}-call-{self._threads}", daemon=True).start()
+                number = self._threads + 1
+                threading.Thread(target=self._serve, name=f"{self._name}-call-{number}", daemon=True).start()
+                self._threads = number
         self._ready.put(call)
 
     def stop(self) -> None:

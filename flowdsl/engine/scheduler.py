@@ -107,7 +107,14 @@ class Scheduler:
                 if len(self._busy) >= AT_ONCE:
                     return did  # whoever is done first makes us look again
                 self._busy.add((name, item.key))
-            self._spawn(partial(self._settle, core.workflows[name], item))
+            try:
+                self._spawn(partial(self._settle, core.workflows[name], item))
+            except RuntimeError as error:
+                with self._lock:
+                    self._busy.discard((name, item.key))
+                self._next = now + AFTER_ERROR
+                log.warning("a schedule waits for a thread: %s", error)
+                return False
             did = True
         return did
 

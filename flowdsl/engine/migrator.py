@@ -54,6 +54,8 @@ class Migrator:
             if not held:
                 return False
             self._begin(now, held)
+        if core.committer.waiting:
+            return False  # what was found is not committed yet: more of it would only be in the way of everybody's changes
         walk = self._todo[0]
         try:
             found = walk.step()

@@ -46,6 +46,8 @@ class Sweeper:
             self._next = now + self._interval
             self._todo = [(name, RowKind.STEP, "") for name in core.workflows]
             self._todo += [(flow.name, RowKind.TIMEOUT, "") for flow in core.workflows.values() if flow.definition().timeouts]
+        if core.committer.waiting:
+            return False  # what was found is not committed yet: more of it would only be in the way of everybody's changes
         workflow, kind, after = self._todo.pop(0)
         steps = [key for name, key in core.lanes if name == workflow]
         topics = {} if kind is RowKind.STEP else _topics(core.workflows[workflow])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from importlib import import_module
 from typing import Any
+from urllib.parse import quote_plus
 
 import sqlalchemy
 from sqlalchemy import URL, Engine, event, make_url
@@ -20,12 +21,19 @@ STATEMENT_TIMEOUT = 30
 IDLE_TRANSACTION_TIMEOUT = 5
 """Seconds after which a server ends a transaction whose process has fallen silent (stopped, unplugged): until then it holds rows
 that others need to free its claims. Ours never pause for long."""
+KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4}
+"""Whether a server is still there that has taken a statement and says nothing is asked after 10 s, and given up after 30 s: the
+system's own answer comes after two hours, for which whoever commits, and everybody's commits behind it, would wait."""
 LOCK_TIMEOUT = 5
 """Seconds to wait for a row that somebody else holds; then the group is tried again."""
 BUSY_TIMEOUT = 30
 """Seconds that SQLite waits for another process's writer."""
 POOL_SIZE = 10
 POOL_OVERFLOW = 40
+
+SECRETS = ("password", "passwd", "sslpassword", "ssl_key_password")
+"""Parts of a URL's query that the drivers take for passwords."""
+HIDDEN = "***"
 
 DRIVERS = {"postgresql": ("psycopg", "postgresql"), "mysql": ("pymysql", "mysql"), "mariadb": ("pymysql", "mysql")}
 """Backend: the driver (also the name of its module) and the extra that installs it."""
@@ -60,7 +68,9 @@ def parse(url: str) -> URL:
 
 def shown(url: URL) -> str:
     """The URL as people may see it."""
-    return url.render_as_string(hide_password=True)
+    secret = [name for name in url.query if name.lower() in SECRETS]
+    text = url.update_query_pairs([(name, HIDDEN) for name in secret]).render_as_string(hide_password=True)
+    return text.replace(quote_plus(HIDDEN), HIDDEN)
 
 
 def connect(url: URL) -> Engine:
@@ -78,10 +88,11 @@ def connect_for_users(url: URL) -> Engine:
     if url.get_backend_name() != "postgresql":
         return connect(url)
     given = url.query.get("options", "")
-    arguments = {
+    arguments: dict[str, Any] = {
         "options": f"-c default_transaction_isolation=read\\ committed {given if isinstance(given, str) else given[0]}".strip(),
         "connect_timeout": CONNECT_TIMEOUT,
         "tcp_user_timeout": STATEMENT_TIMEOUT * 1000,
+        **KEEPALIVES,
         "application_name": "flowdsl",
     }
     arguments = {name: value for name, value in arguments.items() if name == "options" or name not in url.query}
@@ -144,6 +155,7 @@ def _postgresql(url: URL) -> Engine:
         "options": options.strip(),
         "connect_timeout": CONNECT_TIMEOUT,
         "tcp_user_timeout": STATEMENT_TIMEOUT * 1000,
+        **KEEPALIVES,
         "application_name": "flowdsl",
     }
     arguments = {name: value for name, value in arguments.items() if name == "options" or name not in url.query}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sqlite3
 import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +15,12 @@ import psycopg
 import pymysql
 import pytest
 import sqlalchemy
+from sqlalchemy import URL, Engine
 from sqlalchemy.exc import DBAPIError
 
 from flowdsl.errors import ConfigurationError, MissingExtraError, SchemaError, StoreError, StoreUnavailableError
 from flowdsl_sql import schema
-from flowdsl_sql.connect import connect, parse, shown
+from flowdsl_sql.connect import STATEMENT_TIMEOUT, connect, connect_for_users, parse, shown
 from flowdsl_sql.errors import Trouble, diagnose, flow_error, translated
 from flowdsl_sql.record_store import open_store
 from flowdsl_sql.role_scheduler import open_roles
@@ -71,6 +75,32 @@ def test_a_password_is_in_no_error(scheme: str) -> None:
         while error is not None:
             assert "s3cr3t" not in str(error)
             error = error.__cause__
+
+
+def test_a_password_in_the_query_of_a_url_is_not_shown() -> None:
+    url = "postgresql://127.0.0.1:9/db?user=me&password=s3cr3t&sslpassword=s3cr3t&sslmode=disable"
+    assert shown(parse(url)).endswith("/db?password=***&sslmode=disable&sslpassword=***&user=me")
+    for question in (open_store, open_roles):
+        with pytest.raises(StoreUnavailableError) as caught:
+            question(url)
+        assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize("engine_of", [connect, connect_for_users])
+@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="this system has no such setting")
+def test_a_postgresql_server_that_fell_silent_is_given_up_within_half_a_minute(engine_of: Callable[[URL], Engine]) -> None:
+    with sql_database("postgresql", Path()) as url:
+        engine = engine_of(parse(url))
+        with engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            with socket.socket(fileno=os.dup(driver.fileno())) as line:
+                assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                idle, interval, count = (
+                    line.getsockopt(socket.IPPROTO_TCP, option)
+                    for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+                )
+        engine.dispose()
+    assert idle + interval * count <= STATEMENT_TIMEOUT
 
 
 def test_sqlite_connections_wait_for_writers_and_keep_what_they_committed(tmp_path: Path) -> None:

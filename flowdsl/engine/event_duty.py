@@ -51,13 +51,17 @@ class EventDuty(Duty):
             headers={**record.metadata, **told.headers},
             body=told.body,
         )
-        core.publisher.send(event, lambda: self._confirmed(work))
+        core.publisher.send(event, lambda: self._confirmed(work), lambda: self._withdrawn(work))
         return
         yield  # a plan that waits for nothing
 
     def _confirmed(self, work: Work) -> None:
         change = DropRow(change_id=self._core.ids(), **work.claim)
         self._results.submit(work, change, lambda result: self._results.told(work, result))
+        self._core.commit_soon()
+
+    def _withdrawn(self, work: Work) -> None:
+        self._core.release(work)
         self._core.commit_soon()
 
     def give_up(self, work: Work, failures: int, error: str, *, final: bool) -> MoveRun | None:

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
+from typing import NamedTuple
 
 from flowdsl.clock import Clock, IdSource
 from flowdsl.engine.metrics import Metrics
@@ -36,8 +37,9 @@ class Publisher:
         self._ids = ids
         self._metrics = metrics
         self._queue: deque[Event] = deque(maxlen=MOST_WAITING)
-        self._own: deque[tuple[Event, Callable[[], None]]] = deque()
+        self._own: deque[_Own] = deque()
         """Of the user's: none is dropped. There are never more than rows in hand."""
+        self._stopping = False
         self._leading = threading.Lock()
         self._not_before = 0.0
         self._failing = False
@@ -64,10 +66,20 @@ class Publisher:
             )
         )
 
-    def send(self, event: Event, confirmed: Callable[[], None]) -> None:
-        """Publish an event of the user's with the next batch, and again until the broker has it: then `confirmed` is called."""
-        self._own.append((event, confirmed))
+    def send(self, event: Event, confirmed: Callable[[], None], withdrawn: Callable[[], None]) -> None:
+        """Publish an event of the user's with the next batch, and again until the broker has it: then `confirmed` is called; or
+        until `stop`: then `withdrawn` may be."""
+        self._own.append(_Own(event, confirmed, withdrawn))
+        if self._stopping and self._away:
+            self._withdraw()
         self.wanted()
+
+    def stop(self) -> None:
+        """Publish what waits. What of the user's cannot be published, now or after this, is given back: somebody else does it."""
+        self._stopping = True
+        self.flush()
+        if self._away:
+            self._withdraw()
 
     @property
     def waiting(self) -> bool:
@@ -78,16 +90,21 @@ class Publisher:
         """Why events that it tried to publish are still here; None: none are, or none were tried."""
         return (self._trouble or None) if self.waiting else None
 
+    @property
+    def _away(self) -> bool:
+        """It failed a moment ago."""
+        return self._clock.monotonic() < self._not_before
+
     def step(self) -> bool:
         """Publish one batch. True: there may be more right away."""
-        if not self.waiting or self._clock.monotonic() < self._not_before:
+        if not self.waiting or self._away:
             return False
         with self._leading:
             return self._publish()
 
     def flush(self) -> None:
         """Publish what waits, unless another thread is at it."""
-        while self.waiting and self._clock.monotonic() >= self._not_before:
+        while self.waiting and not self._away:
             if not self._leading.acquire(blocking=False):
                 return  # whoever leads looks at the queue again after it has let go of its lock
             try:
@@ -100,7 +117,7 @@ class Publisher:
         return self._not_before if self.waiting else None
 
     def _publish(self) -> bool:
-        own: list[tuple[Event, Callable[[], None]]] = []
+        own: list[_Own] = []
         while self._own and len(own) < BATCH:
             own.append(self._own.popleft())
         batch: list[Event] = []
@@ -109,7 +126,7 @@ class Publisher:
         if not batch and not own:
             return False
         try:
-            confirmed = self._streamer.publish([*(event for event, _ in own), *batch])
+            confirmed = self._streamer.publish([*(entry.event for entry in own), *batch])
         except (
             Exception
         ) as error:  # not an adapter's to raise: but a user's event must not stay in our hands for good because of it
@@ -121,7 +138,7 @@ class Publisher:
             self._not_before = self._clock.monotonic() + self._wait
             self._wait = min(2 * self._wait, LONGEST)
             self._put_back(batch)
-            self._own.extendleft(reversed(own))
+            self._put_back_own(own)
             return False
         if self._failing:
             log.info("publishing works again")
@@ -130,15 +147,15 @@ class Publisher:
         refused = [event for event, fine in zip(batch, confirmed[len(own) :], strict=True) if not fine]
         left = [entry for entry, fine in zip(own, confirmed, strict=False) if not fine]
         self._metrics.published.inc(len(own) + len(batch) - len(refused) - len(left))
-        for (_, told), fine in zip(own, confirmed, strict=False):
+        for entry, fine in zip(own, confirmed, strict=False):
             if fine:
-                told()
+                entry.confirmed()
         self._trouble = ""
         if refused or left:
             self._trouble = "the broker did not take it"
-            self._put_back(refused)
-            self._own.extendleft(reversed(left))
             self._not_before = self._clock.monotonic() + AFTER_ERROR
+            self._put_back(refused)
+            self._put_back_own(left)
             return False
         return self.waiting
 
@@ -147,6 +164,27 @@ class Publisher:
         room = MOST_WAITING - len(self._queue)
         self._metrics.unpublished.inc(max(0, len(events) - room))
         self._queue.extendleft(reversed(events[:room]))
+
+    def _put_back_own(self, entries: list[_Own]) -> None:
+        self._own.extendleft(reversed(entries))
+        if self._stopping:
+            self._withdraw()
+
+    def _withdraw(self) -> None:
+        while True:
+            try:
+                entry = self._own.popleft()
+            except IndexError:
+                return
+            entry.withdrawn()
+
+
+class _Own(NamedTuple):
+    """An event of the user's, and who is told what became of it."""
+
+    event: Event
+    confirmed: Callable[[], None]
+    withdrawn: Callable[[], None]
 
 
 def _nobody() -> None:

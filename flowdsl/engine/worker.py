@@ -152,7 +152,7 @@ class Worker:
             core.release(work)
         core.committer.flush()
         if core.publisher is not None:
-            core.publisher.flush()
+            core.publisher.stop()
 
     @property
     def drained(self) -> bool:

@@ -25,6 +25,8 @@ AHEAD = 1000
 """Messages of a topic that are kept ahead before its partitions are paused."""
 NOTE = 3500
 """Characters of a commit's metadata; brokers take 4096."""
+NOTED = NOTE // 2
+"""Offsets that a note has room for, at most."""
 GROUP_MOVES = (KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID)
 """Why a commit is refused while members come and go: it is made up for by a later one, or by whoever gets the partition."""
 Place = tuple[str, int, int]
@@ -37,17 +39,25 @@ class _Partition:
     def __init__(self, skip: Iterable[int] = ()) -> None:
         self.open: set[int] = set()
         self.done: set[int] = set(skip)
+        """Beyond the first that is open, as far as they can be noted."""
         self.position = 0
         """After the last offset that was read."""
         self.start = 0
         """Where it was when it became ours."""
 
+    def finish(self, offset: int) -> None:
+        """It is done. While one before it is not, which may be for hours, no more are remembered than can be noted."""
+        self.open.discard(offset)
+        if len(self.done) < NOTED:
+            self.done.add(offset)
+
     def commit(self, topic: str, number: int) -> TopicPartition:
-        """Up to the first offset that is not done; what is done beyond it is noted beside, since Kafka keeps one number only."""
+        """Up to the first offset that is not done; what is done beyond it is noted beside, since Kafka keeps one number only.
+        What there is no room for comes again, should the partition change hands before."""
         base = min(self.open, default=self.position)
         self.done = {offset for offset in self.done if offset >= base}
         note = ",".join(str(offset - base) for offset in sorted(self.done))
-        return TopicPartition(topic, number, base, note if len(note) <= NOTE else "")
+        return TopicPartition(topic, number, base, note if len(note) <= NOTE else note[: NOTE + 1].rpartition(",")[0])
 
 
 class PartitionReader:
@@ -115,8 +125,7 @@ class PartitionReader:
             for topic, number, offset in places:
                 partition = self._partitions.get((topic, number))
                 if partition is not None and offset in partition.open:
-                    partition.open.discard(offset)
-                    partition.done.add(offset)
+                    partition.finish(offset)
                     touched[topic, number] = partition
             offsets = [partition.commit(*key) for key, partition in touched.items()]
             if offsets:

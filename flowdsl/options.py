@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypedDict
 
-from flowdsl.errors import OptionError, RetryAfter
+from flowdsl.errors import LONGEST_WAIT, OptionError, RetryAfter
 
 ZERO = timedelta(0)
 ErrorTypes = type[Exception] | tuple[type[Exception], ...]
@@ -35,13 +35,20 @@ class Retry:
 
     def delay(self, failures: int, rng: random.Random) -> timedelta:
         """The wait after `failures` consecutive failures (1 or more)."""
-        exponent = min(failures - 1, 64)
-        whole = min(self.backoff.total_seconds() * self.multiplier**exponent, self.cap.total_seconds())
+        try:
+            grown = self.backoff.total_seconds() * float(self.multiplier) ** min(failures - 1, 64)
+        except OverflowError:  # more than a float can hold, which is more than any cap
+            grown = self.cap.total_seconds()
+        whole = min(grown, self.cap.total_seconds())
         return timedelta(seconds=rng.uniform(0, whole) if self.jitter else whole)
 
     def wait_after(self, error: BaseException, failures: int, rng: random.Random) -> timedelta:
-        """The wait after an error that is the last of so many: its own, if it says one."""
-        return error.wait if isinstance(error, RetryAfter) else self.delay(failures, rng)
+        """The wait after an error that is the last of so many: its own, if it says one. A class of the user's may have forgotten
+        it, or changed it to what cannot be."""
+        wait: object = getattr(error, "wait", None) if isinstance(error, RetryAfter) else None
+        if isinstance(wait, timedelta) and ZERO <= wait <= LONGEST_WAIT:
+            return wait
+        return self.delay(failures, rng)
 
 
 def constant_retry(wait: timedelta) -> Retry:

@@ -179,7 +179,7 @@ def describe(error: BaseException) -> str:
     attempt has to be stored, or its row stays in our hands."""
     try:
         text = str(error)
-    except Exception as broken:
+    except BaseException as broken:
         text = f"(its text raised {type(broken).__name__})"
     whole = f"{type(error).__name__}: {text}"[:MAX_ERROR_TEXT]
     return whole.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()[:MAX_ERROR_TEXT]

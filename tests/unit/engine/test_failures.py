@@ -8,8 +8,10 @@ import pytest
 
 from flowdsl.dsl.run import Run
 from flowdsl.engine.auto_resume import AutoResume
+from flowdsl.errors import RetryAfter
 from flowdsl.model.history import Cause
 from flowdsl.model.run_state import RunState
+from flowdsl.options import Retry
 from tests.unit.engine.script import Order, Script, Status, order_of
 
 
@@ -74,9 +76,30 @@ class UnspeakableError(Exception):
         raise RuntimeError("no text")
 
 
+class LastWordError(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(1)
+
+
+class ForgetfulError(RetryAfter):
+    """Says no wait, because it forgot to call the class that it is made of."""
+
+    def __init__(self) -> None:
+        """Nothing is kept."""
+
+
+class ChangedError(RetryAfter):
+    def __init__(self) -> None:
+        super().__init__(timedelta(seconds=30))
+        self.wait = 30  # type: ignore[assignment]
+
+
 @pytest.mark.parametrize(
     ("error", "stored"),
     [
+        (LastWordError(), "LastWordError: (its text raised SystemExit)"),
+        (ForgetfulError(), "ForgetfulError: "),
+        (ChangedError(), "ChangedError: another attempt was asked for after 0:00:30."),
         (RuntimeError("a\0b"), "RuntimeError: a\\0b"),
         (RuntimeError("lone \ud800"), "RuntimeError: lone \\ud800"),
         (UnspeakableError(), "UnspeakableError: (its text raised RuntimeError)"),
@@ -101,3 +124,15 @@ def test_an_error_whose_text_no_database_holds_is_stored_all_the_same_and_the_st
         engine.advance(timedelta(minutes=1))
 
         assert (handle.record().state, told) == (RunState.COMPLETED, [stored])
+
+
+def test_waits_that_grow_beyond_all_numbers_end_at_their_cap() -> None:
+    script = Script(
+        ValueError("no"), pause_after_err_count=0, retry=Retry(multiplier=1e6, cap=timedelta(minutes=1), jitter=False)
+    )
+    with script.engine() as engine:
+        handle = engine.trigger(script.workflow, "o", Order(1))
+        engine.advance(timedelta(hours=2))
+        (row,) = handle.pending()
+        assert row.attempts > 100
+        assert row.owner is None

@@ -48,11 +48,13 @@ def leashed(
 
     thread = threading.Thread(target=answer, name="flowdsl-leash", daemon=True)
     thread.start()
-    link.sendall(READY)
+    with contextlib.suppress(OSError):  # the supervisor has gone already: `lost` tells of it
+        link.sendall(READY)
     try:
         yield
     finally:
         ending.set()
-        link.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            link.shutdown(socket.SHUT_RDWR)
         thread.join(timeout=5)
         link.close()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -29,8 +30,9 @@ LOOK = 0.2
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 STEADY = 60.0
 """A worker that lived so long starts over with the shortest pause."""
-ANSWER = 5.0
-"""Seconds that a worker has to answer."""
+ANSWER, QUICK_ANSWER = 5.0, 0.5
+"""Seconds that a worker has to answer: when metrics are asked for, and when its health is, for which those who ask wait a second.
+One that does not answer is busy, with a function that lets no other thread run say."""
 SHARED = "workflow_queue_"
 """Series that every worker reads from the one store: shown once."""
 COMMAND = "from flowdsl.cli.main import main; main()"
@@ -56,9 +58,9 @@ class Link:
         line, _, self._unread = self._unread.partition(b"\n")
         return line + b"\n"
 
-    def ask(self) -> bytes:
+    def ask(self, seconds: float) -> bytes:
         """The answer to a question. Raises OSError, TimeoutError among them."""
-        self._end.settimeout(ANSWER)
+        self._end.settimeout(seconds)
         self._end.sendall(ASK)
         self._owed += 1
         while True:
@@ -126,14 +128,17 @@ class Child:
         if link is not None:
             link.close()
 
-    def report(self) -> Report | None:
-        """What the worker says of itself; None: it does not answer."""
+    def report(self, seconds: float) -> Report | None:
+        """What the worker says of itself; None: it does not answer in this time."""
         link = self._link
-        if link is None or not self.ready:
+        if link is None or not self.ready or not self._asking.acquire(timeout=seconds):
             return None
-        with self._asking, contextlib.suppress(OSError, msgspec.DecodeError):
-            return msgspec.json.decode(link.ask(), type=Report)
-        return None
+        try:
+            return msgspec.json.decode(link.ask(seconds), type=Report)
+        except (OSError, msgspec.DecodeError):
+            return None
+        finally:
+            self._asking.release()
 
     def _await_ready(self, link: Link) -> None:
         with contextlib.suppress(OSError):
@@ -203,16 +208,22 @@ class Supervisor(Collector):
             if child.process is not None:
                 child.process.kill()
 
+    def alive(self) -> Health:
+        """It is, if it can say so: it replaces sick workers itself, and asks none of them for this."""
+        return Health(alive=True, ready=not self._draining and any(child.ready for child in self._children))
+
     def health(self) -> Health:
-        """Alive while the supervisor is: it replaces sick workers itself. Ready while a worker takes work."""
-        ready = sum(report.health.ready for report in self._reports().values())
+        """Ready while a worker takes work."""
+        ready = sum(report.health.ready for report in self._reports(QUICK_ANSWER).values())
         return Health(
             alive=True, ready=ready > 0 and not self._draining, detail=f"{ready} of {len(self._children)} workers are ready"
         )
 
-    def _reports(self) -> dict[int, Report]:
-        found = {child.number: child.report() for child in self._children}
-        return {number: report for number, report in found.items() if report is not None}
+    def _reports(self, seconds: float) -> dict[int, Report]:
+        """Of all workers, asked side by side: one that does not answer in this time is not waited for any longer."""
+        with ThreadPoolExecutor(len(self._children), "flowdsl-ask") as threads:
+            found = list(threads.map(lambda child: child.report(seconds), self._children))
+        return {child.number: report for child, report in zip(self._children, found, strict=True) if report is not None}
 
     def describe(self) -> Iterable[Metric]:
         return ()
@@ -220,7 +231,7 @@ class Supervisor(Collector):
     def collect(self) -> Iterable[Metric]:
         """The workers' series, each with the label `worker`, and the supervisor's own."""
         families: dict[str, Metric] = {}
-        reports = self._reports()
+        reports = self._reports(ANSWER)
         for number, report in reports.items():
             for family in text_string_to_metric_families(report.metrics):
                 shared = family.name.startswith(SHARED)

@@ -28,21 +28,33 @@ class Health(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
+SILENCE = 10.0
+"""Seconds after which a connection that asks nothing is closed, and the thread that waits for it with it."""
+
+
 @contextmanager
-def serving(host: str, port: int | None, registry: CollectorRegistry, health: Callable[[], Health]) -> Generator[None]:
-    """Serve /metrics, /livez and /readyz while the block runs; nothing is opened without a port. Raises UsageProblem when the
-    port cannot be had."""
+def serving(
+    host: str,
+    port: int | None,
+    registry: CollectorRegistry,
+    health: Callable[[], Health],
+    alive: Callable[[], Health] | None = None,
+) -> Generator[None]:
+    """Serve /metrics, /livez and /readyz while the block runs; nothing is opened without a port. In: `alive`, asked for /livez;
+    None: `health` is. Raises UsageProblem when the port cannot be had."""
     if port is None:
         yield
         return
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = SILENCE
+
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/metrics":
                 self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
             elif path in ("/livez", "/readyz"):
-                found = health()
+                found = (alive or health)() if path == "/livez" else health()
                 fine = found.alive if path == "/livez" else found.ready
                 self._answer(200 if fine else 503, "application/json", msgspec.json.encode(found))
             else:

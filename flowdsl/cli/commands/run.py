@@ -139,7 +139,7 @@ def _supervise(target: str, count: int, drain: float | None, host: str, port: in
     arguments = ["run", target, "--log-level", log_level, *([] if drain is None else ["--drain", str(drain)])]
     supervisor = Supervisor(count, arguments)
     signals = Signals(supervisor.kill)
-    with signals.handled(), serving(host, port, supervisor.registry, supervisor.health):
+    with signals.handled(), serving(host, port, supervisor.registry, supervisor.health, supervisor.alive):
         note(f"{count} workers for {target}. Ctrl-C or SIGTERM drains them.")
         code = supervisor.run(signals, lambda: note(DRAINING))
     note(f"All {count} workers have ended.")

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry
 
 from flowdsl.cli import supervisor
-from flowdsl.cli.leash import ASK, Report
+from flowdsl.cli.leash import ASK, Report, leashed
 from flowdsl.cli.signals import Signals
-from flowdsl.cli.supervisor import Child, Link, Supervisor
+from flowdsl.cli.supervisor import QUICK_ANSWER, Child, Link, Supervisor
 from flowdsl.cli.telemetry import Health
 from flowdsl.clock import SystemClock
 
@@ -106,20 +107,43 @@ def report(detail: str) -> Report:
     return Report(Health(alive=True, ready=True, detail=detail), "")
 
 
-def test_an_answer_that_came_too_late_is_not_taken_for_that_to_the_next_question(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "ANSWER", 0.05)
+def test_an_answer_that_came_too_late_is_not_taken_for_that_to_the_next_question() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         child = Child(1, [], SystemClock())
         child._link, child.ready = Link(ours), True
-        assert child.report() is None, "the worker is held up"
-        assert child.report() is None
+        assert child.report(0.05) is None, "the worker is held up"
+        assert child.report(0.05) is None
         late = [msgspec.json.encode(report(f"answer {number}")) + b"\n" for number in (1, 2)]
         theirs.sendall(late[0] + late[1][:10])
-        assert child.report() is None
+        assert child.report(0.05) is None
         theirs.sendall(late[1][10:] + msgspec.json.encode(report("answer 3")) + b"\n")
         theirs.sendall(msgspec.json.encode(report("answer 4")) + b"\n")
 
-        assert child.report() == report("answer 4")
+        assert child.report(PATIENCE) == report("answer 4")
         assert theirs.recv(100) == 4 * ASK
         child.let_go()
+
+
+def test_workers_that_do_not_answer_hold_up_nobody_who_asks_for_health(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "ANSWER", PATIENCE)  # neither of them answers anything
+    metrics = threading.Thread(target=lambda: list(group.supervisor.collect()), daemon=True)
+    metrics.start()
+    until(lambda: all(child._asking.locked() for child in group.children))
+    began = time.monotonic()
+
+    assert group.supervisor.alive().alive
+    assert time.monotonic() - began < QUICK_ANSWER
+    assert group.supervisor.health().detail == "0 of 2 workers are ready"
+
+    assert time.monotonic() - began < 10 * QUICK_ANSWER < PATIENCE
+    group.stop()
+    metrics.join(PATIENCE)
+
+
+def test_a_worker_whose_parent_went_while_it_started_is_told() -> None:
+    ours, theirs = socket.socketpair()
+    ours.close()
+    lost = threading.Event()
+    with leashed(theirs.detach(), CollectorRegistry(), lambda: report("").health, lost.set):
+        assert lost.wait(PATIENCE)

@@ -100,8 +100,10 @@ class Dispatcher:
             self.wake([lane.topic for lane, _ in asked])
             raise
         self._trouble.over()
-        self._note(asked, claimed, now)
-        self._intake.take(owner, claimed)
+        try:
+            self._note(asked, claimed, now)
+        finally:  # whatever a look at what is to come raises: these are ours, and nobody else's
+            self._intake.take(owner, claimed)
         return bool(claimed)
 
     def _note(self, asked: list[tuple[Lane, int]], claimed: Sequence[ClaimedRow], now: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -12,6 +13,9 @@ from flowdsl.engine.steps import Steps
 from flowdsl.engine.work import Claim, Work
 from flowdsl.model.change import CommitResult
 from flowdsl.model.pending import ClaimedRow, PendingRow, RowKind
+
+log = logging.getLogger("flowdsl.intake")
+AFTER_ERROR = timedelta(seconds=1)
 
 
 class Intake:
@@ -58,13 +62,21 @@ class Intake:
                 core.close(work)  # the heartbeat had lapsed: the row is free, or somebody else's already
             elif not core.accepting:
                 core.release(work)  # the engine began to stop while the store answered
-            elif self._steps.admit(work):
+            elif self._admit(work):
                 works.append(work)
         for lane, age in ages.items():
             lane.metrics.received(age, seconds(lane.options.lag_alert))
         core.offer(works)
         if core.committer.waiting:
             core.commit_soon()
+
+    def _admit(self, work: Work) -> bool:
+        try:
+            return self._steps.admit(work)
+        except Exception:  # not the store's to raise: but neither this row nor those behind it may stay in our hands for good
+            log.exception("whether %s is still to be called could not be found out", work.lane.spec.name)
+            self._core.release(work, AFTER_ERROR)
+            return False
 
     def _give_back(self, entry: ClaimedRow, owner: str) -> None:
         """An event of a status that the run has left since brought a row of one that only newer code knows: that is told of it

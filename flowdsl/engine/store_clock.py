@@ -35,6 +35,8 @@ class StoreClock:
                 self._seen = (seen, now)
             except StoreError as error:
                 log.info("the store's clock could not be read, ages are told by the last look at it: %s", error)
+            except Exception:  # not the store's to raise
+                log.exception("the store's clock could not be read, ages are told by the last look at it")
         if self._seen is None:  # it has not answered yet
             return clock.now()
         seen, at = self._seen

@@ -261,6 +261,9 @@ class Waiter:
                 answered = self.step()
             except StoreError:
                 answered = False
+            except Exception:  # not the store's to raise: but they would wait for ever
+                log.exception("a look at runs that are waited for failed, they are looked at again")
+                answered = False
             with self._lock:
                 if not self._waits:
                     self._thread = None

@@ -277,3 +277,32 @@ def test_a_run_that_cannot_be_read_holds_up_no_wait_for_another() -> None:
         store.unreadable = ""
         waiter.step()
         assert waits[0].future.done(), "it is looked at again"
+
+
+class Faulty(MemoryRecordStore):
+    """A store that raises, once, what is not a store's to raise."""
+
+    def __init__(self) -> None:
+        super().__init__(SystemClock())
+        self.broken, self.raised = False, threading.Event()
+
+    def lookup(self, run_ids: Sequence[str]) -> Mapping[str, RunRecord]:
+        if self.broken:
+            self.broken = False
+            self.raised.set()
+            raise AttributeError("'NoneType' object has no attribute 'read'")
+        return super().lookup(run_ids)
+
+
+def test_a_look_that_fails_as_none_should_ends_no_wait() -> None:
+    script, store = Script(), Faulty()
+    with Engine(script.workflow, store=store, works=False) as engine:
+        handle = engine.trigger(script.workflow, "o", Order(1))
+        wait = engine._the_core().waiter.wait(handle.run_id, None)
+        store.broken = True
+        assert store.raised.wait(10)
+        other = Engine(script.workflow, store=store, works=False)  # so that the first one is not told of what it commits
+
+        other.handle(handle.run_id).cancel("no longer wanted")
+
+        assert wait.future.result(10).state is RunState.CANCELLED

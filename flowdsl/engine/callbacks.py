@@ -12,6 +12,7 @@ from flowdsl.dsl.run import Run
 from flowdsl.dsl.spec import CallbackSpec, OnEarly
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.awaiting import carry_out, refuse_awaitable
+from flowdsl.engine.committer import INTERRUPTS
 from flowdsl.engine.control import TRIES, commit_one, default_actor
 from flowdsl.engine.core import Core
 from flowdsl.engine.kept_callback import KeptCallback, callback_task
@@ -223,7 +224,7 @@ class _Call:
             return self._applied(record, change, payload, result)
         try:
             result = commit_one(core, change)
-        except StoreError:
+        except (StoreError, *INTERRUPTS):
             core.abandon(change.row, change.version + 1)
             raise
         return self._applied(record, change, payload, result)

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 
 from msgspec.structs import replace
 
+from flowdsl.engine.committer import INTERRUPTS
 from flowdsl.engine.core import Core
 from flowdsl.engine.error_pause import paused_by_errors
 from flowdsl.errors import BadDataError, ConflictError, IllegalMoveError, RunNotFoundError, StoreError
@@ -210,7 +211,7 @@ class Control:
             try:
                 result = commit_one(core, change)
                 after = core.store.lookup([run_id]).get(run_id, record) if result.applied else record
-            except StoreError:
+            except (StoreError, *INTERRUPTS):
                 core.abandon(row, record.version + 1)
                 raise
             claimed = result.refusal is Refusal.CLAIMED

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from flowdsl.dsl.extras import Extras, StartIntent
 from flowdsl.engine.awaiting import Plan
+from flowdsl.engine.committer import INTERRUPTS
 from flowdsl.engine.core import Core
 from flowdsl.engine.starter import Starter, started_record
 from flowdsl.engine.trigger_options import TriggerOptions
@@ -61,7 +62,7 @@ class Transactions:
                 results = yield asyncio.to_thread(self._commit, starts, change, extras)
             else:
                 results = self._commit(starts, change, extras)
-        except StoreError:
+        except (StoreError, *INTERRUPTS):
             core.abandon(change.row, change.version + 1)
             raise
         except BaseException:

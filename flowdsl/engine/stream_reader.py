@@ -62,6 +62,7 @@ class StreamReader:
         if self._receiver is not None and self._read != frozenset(topic for topic, _, _ in asked):
             self.close()  # only lanes that may run here are read: what a reader has fetched ahead is kept from others
         if not quotas:
+            self._keep_alive()
             self._pause(longest)
             return False
         unsure = len(quotas) < len(asked) or any(lane.more for _, lane, _ in asked)
@@ -82,9 +83,7 @@ class StreamReader:
                 self.claiming = False
             receiver.acknowledge(events)
         except StreamerError as error:
-            if core.accepting:
-                self._receiving.failed(error)
-            self._not_before = core.clock.monotonic() + AFTER_ERROR.total_seconds()
+            self._failed(error)
             for _, lane, _ in asked:
                 lane.more = False
             return False
@@ -98,6 +97,19 @@ class StreamReader:
                 receiver.close()
             except StreamerError as error:
                 log.info("closing the receiver failed: %s", error)
+
+    def _keep_alive(self) -> None:
+        """While no lane has a place nothing is received, and a broker takes a reader that says nothing for dead."""
+        if self._receiver is not None:
+            try:
+                self._receiver.receive([], timedelta(0))
+            except StreamerError as error:
+                self._failed(error)
+
+    def _failed(self, error: StreamerError) -> None:
+        if self._core.accepting:
+            self._receiving.failed(error)
+        self._not_before = self._core.clock.monotonic() + AFTER_ERROR.total_seconds()
 
     def _the_receiver(self, topics: Sequence[str]) -> EventReceiver:
         if self._receiver is None:

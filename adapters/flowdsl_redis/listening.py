@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from redis.exceptions import RedisError
 
 log = logging.getLogger("flowdsl.redis")
 Wake = Callable[[Sequence[str]], None]
@@ -109,7 +108,7 @@ class _Thread:
                         self.ready.set()
                     elif message["type"] == "pmessage":
                         self._heard(message["channel"], message["data"])
-            except (RedisError, OSError, msgspec.DecodeError) as error:
+            except Exception as error:  # also of what somebody else says in our channel: nobody would make this thread again
                 log.warning("cannot hear other processes: %s", type(error).__name__)
                 self._stopping.wait(RECONNECT)
                 self._missed()  # whatever was said meanwhile

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 
@@ -187,6 +190,28 @@ def test_what_was_committed_is_there_after_a_restart_and_listeners_hear_again(se
     assert store.lookup([run.run_id])[run.run_id].version == 1
     while "orders/created" not in woken:  # its subscription is made again
         world.started()
+    end()
+    store.close()
+    other.close()
+
+
+def test_what_others_say_in_the_channel_of_wakes_makes_nobody_deaf(url: str) -> None:
+    store, other = open_store(url), open_store(url)
+    world, heard = world_of(store), threading.Event()
+    end = other.listen(NAMESPACE, lambda topics: heard.set() if topics else None)
+    ear = other._ear._thread
+    assert ear is not None
+    for nonsense in (msgspec.msgpack.encode([]), b"\xc1", msgspec.msgpack.encode([1])):
+        store._server.client.publish(store._server.prefix + b"wake\0" + NAMESPACE.encode(), nonsense)
+        time.sleep(0.05)
+        assert ear._thread.is_alive()
+
+    for _ in range(100):
+        world.started()
+        if heard.wait(0.1):
+            break
+
+    assert heard.is_set()
     end()
     store.close()
     other.close()

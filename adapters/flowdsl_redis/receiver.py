@@ -20,6 +20,7 @@ from flowdsl.model.quotas import limits_of
 from flowdsl.model.wire import decode
 from flowdsl.ports.event_streamer import EventReceiver, StartFrom
 from flowdsl_redis.errors import translated
+from flowdsl_redis.forgetting import forget
 from flowdsl_redis.keys import FIELD, stream
 from flowdsl_redis.trimming import trim
 
@@ -71,6 +72,8 @@ class RedisReceiver(EventReceiver):
         """Held while a command is under way: `close` by another thread waits for it, so that none is made afterwards."""
         self._closed = False
         self._make_groups(b"0" if start is StartFrom.OLDEST else b"$")
+        with translated(shown, "making a receiver", StreamerError):
+            forget(client, self._group, self._topics)
 
     def receive(self, quotas: Sequence[TopicQuota], timeout: timedelta) -> Sequence[Event]:
         self._check()

@@ -6,6 +6,7 @@ import logging
 import re
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from flowdsl.errors import ConfigurationError, StreamerError
 from flowdsl.model.event import Event
 from flowdsl.model.pending import TopicQuota
 from flowdsl.ports.event_streamer import EventReceiver, StartFrom
+from flowdsl_redis import forgetting
 from flowdsl_redis.event_streamer import RedisEventStreamer, open_streamer
 from flowdsl_redis.keys import FIELD, stream
 from flowdsl_redis.record_store import open_store
@@ -281,3 +283,29 @@ def test_a_password_that_nobody_quoted_is_neither_used_nor_shown(password: str) 
 def test_a_place_that_cannot_be_read_is_named(url: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(url)):
         open_streamer(url)
+
+
+def test_readers_that_were_killed_are_not_remembered_for_ever(prefix: str, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def consumers() -> set[bytes]:
+        return {entry["name"] for entry in client.xinfo_consumers(stream(prefix, TOPIC), "steps")}
+
+    streamer = open_streamer(f"{REDIS}?prefix={prefix}&claim_after=3600")
+    holding, done = streamer.receiver("steps", [TOPIC]), streamer.receiver("steps", [TOPIC])
+    for reader in (holding, done):
+        streamer.publish([Event(event_id=uuid.uuid4().hex, topic=TOPIC, created_at=datetime.now(UTC))])
+        events = reader.receive([TopicQuota(TOPIC, 1)], PATIENCE)
+        if reader is done:
+            reader.acknowledge(events)
+    assert len(consumers()) == 2
+    assert streamer.receiver("steps", [TOPIC])
+    assert len(consumers()) == 2, "they may be only asleep"
+
+    monkeypatch.setattr(forgetting, "FORGOTTEN", timedelta(milliseconds=1))
+    time.sleep(0.05)
+    fresh = streamer.receiver("steps", [TOPIC])
+
+    assert consumers() == {holding._consumer}, "what it holds is taken over later"  # type: ignore[attr-defined]
+    streamer.publish([Event(event_id="again", topic=TOPIC, created_at=datetime.now(UTC))])
+    assert [event.event_id for event in done.receive([TopicQuota(TOPIC, 1)], PATIENCE)] == ["again"], "it was only asleep"
+    assert fresh
+    streamer.close()

@@ -65,9 +65,16 @@ class KafkaEventStreamer(EventStreamer):
 
         with self._lock, translated(self._address.shown, "publishing"):
             producer = self._the_producer()
-            for number, event in enumerate(events):
-                self._produce(producer, event, lambda error, _, number=number: told(number, error))
-            producer.flush(CONFIRM_TIMEOUT + 1)
+            try:
+                for number, event in enumerate(events):
+                    self._produce(producer, event, lambda error, _, number=number: told(number, error))
+                producer.flush(CONFIRM_TIMEOUT + 1)
+            except KafkaException as error:
+                errors.append(error.args[0])
+                raise
+            finally:
+                if any(error.fatal() for error in errors):
+                    self._producer = None  # it will never send anything again: brokers have lost what it counts on, say
             if not any(confirmed) and errors:
                 raise KafkaException(errors[0])
         return confirmed

@@ -9,9 +9,10 @@ import sys
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from flowdsl.errors import ConfigurationError, StreamerError
 from flowdsl.model.event import Event
@@ -164,4 +165,37 @@ def test_an_option_that_the_client_does_not_know_is_refused() -> None:
     streamer = open_streamer("kafka://127.0.0.1:1/?no.such.option=1")
     with pytest.raises(ConfigurationError, match=r"no\.such\.option"):
         streamer.publish([make()])
+    streamer.close()
+
+
+class Doomed:
+    """A producer to which something happens after which librdkafka sends nothing any more."""
+
+    made = 0
+
+    def __init__(self, settings: dict[str, Any], **_: Any) -> None:
+        type(self).made += 1
+        self._told: list[Any] = []
+        self._fatal = self.made == 1
+
+    def produce(self, topic: str, value: bytes, *, key: str | None, on_delivery: Any) -> None:
+        if self._fatal and self._told:
+            raise KafkaException(KafkaError(KafkaError._FATAL, "out of order", fatal=True))
+        self._told.append(on_delivery)
+
+    def flush(self, timeout: float) -> int:
+        for told in self._told:
+            told(None, None)
+        return 0
+
+
+def test_a_producer_that_will_never_send_again_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_streamer_module, "Producer", Doomed)
+    streamer = open_streamer("kafka://127.0.0.1:1")
+    events = [make(), make()]
+    with pytest.raises(StreamerError, match="out of order"):
+        streamer.publish(events)
+
+    assert streamer.publish(events) == [True, True]
+    assert Doomed.made == 2
     streamer.close()

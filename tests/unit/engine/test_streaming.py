@@ -382,39 +382,3 @@ def test_a_stream_of_which_it_is_not_known_that_it_is_empty_is_not_waited_for(
         assert not lane.more
         reader.step(SECOND)
     assert waits[-2:] == [SHORT, LONG]
-
-
-def test_a_reader_without_a_place_for_anything_is_heard_of_all_the_same(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broker whose client is silent for long takes it for dead, and closes its connection."""
-    with fleet.instance(handoff=False) as engine:
-        reader = engine.worker.reader
-        assert reader is not None
-        reader.step()
-        receiver = reader._receiver
-        assert receiver is not None
-        asked: list[Sequence[TopicQuota]] = []
-        error: list[StreamerError] = []
-
-        def receive(quotas: Sequence[TopicQuota], timeout: timedelta) -> Sequence[Event]:
-            asked.append(quotas)
-            if error:
-                raise error.pop()
-            return []
-
-        monkeypatch.setattr(receiver, "receive", receive)
-        for lane in reader._lanes.values():
-            lane.take(lane.room())
-
-        reader.step()
-        assert asked == [[]]
-
-        error.append(StreamerError("the broker is away."))
-        assert not reader.step()
-        assert not reader.step()
-        assert len(asked) == 2, "it is asked again a second later"
-        fleet.clock.advance(SECOND)
-        reader.step()
-        assert len(asked) == 3
-        for lane in reader._lanes.values():
-            for _ in range(lane.open):
-                lane.close(handed=False)

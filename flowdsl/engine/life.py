@@ -239,9 +239,19 @@ class EngineLife(ABC):
             runtime.start()
         except StoreError:
             worker.executor.stop()
+            self._let_go_of(roles)
+            raise
+        except BaseException:  # no thread was to be had, or Ctrl-C: what has begun is not to go on without an engine
+            runtime.stop(timedelta(0))
+            self._let_go_of(roles)
             raise
         self._worker, self._runtime = worker, runtime
         log.info("engine started for %s", ", ".join(w.name for w in self.workflows))
+
+    def _let_go_of(self, roles: RoleScheduler) -> None:
+        """What was opened for a start that failed: the next one opens its own. What was given ready stays."""
+        if callable(self._roles_source):
+            roles.close()
 
     def _stop(self, drain: timedelta | None) -> bool:
         with self._one_at_a_time():

@@ -74,6 +74,10 @@ class Publisher:
             self._withdraw()
         self.wanted()
 
+    def begin(self) -> None:
+        """What of the user's cannot be published is kept, and tried again, from here on."""
+        self._stopping = False
+
     def stop(self) -> None:
         """Publish what waits. What of the user's cannot be published, now or after this, is given back: somebody else does it."""
         self._stopping = True

@@ -90,8 +90,8 @@ class Runtime:
 
     def _spawn(self, role: str, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=self._guarded, args=(role, target), name=f"{self._name}-{role}", daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
 
     def _guarded(self, role: str, target: Callable[[], None]) -> None:
         """A loop that fails is logged and begun again after a pause: one bad answer must not stop the engine for good."""

@@ -103,6 +103,8 @@ class Worker:
             raise
         core.offer = self.executor.offer
         core.wake = self.dispatcher.wake
+        if core.publisher is not None:
+            core.publisher.begin()
         core.accepting = True
         core.complete = self.executor.complete
         for lane in core.side_lanes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -79,3 +79,18 @@ def test_a_schedule_that_got_no_thread_fires_later(refuse: Callable[[str], threa
     with engine_of(jobs):
         assert refused.wait(PATIENCE)
         assert fired.wait(PATIENCE / 3)
+
+
+def test_an_engine_that_got_too_few_threads_has_not_begun_and_may_begin_again(refuse: Callable[[str], threading.Event]) -> None:
+    jobs = workflow()
+    before = set(threading.enumerate())
+    refuse("-house")
+    engine = engine_of(jobs)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        engine.start()
+    assert set(threading.enumerate()) <= before
+
+    with engine:
+        run = engine.trigger(jobs, "o-1", {}).wait(timeout=timedelta(seconds=PATIENCE))
+        assert run.status is Status.DONE
+    assert set(threading.enumerate()) <= before

@@ -199,6 +199,7 @@ class Database:
         self._pid = os.getpid()
         self._engine = connect(self.url)
         self._users: Engine | None = None
+        self._apart: Engine | None = None
         self.dialect = dialect_of(self.url)
         self._alone = threading.RLock() if in_memory(self.url) else None
         self._writing = _writer_lock(self.url)
@@ -223,9 +224,7 @@ class Database:
         if self._pid != os.getpid():
             with self._guard:
                 if self._pid != os.getpid():
-                    self._engine.dispose(close=False)  # the sockets are the parent's; it goes on using them
-                    if self._users is not None:
-                        self._users.dispose(close=False)
+                    self._dispose(close=False)  # the sockets are the parent's; it goes on using them
                     self._start()
         return self._engine
 
@@ -241,6 +240,17 @@ class Database:
             return self._users
 
     @property
+    def apart(self) -> Engine:
+        """The engine of what must not wait until other threads have done with their connections. Raises StoreError."""
+        engine = self.engine
+        if self.dialect.name == "sqlite":  # its one writer is waited for in any case
+            return engine
+        with self._guard:
+            if self._apart is None:
+                self._apart = connect(self.url)
+            return self._apart
+
+    @property
     def writing(self) -> Any:
         """Held while somebody writes where there is one writer. Raises StoreError."""
         self.check_open()
@@ -254,13 +264,15 @@ class Database:
         """Let go of every connection. Further calls raise StoreError."""
         if not self._closed:
             self._closed = True
-            self._engine.dispose(close=self._pid == os.getpid())
-            if self._users is not None:
-                self._users.dispose(close=self._pid == os.getpid())
+            self._dispose(close=self._pid == os.getpid())
+
+    def _dispose(self, *, close: bool) -> None:
+        for engine in (self._engine, self._users, self._apart):
+            if engine is not None:
+                engine.dispose(close=close)
 
     @contextmanager
-    def _session(self) -> Generator[Session]:
-        engine = self.engine
+    def _session(self, engine: Engine) -> Generator[Session]:
         alone = self._alone
         if alone is not None:
             alone.acquire()
@@ -301,15 +313,18 @@ class Database:
 
     def write(self, work: Callable[[Session], T]) -> T:
         """Do something in one transaction. `work` may run several times: it must depend on nothing that an earlier try left."""
-        return self._repeat(self._write_once, work)
+        return self._repeat(lambda mine: self._write_once(mine, self.engine), work)
+
+    def write_apart(self, work: Callable[[Session], T]) -> T:
+        """The same on a connection that nobody else uses. For one thread."""
+        return self._repeat(lambda mine: self._write_once(mine, self.apart), work)
 
     def _read_once(self, work: Callable[[Session], T]) -> T:
-        with self._session() as session:
+        with self._session(self.engine) as session:
             return work(session)
 
-    def _write_once(self, work: Callable[[Session], T]) -> T:
-        self.check_open()  # in a forked child this makes a lock that no thread of the parent holds
-        with self._writing, self._session() as session:
+    def _write_once(self, work: Callable[[Session], T], engine: Engine) -> T:
+        with self._writing, self._session(engine) as session:  # in a forked child the engine came with a lock of its own
             session.begin()
             answer = work(session)
             session.commit()

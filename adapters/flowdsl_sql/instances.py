@@ -47,7 +47,7 @@ class Instances:
             )
             return True
 
-        return self._database.write(work)
+        return self._database.write_apart(work)
 
     def leave(self, namespace: str, owner: str) -> set[str]:
         """The topics of the rows that were freed."""

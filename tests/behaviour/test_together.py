@@ -344,7 +344,7 @@ def test_a_store_without_sessions_says_so(memory_world: World) -> None:
         run = engine.trigger(first, "a", Thing())
         engine.run_until_idle()
 
-        assert "Use an SQL store" in (run.pending()[0].last_error or "")
+        assert "Use PostgreSQL or MariaDB; SQLite has run.in_transaction(fn)." in (run.pending()[0].last_error or "")
 
 
 def test_a_run_is_started_in_the_callers_own_transaction_or_not_at_all(sql: Sql) -> None:

@@ -82,16 +82,16 @@ ENGINE_MUTANTS = (
     Mutant(
         name="a waiting request is not seen",
         file=f"{ENGINE}/moving_duties.py",
-        old="        if record.requested is not None:\n",
-        new="        if False:\n",
+        old="        if record.requested is None:\n",
+        new="        if True:\n",
         why="a pause or cancel outlives the worker whose step it waited for",
         suites=(Suite.SIMULATION, Suite.ENGINE),
     ),
     Mutant(
         name="a cancel is forgotten for the pause that is being applied",
         file=f"{ENGINE}/control.py",
-        old="        unless_claimed=unless_claimed,\n        honour_request=True,\n    )\n\n\nclass Control",
-        new="        unless_claimed=unless_claimed,\n        honour_request=False,\n    )\n\n\nclass Control",
+        old="        unless_moving=unless_moving,\n        honour_request=True,\n    )\n\n\nclass Control",
+        new="        unless_moving=unless_moving,\n        honour_request=False,\n    )\n\n\nclass Control",
         why="a cancel that was accepted happens",
         suites=(Suite.SIMULATION, Suite.ENGINE),
     ),
@@ -156,8 +156,8 @@ ENGINE_MUTANTS = (
     Mutant(
         name="one attempt too many",
         file=f"{ENGINE}/steps.py",
-        old="move = duty.give_up(work, failures, text) if limit and failures >= limit else None",
-        new="move = duty.give_up(work, failures, text) if limit and failures > limit else None",
+        old="if final or (limit and failures >= limit) else None",
+        new="if final or (limit and failures > limit) else None",
         why="a run is paused after as many failures as its step allows",
     ),
     Mutant(

@@ -41,8 +41,8 @@ STORE_MUTANTS = (
     Mutant(
         name="a pause falls between a step and its commit",
         file=COMMIT,
-        old="if change.unless_claimed and step_row is not None",
-        new="if False and step_row is not None",
+        old="if (change.unless_claimed and rows.stepping(run_id)) or (change.unless_moving and rows.moving(run_id)):",
+        new="if (rows, run_id) is None:",
         why="what the step did is thrown away",
     ),
     Mutant(
@@ -192,7 +192,7 @@ STORE_MUTANTS = (
     Mutant(
         name="SQL: a lost answer to a claim is forgotten",
         file="adapters/flowdsl_sql/claims.py",
-        old="self._doubtful.setdefault((namespace, owner), []).append(mark)",
+        old="self._doubtful.setdefault((namespace, owner), []).extend(doubtful)",
         new="_ = mark",
         why="rows that a claim took whose answer was lost come with the next",
         suites=(Suite.SQL_FAULTS,),

@@ -276,6 +276,7 @@ class Database:
         alone = self._alone
         if alone is not None:
             alone.acquire()
+        pool = engine.pool
         try:
             connection = engine.raw_connection()
             try:
@@ -287,15 +288,18 @@ class Database:
                     raise
                 session.cursor.close()
             except BaseException as error:
-                self._put_back(connection, error)
+                self.put_back(connection, error)
                 raise
             finally:
                 connection.close()
+                if self._closed:  # meanwhile, by another thread: nobody else ends what came back after that
+                    pool.dispose()
+                    engine.dispose()
         finally:
             if alone is not None:
                 alone.release()
 
-    def _put_back(self, connection: Any, error: BaseException) -> None:
+    def put_back(self, connection: Any, error: BaseException) -> None:
         """After an error nothing of a transaction may stay on the connection; one that may be broken is thrown away."""
         if self._alone is None and (not is_driver_error(error) or diagnose(error) is Trouble.UNREACHABLE):
             connection.invalidate()

@@ -40,15 +40,24 @@ class SqlUnitOfWork(UnitOfWork):
         try:
             with translated(database.where):
                 self._connection = database.users.connect()
-                self._raw = Session(self._connection.connection, database.dialect, database.clock)
-                self._raw.cursor.execute(database.dialect.begin)
-                timeout = IDLE_TIMEOUT.get(database.url.get_backend_name())
-                if timeout is not None:
-                    self._raw.cursor.execute(timeout)
+                try:
+                    self._raw = self._begin(database)
+                except BaseException as error:
+                    database.put_back(self._connection.connection, error)
+                    self._connection.close()
+                    raise
         except BaseException:
             self._writing.__exit__(None, None, None)
             raise
         self.session = UserSession(self._connection)
+
+    def _begin(self, database: Database) -> Session:
+        raw = Session(self._connection.connection, database.dialect, database.clock)
+        raw.cursor.execute(database.dialect.begin)
+        timeout = IDLE_TIMEOUT.get(database.url.get_backend_name())
+        if timeout is not None:
+            raw.cursor.execute(timeout)
+        return raw
 
     def commit(self, changes: Sequence[Change], writes: Sequence[Write] = ()) -> Sequence[CommitResult]:
         try:

@@ -68,9 +68,9 @@ class ChangeEncoder:
             case ReleaseRow():
                 return {"k": "release", **_claim(change), "delay": _micros(change.delay)}
             case ParkRow():
-                return {"k": "park", **_claim(change)}
+                return {"k": "park", **_claim(change), "unless_requested": change.unless_requested or None}
             case DropRow():
-                return {"k": "drop", **_claim(change)}
+                return {"k": "drop", **_claim(change), "unless_requested": change.unless_requested or None}
 
     def _start(self, change: StartRun) -> dict[str, Any]:
         return {

@@ -21,6 +21,7 @@ from flowdsl.model.change import (
     MoveRun,
     ParkRow,
     PutItems,
+    Refusal,
     ReleaseRow,
     RequestControl,
     StartRun,
@@ -253,6 +254,8 @@ class _RowChanges:
             return (
                 CommitResult(CommitOutcome.ALREADY_APPLIED, requested=waiting) if row.mark == change.change_id else results.LOST
             )
+        if isinstance(change, ParkRow | DropRow) and change.unless_requested and waiting is not None:
+            return CommitResult(CommitOutcome.REFUSED, Refusal.REQUESTED, requested=waiting)
         if isinstance(change, FailRow):
             hastened = waiting is not None and row.kind in MOVERS
             due = draft.now if hastened else after(draft.now, change.delay)

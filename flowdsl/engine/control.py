@@ -47,6 +47,7 @@ def control_move(
     cause: Cause = Cause.CONTROL,
     name: str = "",
     row: NewRow | None = None,
+    settle: str | None = None,
     unless_claimed: bool = False,
     unless_moving: bool = False,
     drop_items: tuple[ItemKey, ...] = (),
@@ -66,6 +67,7 @@ def control_move(
         to_state=state,
         origin=Origin(cause=cause, name=name, actor=actor, reason=reason),
         row=row,
+        settle=settle,
         drop_items=drop_items,
         auto_resumes=auto_resumes,
         unless_claimed=unless_claimed,
@@ -75,7 +77,13 @@ def control_move(
 
 
 def request_move(
-    core: Core, record: RunRecord, request: ControlRequest, *, unless_claimed: bool = False, unless_moving: bool = False
+    core: Core,
+    record: RunRecord,
+    request: ControlRequest,
+    *,
+    settle: str | None = None,
+    unless_claimed: bool = False,
+    unless_moving: bool = False,
 ) -> MoveRun:
     """The change that applies a request which waited for a function, or what has taken its place meanwhile: a cancel, say."""
     return control_move(
@@ -84,6 +92,7 @@ def request_move(
         request.state,
         request.reason,
         request.actor,
+        settle=settle,
         unless_claimed=unless_claimed,
         unless_moving=unless_moving,
         honour_request=True,

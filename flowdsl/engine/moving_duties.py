@@ -119,8 +119,7 @@ class StepDuty(Duty):
 
     def _skip(self, work: Work) -> None:
         """The row stays, so that everybody sees why nothing happens, and is never due."""
-        park = ParkRow(change_id=self._core.ids(), **work.claim)
-        self._results.submit(work, park, lambda result: self._results.given_back(work, result))
+        self._results.give_up(work, ParkRow(change_id=self._core.ids(), **work.claim))
 
     def _settled_by(self, kind: OutcomeKind | None) -> bool:
         """Whether the move removes the row."""

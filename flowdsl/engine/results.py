@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
+from msgspec.structs import replace
+
 from flowdsl.engine.control import request_move
 from flowdsl.engine.core import Core
 from flowdsl.engine.metrics import SkipReason
 from flowdsl.engine.moving import moved_record
 from flowdsl.engine.work import Work
 from flowdsl.errors import FlowError, StoreError
-from flowdsl.model.change import Change, CommitOutcome, CommitResult, DropRow, MoveRun, PutItems, Refusal
+from flowdsl.model.change import Change, CommitOutcome, CommitResult, DropRow, MoveRun, ParkRow, PutItems, Refusal
 from flowdsl.model.item import ItemKey, NewItem
 from flowdsl.model.pending import MOVERS, RowKind
 from flowdsl.model.record import Payload, RunRecord
@@ -45,7 +47,10 @@ class Results:
     def drop(self, work: Work) -> None:
         """Remove a row that nothing needs any more."""
         change = DropRow(change_id=self._core.ids(), **work.claim)
-        self.submit(work, change, lambda result: self.given_back(work, result))
+        if work.lane.kind is RowKind.CALLBACK:
+            self.give_up(work, change)
+        else:
+            self.submit(work, change, partial(self.given_back, work))
 
     def bury(self, work: Work, letter: Sequence[NewItem]) -> None:
         """Keep what nobody will be told of as a dead letter, and remove its row. First the letter, then the row: whatever happens
@@ -135,6 +140,31 @@ class Results:
             core.commit_soon()
         elif work.lane.next_look() is not None:
             core.wake(())
+
+    def give_up(self, work: Work, change: ParkRow | DropRow) -> None:
+        """Give up the claim of what may move the run and does not. A pause or cancel that waits for it is applied by the change
+        that gives the claim up: this process may die before it does anything else."""
+
+        def given_up(result: CommitResult) -> None:
+            request = result.requested
+            if result.refusal is not Refusal.REQUESTED or request is None:
+                self.given_back(work, result)
+                return
+            settle = work.row_id if isinstance(change, DropRow) else None
+            beside = work.lane.kind is not RowKind.STEP
+            move = request_move(self._core, work.record, request, unless_claimed=beside, settle=settle)
+            self.submit(work, move, partial(stopped, move))
+            self._core.commit_soon()
+
+        def stopped(move: MoveRun, result: CommitResult) -> None:
+            if result.applied:
+                self.moved(work, move, None, result)
+                return
+            # The run has gone on, or its step is executed: that applies what waits.
+            self.submit(work, change, partial(self.given_back, work))
+            self._core.commit_soon()
+
+        self.submit(work, replace(change, unless_requested=True), given_up)
 
     def told(self, work: Work, result: CommitResult) -> None:
         """After the row of a work was removed."""

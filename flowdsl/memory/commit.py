@@ -10,6 +10,7 @@ from types import MappingProxyType
 from msgspec.structs import replace
 
 from flowdsl.memory.clashes import clashes
+from flowdsl.memory.items import Items
 from flowdsl.memory.rows import UNDER_WAY, Rows
 from flowdsl.memory.tables import Row, Tables
 from flowdsl.model.change import (
@@ -28,7 +29,6 @@ from flowdsl.model.change import (
     StartRun,
 )
 from flowdsl.model.history import HistoryRow
-from flowdsl.model.item import Item, ItemKey, NewItem
 from flowdsl.model.limits import unfit
 from flowdsl.model.pending import MOVERS, RowKind
 from flowdsl.model.record import RunRecord
@@ -46,6 +46,7 @@ class Commit:
         self._t = tables
         self._now = now
         self._rows = Rows(tables, now, woken)
+        self._items = Items(tables, now)
 
     def apply(self, change: Change) -> CommitResult:
         problem = unfit(change)
@@ -69,7 +70,7 @@ class Commit:
             case RequestControl():
                 return self.request(change)
             case PutItems():
-                return self.put(change)
+                return self._items.put(change)
 
     def together(self, changes: Sequence[Change]) -> list[CommitResult]:
         """All of these or none."""
@@ -100,7 +101,7 @@ class Commit:
             if t.history[change.run_id][0].change_id == change.change_id:
                 return CommitResult(CommitOutcome.ALREADY_APPLIED, state=RunState.INITIATED, at=mine.created_at)
             return CommitResult(CommitOutcome.REFUSED, Refusal.BAD_DATA, detail="a run of this run_id exists")
-        if (taken := self._taken(change.namespace, change.items)) is not None:
+        if (taken := self._items.taken(change.namespace, change.items)) is not None:
             return taken
         key = (change.namespace, change.workflow, change.foreign_id)
         if key in t.active:
@@ -139,7 +140,7 @@ class Commit:
             listing.append(entry)
         t.history[change.run_id] = []
         self._log(change, record, None, RunState.UNKNOWN, record.reason)
-        self._put_items(change)
+        self._items.add(change)
         self._rows.set_step_row(record, change.row)
         for row in change.side_rows:
             self._rows.add_beside(record, row)
@@ -157,7 +158,7 @@ class Commit:
         rows, run_id = self._rows, change.run_id
         if (change.unless_claimed and rows.stepping(run_id)) or (change.unless_moving and rows.moving(run_id)):
             return CommitResult(CommitOutcome.REFUSED, Refusal.CLAIMED)
-        return self._taken(change.namespace, change.items)
+        return self._items.taken(change.namespace, change.items)
 
     def move(self, change: MoveRun) -> CommitResult:
         refusal = self._no_move(change)
@@ -197,7 +198,7 @@ class Commit:
             after = self._erase(change, after)
         for key in change.drop_items:
             t.drop_item(change.namespace, key.kind, key.key)
-        self._put_items(change)
+        self._items.add(change)
         if change.settle is not None and change.settle in t.rows:
             t.remove(t.rows[change.settle])
         self._rows.turn(change.new_visit, record, after)
@@ -244,9 +245,9 @@ class Commit:
         former = t.rows.get(change.instead_of) if change.instead_of is not None else None
         if change.instead_of is not None and (former is None or former.run_id != change.run_id or former.owner is not None):
             return LOST
-        if (taken := self._taken(change.namespace, change.items)) is not None:
+        if (taken := self._items.taken(change.namespace, change.items)) is not None:
             return taken
-        self._put_items(change)
+        self._items.add(change)
         if former is not None:
             t.remove(former)
         self._rows.add_beside(record, change.row)
@@ -316,6 +317,12 @@ class Commit:
         record = self._t.runs.get(row.run_id)
         return CommitResult(outcome, requested=record.requested if record is not None else None)
 
+    def _requested(self, change: ParkRow | DropRow, row: Row) -> CommitResult | None:
+        record = self._t.runs.get(row.run_id)
+        if not change.unless_requested or record is None or record.requested is None:
+            return None
+        return CommitResult(CommitOutcome.REFUSED, Refusal.REQUESTED, requested=record.requested)
+
     def _give_up(self, row: Row, change: FailRow | ReleaseRow | ParkRow) -> None:
         self._t.disown(row)
         row.mark = change.change_id
@@ -352,6 +359,8 @@ class Commit:
         row = self._claimed(change)
         if row is None:
             return self._lost(change)
+        if (requested := self._requested(change, row)) is not None:
+            return requested
         self._give_up(row, change)
         row.due_at = None
         row.ticket = -1
@@ -361,39 +370,10 @@ class Commit:
         t, row = self._t, self._claimed(change)
         if row is None:
             return LOST
+        if (requested := self._requested(change, row)) is not None:
+            return requested
         t.remove(row)
         record = t.runs.get(row.run_id)
         if row.kind is RowKind.STEP and record is not None and record.state in UNDER_WAY:
             t.bare[record.namespace, record.workflow, record.status].add(record.run_id)
         return self._given_back(row)
-
-    # -- items ----------------------------------------------------------------------------------------------------------------
-
-    def put(self, change: PutItems) -> CommitResult:
-        if (taken := self._taken(change.namespace, change.items, change.drop, change.change_id)) is not None:
-            return taken
-        for key in change.drop:
-            if change.drop_due_only:
-                item = self._t.items[change.namespace, key.kind].get(key.key)
-                if item is None or item.due_at is None or item.due_at > self._now:
-                    continue
-            self._t.drop_item(change.namespace, key.kind, key.key)
-        self._put_items(change)
-        return APPLIED
-
-    def _taken(
-        self, namespace: str, items: tuple[NewItem, ...], dropped: tuple[ItemKey, ...] = (), change_id: str = ""
-    ) -> CommitResult | None:
-        for item in items:
-            existing = self._t.items[namespace, item.kind].get(item.key)
-            if existing is not None and not item.replace and ItemKey(item.kind, item.key) not in dropped:
-                if self._t.item_changes[namespace, item.kind].get(item.key) == change_id:
-                    return CommitResult(CommitOutcome.ALREADY_APPLIED)
-                return CommitResult(CommitOutcome.REFUSED, Refusal.KEY_TAKEN, detail=item.key, item=existing.body)
-        return None
-
-    def _put_items(self, change: StartRun | MoveRun | AddRow | PutItems) -> None:
-        for item in change.items:
-            due, kind = None if item.delay is None else self._now + item.delay, str(item.kind)
-            put = Item(namespace=change.namespace, kind=kind, key=item.key, body=item.body, due_at=due, created_at=self._now)
-            self._t.put_item(put, change.change_id)

@@ -158,6 +158,9 @@ class ParkRow(Struct, frozen=True, kw_only=True, tag=True, gc=False):
     delivery: int
     version: int | None = None
     """As in FailRow."""
+    unless_requested: bool = False
+    """A further condition: no ControlRequest waits at the run (else REQUESTED, and the claim stands). Whoever parks the last row
+    that it waited for has to apply it with what gives up the claim: a process may die before it does anything else."""
 
 
 class DropRow(Struct, frozen=True, kw_only=True, tag=True, gc=False):
@@ -169,6 +172,8 @@ class DropRow(Struct, frozen=True, kw_only=True, tag=True, gc=False):
     delivery: int
     version: int | None = None
     """As in FailRow."""
+    unless_requested: bool = False
+    """As in ParkRow."""
 
 
 class PutItems(Struct, frozen=True, kw_only=True, tag=True, gc=False):
@@ -207,6 +212,7 @@ class Refusal(Enum):
     CLAIMED = "a function that may move the run is being executed"
     NOT_CLAIMED = "no function that may move the run is being executed"
     BAD_DATA = "the store cannot hold this data"
+    REQUESTED = "a pause or cancel waits for this function"
 
 
 class CommitResult(Struct, frozen=True, gc=False):
@@ -225,7 +231,8 @@ class CommitResult(Struct, frozen=True, gc=False):
     item: bytes | None = None
     """KEY_TAKEN: the body of the item that has the key."""
     requested: ControlRequest | None = None
-    """FailRow, ReleaseRow, ParkRow, DropRow: the request that waits at the run, now that this row is not claimed any more."""
+    """FailRow, ReleaseRow, ParkRow, DropRow: the request that waits at the run, now that this row is not claimed any more.
+    REQUESTED: the one that keeps it claimed."""
 
     @property
     def applied(self) -> bool:

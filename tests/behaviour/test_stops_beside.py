@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -12,6 +13,7 @@ from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.handle import RunHandle
 from flowdsl.errors import IllegalMoveError
+from flowdsl.model.change import Change, CommitResult
 from flowdsl.model.explanation import Because
 from flowdsl.model.instance import Instance
 from flowdsl.model.pending import TopicQuota
@@ -113,6 +115,40 @@ def test_it_is_applied_when_nothing_comes_of_it(world: World, kind: Kind, verb: 
         assert (record.status, record.state, record.reason, record.requested) == ("waiting", state, "stop it", None)
         engine.advance(24 * HOUR)
     assert parcels.called == 1
+
+
+@pytest.mark.parametrize("kind", ["timeout", "callback", "step"])
+@verbs
+def test_a_process_may_die_at_any_time_when_nothing_comes_of_it(
+    world: World, kind: Kind, verb: str, state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as the request waits there is a row that somebody holds or will take."""
+    handles: list[RunHandle[Any, At]] = []
+    commit = world.store.commit
+    waited: list[bool] = []
+
+    def body(run: Run[Any, At]) -> Any:
+        getattr(handles[0], verb)("stop it")
+        return run.skip()
+
+    def watched(changes: Sequence[Change]) -> Sequence[CommitResult]:
+        results = commit(changes)
+        for run_id in [handle.run_id for handle in handles]:
+            if world.store.lookup([run_id])[run_id].requested is not None:
+                waited.append(any(row.owner or row.due_at for row in world.store.rows([run_id])))
+        return results
+
+    parcels = Parcels(world, "timeout" if kind == "step" else kind, body)
+    if kind == "step":
+        parcels.workflow = Workflow("parcels", object_type=dict, status_type=At, retired=[At.WAITING, At.GONE])
+        parcels.workflow.step(from_=At.NEW, to=At.DONE)(body)
+    with world.engine(parcels.workflow) as engine:
+        monkeypatch.setattr(world.store, "commit", watched)
+        handles.append(parcels.start(engine))
+        engine.advance(HOUR + SECOND)
+        assert (handles[0].record().state, handles[0].record().requested) == (state, None)
+    assert waited
+    assert all(waited)
 
 
 @kinds

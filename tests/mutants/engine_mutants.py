@@ -88,6 +88,14 @@ ENGINE_MUTANTS = (
         suites=(Suite.SIMULATION, Suite.ENGINE),
     ),
     Mutant(
+        name="who skips leaves a request behind",
+        file=f"{ENGINE}/results.py",
+        old="replace(change, unless_requested=True)",
+        new="change",
+        why="a pause or cancel outlives the worker whose step it waited for",
+        suites=(Suite.SIMULATION, Suite.ENGINE),
+    ),
+    Mutant(
         name="a cancel is forgotten for the pause that is being applied",
         file=f"{ENGINE}/control.py",
         old="        unless_moving=unless_moving,\n        honour_request=True,\n    )\n\n\nclass Control",

@@ -145,12 +145,18 @@ local function given_back(outcome, row)
   if run and run.rqs then return answer(outcome, {rs = run.rqs, rr = run.rqr, ra = run.rqa}) end
   return answer(outcome)
 end
+local function requested(row)
+  local run = load_run(row.run)
+  return run and run.rqs and refused('REQUESTED', {rs = run.rqs, rr = run.rqr, ra = run.rqa})
+end
 local function of_row(change)
   local row = load_row(change.row)
   if not row then return LOST end
   if row.own ~= change.own or row.del ~= change.del or (change.ver and row.ver ~= change.ver) then
     return row.mark == change.id and given_back('ALREADY_APPLIED', row) or LOST
   end
+  local waits = change.unless_requested and requested(row)
+  if waits then return waits end
   local result = given_back('APPLIED', row)
   disown(row)
   row.mark = change.id

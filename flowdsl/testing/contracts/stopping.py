@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -130,6 +131,26 @@ class StoppingRules:
         assert _request(world, record, RunState.PAUSED).refusal is Refusal.NOT_CLAIMED
         assert world.commit(world.stop(record, RunState.CANCELLED, unless_moving=True)).applied
 
+    @pytest.mark.parametrize("kind", [RowKind.STEP, *BESIDE])
+    @pytest.mark.parametrize("how", ["park", "drop"])
+    def test_who_asks_for_it_keeps_the_claim_while_a_request_waits(self, world: World, kind: RowKind, how: str) -> None:
+        record, claimed = _claimed_step(world) if kind is RowKind.STEP else _claimed_beside(world, kind)
+        _request(world, record, RunState.CANCELLED)
+
+        result = world.commit(_given_up(world, claimed, how, unless_requested=True))
+
+        assert (result.outcome, result.refusal) == (CommitOutcome.REFUSED, Refusal.REQUESTED)
+        assert result.requested == ControlRequest(RunState.CANCELLED, "wait", "ada")
+        assert world.commit(_given_up(world, claimed, how)).applied
+
+    @pytest.mark.parametrize("kind", [RowKind.STEP, *BESIDE])
+    @pytest.mark.parametrize("how", ["park", "drop"])
+    def test_and_gives_it_up_while_none_does(self, world: World, kind: RowKind, how: str) -> None:
+        record, claimed = _claimed_step(world) if kind is RowKind.STEP else _claimed_beside(world, kind)
+
+        assert world.commit(_given_up(world, claimed, how, unless_requested=True)).applied
+        assert _request(world, record, RunState.PAUSED).refusal is Refusal.NOT_CLAIMED
+
     @beside
     def test_a_failed_one_is_due_at_once_for_whoever_applies_the_request(self, world: World, kind: RowKind) -> None:
         record, claimed = _claimed_beside(world, kind)
@@ -203,20 +224,26 @@ def _claimed_beside(world: World, kind: RowKind) -> tuple[RunRecord, ClaimedRow]
     return record, world.claim_one(world.owner(), TOPIC)
 
 
+def _claimed_step(world: World) -> tuple[RunRecord, ClaimedRow]:
+    record = world.started()
+    return record, world.claim_one(world.owner())
+
+
 def _request(world: World, record: RunRecord, state: RunState) -> CommitResult:
     request = ControlRequest(state, "wait", "ada")
     return world.commit(RequestControl(change_id=world.new_id(), run_id=record.run_id, request=request))
 
 
-def _given_up(world: World, claimed: ClaimedRow, how: str) -> Change:
-    row, change_id = claimed.row, world.new_id()
+def _given_up(world: World, claimed: ClaimedRow, how: str, *, unless_requested: bool = False) -> Change:
+    row = claimed.row
     assert row.owner is not None
+    claim: dict[str, Any] = {"change_id": world.new_id(), "row_id": row.row_id, "owner": row.owner, "delivery": row.delivery}
     match how:
         case "fail":
-            return FailRow(change_id=change_id, row_id=row.row_id, owner=row.owner, delivery=row.delivery, error="no", delay=HOUR)
+            return FailRow(**claim, error="no", delay=HOUR)
         case "release":
-            return ReleaseRow(change_id=change_id, row_id=row.row_id, owner=row.owner, delivery=row.delivery)
+            return ReleaseRow(**claim)
         case "park":
-            return ParkRow(change_id=change_id, row_id=row.row_id, owner=row.owner, delivery=row.delivery)
+            return ParkRow(**claim, unless_requested=unless_requested)
         case _:
-            return DropRow(change_id=change_id, row_id=row.row_id, owner=row.owner, delivery=row.delivery)
+            return DropRow(**claim, unless_requested=unless_requested)

@@ -93,7 +93,7 @@ ENGINE_MUTANTS = (
         old="replace(change, unless_requested=True)",
         new="change",
         why="a pause or cancel outlives the worker whose step it waited for",
-        suites=(Suite.SIMULATION, Suite.ENGINE),
+        suites=(Suite.ENGINE,),
     ),
     Mutant(
         name="a cancel is forgotten for the pause that is being applied",

@@ -29,6 +29,7 @@ ON_MEMORY = tuple(
         "timeouts_visits",
         "timeouts_fleet",
         "processes_recovery",
+        "stops_beside",
     )
 )
 LONGEST = 900

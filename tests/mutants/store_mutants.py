@@ -33,7 +33,7 @@ STORE_MUTANTS = (
     ),
     Mutant(
         name="an idempotency key is not unique",
-        file=COMMIT,
+        file="flowdsl/memory/items.py",
         old="if existing is not None and not item.replace",
         new="if False and existing is not None and not item.replace",
         why="a second trigger or callback with the key does it again",

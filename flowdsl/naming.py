@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from typing import NamedTuple
+from urllib.parse import quote, unquote
 
 
 def topic(workflow: str, status: str) -> str:
@@ -28,6 +29,30 @@ def hook_topic(workflow: str, event: str, label: str) -> str:
 def event_topic(workflow: str) -> str:
     """Where events of the user's wait to be published."""
     return f"{quote(workflow, safe='')}//event"
+
+
+class Place(NamedTuple):
+    """What a topic stands for."""
+
+    workflow: str
+    kind: str
+    """step, timeout, callback, hook, event or deletion."""
+    name: str
+    """The status of a step, `status/label` of a timeout or callback, `event/label` of a hook; else empty."""
+
+
+def place_of(topic: str) -> Place:
+    """What the functions above have made a topic of."""
+    workflow, *rest = (unquote(part) for part in topic.split("/"))
+    match rest:
+        case ["", kind]:
+            return Place(workflow, kind, "")
+        case ["", event, label]:
+            return Place(workflow, "hook", f"{event}/{label}")
+        case [status, kind, label]:
+            return Place(workflow, kind, f"{status}/{label}")
+        case _:
+            return Place(workflow, "step", "/".join(rest))
 
 
 def user_topic(namespace: str, topic: str) -> str:

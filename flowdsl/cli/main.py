@@ -16,6 +16,7 @@ from flowdsl.cli.commands.db import db
 from flowdsl.cli.commands.dead_letters import dead_letters
 from flowdsl.cli.commands.demo import demo
 from flowdsl.cli.commands.explain import explain
+from flowdsl.cli.commands.fleet import fleet
 from flowdsl.cli.commands.graph import graph
 from flowdsl.cli.commands.hooks import hooks
 from flowdsl.cli.commands.migrate import migrate
@@ -70,6 +71,7 @@ add_bulk(many)
 app.add_typer(many, name="runs", rich_help_panel=LOOK)
 app.command(rich_help_panel=LOOK)(show)
 app.command(rich_help_panel=LOOK)(explain)
+app.command(rich_help_panel=LOOK)(fleet)
 app.command(rich_help_panel=LOOK)(audit)
 app.command(rich_help_panel=CONTROL)(pause)
 app.command(rich_help_panel=CONTROL)(resume)

@@ -20,6 +20,7 @@ from flowdsl.engine.handle import AioRunHandle, RunHandle
 from flowdsl.engine.hook_replay import HookReplay
 from flowdsl.engine.trigger_options import AioTriggerOptions
 from flowdsl.model.callback_result import CallbackResult
+from flowdsl.model.fleet import Fleet
 from flowdsl.model.query import Page
 
 ObjectT = TypeVar("ObjectT")
@@ -45,6 +46,8 @@ class BlockingEngine(Protocol):
     def latest(self) -> Any: ...
     @property
     def runs(self) -> Any: ...
+    @property
+    def fleet(self) -> Any: ...
     @property
     def bulk(self) -> Any: ...
     @property
@@ -149,6 +152,10 @@ class AioEngine:
     async def runs(self, workflow: Workflow[Any, Any] | str | None = None, **filters: Unpack[RunFilters]) -> Page:
         page: Page = await asyncio.to_thread(partial(self._engine.runs, workflow, **filters))
         return page
+
+    async def fleet(self) -> Fleet:
+        fleet: Fleet = await asyncio.to_thread(self._engine.fleet)
+        return fleet
 
 
 class RunFilters(TypedDict, total=False):

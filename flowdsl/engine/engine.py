@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import Enum
 from functools import cached_property
@@ -10,7 +10,6 @@ from typing import Any, TypeVar, Unpack
 
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.aio import AioEngine
-from flowdsl.engine.audit import entries
 from flowdsl.engine.bulk import Bulk
 from flowdsl.engine.callback_replayer import CallbackReplayer
 from flowdsl.engine.callbacks import CallbackOptions, Callbacks
@@ -18,6 +17,7 @@ from flowdsl.engine.connector_processes import ConnectorProcesses, ConnectorRepl
 from flowdsl.engine.core import Core
 from flowdsl.engine.dead_letters import DeadLetters, Replayer
 from flowdsl.engine.event_calls import EventCalls
+from flowdsl.engine.fleet import look_at_fleet
 from flowdsl.engine.handle import RunHandle
 from flowdsl.engine.hook_replay import HookReplay, HookReplayer, PastEvents
 from flowdsl.engine.life import EngineLife
@@ -28,9 +28,9 @@ from flowdsl.engine.starter import Started, Starter
 from flowdsl.engine.subscription import Subscription
 from flowdsl.engine.trigger_options import ManyOptions, TriggerOptions
 from flowdsl.errors import ConfigurationError, RunNotFoundError
-from flowdsl.model.bulk import OperationEntry
 from flowdsl.model.callback_result import CallbackResult
 from flowdsl.model.dead_letter import LetterOrigin
+from flowdsl.model.fleet import Fleet
 from flowdsl.model.query import Cursor, Order, Page, RunQuery
 from flowdsl.model.run_state import RunState
 from flowdsl.ports.event_streamer import StartFrom
@@ -213,11 +213,11 @@ class Engine(EngineLife):
             )
         )
 
-    def audit(self, *, limit: int = 25, after: str = "") -> Sequence[OperationEntry]:
-        """Operations on many runs, newest first; pass the last one's `key` as `after` for those that follow. Raises QueryError
-        for an `after` that is no key."""
-        refuse_on_loop("engine.audit", "engine.aio.audit")
-        return entries(self._the_core(), limit, after)
+    def fleet(self) -> Fleet:
+        """Who is alive in this namespace, and what waits for each step, timeout, callback and hook. Counts the waiting rows: to
+        look at, not to ask every second; `workflow_queue_depth` among the metrics says the same."""
+        refuse_on_loop("engine.fleet", "engine.aio.fleet")
+        return look_at_fleet(self._the_core())
 
     # -- inside ---------------------------------------------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ class RowExplainer:
 
     @cached_property
     def _consumers(self) -> Mapping[str, Topics | None]:
-        return consumers(self._core)
+        return {instance.owner: topics for instance, topics in consumers(self._core)}
 
     def step(self, row: PendingRow) -> Iterator[Reason]:
         """Of the run's step row."""
@@ -129,7 +129,8 @@ class RowExplainer:
                 sentence=f"{name} was in the hands of instance {owner}, which is gone: another instance frees and takes it.",
                 remedy="See that one is alive.",
             )
-        process = f" (process {instance.pid})" if instance.pid else ""
+        where = f" on {instance.machine}" if instance.machine else ""
+        process = f" (process {instance.pid}{where})" if instance.pid else ""
         sentence = f"{name} is being executed by instance {owner}{process}, attempt {attempt}."
         if instance.expires_at is not None:
             sentence += f" Unless it is heard of before, it counts as gone at {moment(instance.expires_at)}."

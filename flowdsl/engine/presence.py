@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -12,6 +12,7 @@ from flowdsl.engine.control import commit_one
 from flowdsl.engine.core import Core
 from flowdsl.errors import StoreError
 from flowdsl.model.change import PutItems
+from flowdsl.model.instance import Instance
 from flowdsl.model.item import ItemKey, ItemKind, NewItem
 
 log = logging.getLogger("flowdsl.presence")
@@ -78,11 +79,11 @@ class Presence:
         return [item.key for item in items if item.key not in living and item.created_at < before]
 
 
-def consumers(core: Core) -> Mapping[str, Topics | None]:
+def consumers(core: Core) -> Sequence[tuple[Instance, Topics | None]]:
     """What each live instance says that it consumes; None: it says nothing (older code, or it has just begun)."""
     said = {item.key: item.body for item in core.store.items(core.namespace, ItemKind.INSTANCE, "", MOST)}
-    found: dict[str, Topics | None] = {}
+    found: list[tuple[Instance, Topics | None]] = []
     for instance in core.store.instances(core.namespace):
         body = said.get(instance.owner)
-        found[instance.owner] = None if body is None else msgspec.json.decode(body, type=dict[str, int])
+        found.append((instance, None if body is None else msgspec.json.decode(body, type=dict[str, int])))
     return found

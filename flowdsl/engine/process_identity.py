@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,30 +16,33 @@ class ProcessIdentity:
     """A process: its number, when it started, and where that number means something."""
 
     host: str
-    """Boot id and process-id namespace; empty where they cannot be read."""
+    """The machine's name, the boot id and the process-id namespace, with slashes between."""
     pid: int
     started: str
+    certain: bool
+    """Whether boot and namespace could be read, so that processes of the same host can be looked for."""
 
     @classmethod
     def of_this_process(cls) -> ProcessIdentity:
-        pid = os.getpid()
-        return cls(_host(), pid, _started(pid) or "")
+        pid, place = os.getpid(), _place()
+        name = platform.node().replace("/", "-")
+        return cls(f"{name}/{place or '/'}", pid, _started(pid) or "", certain=place is not None)
 
     def knows_dead(self, host: str, pid: int, started: str) -> bool:
         """True only if that process ran where this one runs, and has ended. A process number that was given away again is told
         by its start time."""
-        if not self.host or host != self.host:
+        if not self.certain or host != self.host:
             return False
         now_started = _started(pid)
         return now_started is None or now_started != started
 
 
-def _host() -> str:
+def _place() -> str | None:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
     except OSError:
-        return ""
+        return None
 
 
 def _started(pid: int) -> str | None:

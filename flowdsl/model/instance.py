@@ -20,6 +20,12 @@ class Instance(Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     """When it counts as gone unless its heart beats before, by the store's clock. The store's word; of no meaning in a beat."""
 
+    @property
+    def machine(self) -> str:
+        """The name of the machine; empty where `host` does not say it, as that of older code."""
+        name, *place = self.host.split("/", 1)
+        return name if place and "/" in place[0] else ""
+
 
 class Lease(Struct, frozen=True):
     """A role held by a member. `token` grows with every change of holder: a write guarded by it can refuse an earlier one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -136,7 +137,7 @@ def test_a_run_whose_step_is_being_executed_and_is_to_be_paused(world: World) ->
     assert reasons(said[0]) == [Because.EXECUTING, Because.REQUESTED]
     text = str(said[0])
     assert text.startswith("Step work is being executed by instance ")
-    assert f"(process {os.getpid()}), attempt 1. Unless it is heard of before, it counts as gone at " in text
+    assert f"(process {os.getpid()} on {platform.node()}), attempt 1. Unless it is heard of before, it counts as gone at " in text
     assert said[0].reasons[0].at is not None
     assert said[0].reasons[0].at - said[0].now <= 30 * SECOND, "the lapse of its heartbeat"
     assert text.endswith("A pause by Ada waits for the commit of what is being executed: look at this.")

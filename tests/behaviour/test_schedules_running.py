@@ -15,7 +15,7 @@ from flowdsl.memory.role_scheduler import MemoryRoleScheduler
 from flowdsl.model.schedule import IfRunning
 from tests.behaviour.world import Status, Thing
 
-PATIENCE = 20
+PATIENCE = 60
 EVERY_SECOND = "* * * * * *"
 
 

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from flowdsl.cli import telemetry
 from flowdsl.cli.telemetry import Health, serving
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 def test_a_connection_that_asks_nothing_is_closed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

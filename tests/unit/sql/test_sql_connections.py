@@ -16,7 +16,7 @@ from flowdsl_sql.record_store import open_store
 from flowdsl_sql.unit_of_work import SqlUnitOfWork
 from tests.services import sql_database
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])

@@ -14,7 +14,7 @@ from flowdsl_sql import connect
 from flowdsl_sql.record_store import open_store
 from tests.services import sql_database
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"])

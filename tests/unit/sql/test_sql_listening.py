@@ -22,7 +22,7 @@ from flowdsl_sql.notes import MAX_NOTE, read_note
 from flowdsl_sql.record_store import SqlRecordStore, open_store
 from tests.services import sql_database
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 SELECTABLE = 1024
 """What select() can wait for is numbered below that."""
 Heard = queue.Queue[Sequence[str]]

@@ -107,13 +107,14 @@ def days_of_week(field: str) -> Callable[[datetime], bool]:
 
 def changes(zone: tzinfo, begin: datetime, end: datetime, stride: timedelta = timedelta(hours=6)) -> Iterator[datetime]:
     """The moments from which a zone has another offset than before."""
-    moment = begin
+    moment, offset = begin, begin.astimezone(zone).utcoffset()
     while moment < end:
-        if moment.astimezone(zone).utcoffset() != (moment + stride).astimezone(zone).utcoffset():
+        earlier, offset = offset, (moment + stride).astimezone(zone).utcoffset()
+        if earlier != offset:
             before, after = moment, moment + stride
             while after - before > timedelta(seconds=1):
                 middle = (before + (after - before) // 2).replace(microsecond=0)
-                if middle.astimezone(zone).utcoffset() == before.astimezone(zone).utcoffset():
+                if middle.astimezone(zone).utcoffset() == earlier:
                     before = middle
                 else:
                     after = middle
@@ -127,7 +128,7 @@ def different_zones(begin: datetime, end: datetime) -> tuple[tuple[str, tuple[da
     found: dict[tuple[tuple[datetime, timedelta | None], ...], tuple[str, tuple[datetime, ...]]] = {}
     for name in sorted(available_timezones()):
         zone = ZoneInfo(name)
-        moments = tuple(changes(zone, begin, end))
+        moments = tuple(changes(zone, begin, end, stride=timedelta(days=1)))  # no zone had two within a day
         agreeing = tuple((moment, moment.astimezone(zone).utcoffset()) for moment in moments)
         if moments:
             found.setdefault(agreeing, (name, moments))

@@ -3,6 +3,7 @@ the library's defaults below. Leaving an option out inherits it; None and 0 are 
 
 from __future__ import annotations
 
+import difflib
 import random
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -147,7 +148,7 @@ def check_options(options: Mapping[str, Any], place: str, known: Collection[str]
     value: Any
     for name, value in options.items():
         if name not in known:
-            raise OptionError(f"unknown option {name!r}.", place=place, remedy=f"Known options: {', '.join(sorted(known))}.")
+            raise _unknown(name, place, known)
         if value is None:
             continue
         if name in _INTEGERS and (not isinstance(value, int) or isinstance(value, bool)):
@@ -168,6 +169,14 @@ def check_options(options: Mapping[str, Any], place: str, known: Collection[str]
         raise OptionError(
             "err_backoff and retry both say how long to wait after a failure.", place=place, remedy="Give one of them."
         )
+
+
+def _unknown(name: str, place: str, known: Collection[str]) -> OptionError:
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    if name in STEP_OPTIONS:
+        hint = "It is for steps, and for what else moves a run. " if name in SIDE_OPTIONS else "It is for steps. "
+    return OptionError(f"unknown option {name!r}.", place=place, remedy=f"{hint}Known options: {', '.join(sorted(known))}.")
 
 
 def check_error_types(name: str, value: Any, place: str) -> None:

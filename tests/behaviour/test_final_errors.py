@@ -120,9 +120,9 @@ def test_a_hook_pauses_no_run_and_has_no_such_errors(memory_world: World) -> Non
     job = Job(memory_world.clock)
     refused: Any = job.workflow.on_complete
 
-    with pytest.raises(OptionError, match="unknown option 'pause_on'. It is for steps, and for what else moves a run"):
+    with pytest.raises(OptionError, match=r"unknown option 'pause_on'\. It is for steps, and for what else moves a run"):
         refused(lambda run: None, pause_on=Declined)
-    with pytest.raises(OptionError, match="'err_backof'. Did you mean 'err_backoff'?"):
+    with pytest.raises(OptionError, match=r"'err_backof'\. Did you mean 'err_backoff'\?"):
         refused(lambda run: None, err_backof=SECOND)
 
 

@@ -250,7 +250,7 @@ def test_a_timeout_has_either_a_duration_or_a_moment() -> None:
         workflow.timeout(from_=Stage.WAITING, to=Stage.RETURNED, after=wrong)
     with pytest.raises(DefinitionError, match="at=5 is not a function"):
         workflow.timeout(from_=Stage.WAITING, to=Stage.RETURNED, at=wrong)
-    with pytest.raises(OptionError, match="unknown option 'parallel_count'. It is for steps. Known options: "):
+    with pytest.raises(OptionError, match=r"unknown option 'parallel_count'\. It is for steps\. Known options: "):
         workflow.timeout(from_=Stage.WAITING, to=Stage.RETURNED, after=DAY, parallel_count=2)  # type: ignore[call-arg]
 
 

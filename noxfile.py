@@ -75,7 +75,7 @@ def required_services() -> dict[str, str]:
 def tests(session: nox.Session) -> None:
     """Every test, on every Python that is installed. Arguments after -- go to pytest."""
     session.install("-e", ".[dev]")
-    session.run("python", "-m", "pytest", "-q", "-n", "auto", *session.posargs)
+    session.run("python", "-m", "pytest", "-q", "-n", "auto", "--dist", "worksteal", *session.posargs)
 
 
 @nox.session
@@ -106,7 +106,19 @@ def imports(session: nox.Session) -> None:
 def contracts(session: nox.Session) -> None:
     """The contract suites over every store, streamer and role scheduler. A missing server fails."""
     session.install("-e", ".[all]", *TEST_TOOLS)
-    session.run("python", "-m", "pytest", "-q", "-n", "auto", "tests/contracts", *session.posargs, env=required_services())
+    session.run(
+        "python",
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "auto",
+        "--dist",
+        "worksteal",
+        "tests/contracts",
+        *session.posargs,
+        env=required_services(),
+    )
 
 
 @nox.session
@@ -165,7 +177,7 @@ def minimum_versions(session: nox.Session) -> None:
     constraints.write_text("\n".join([*lower_bounds(), *OF_THAT_TIME]) + "\n", encoding="utf-8")
     session.install("-c", str(constraints), "-e", ".[all]", *TEST_TOOLS)
     chosen = ["-m", "not slow", "tests/contracts", "tests/unit", "tests/examples", "tests/docs"]
-    session.run("python", "-m", "pytest", "-q", "-n", "auto", *chosen, *session.posargs)
+    session.run("python", "-m", "pytest", "-q", "-n", "auto", "--dist", "worksteal", *chosen, *session.posargs)
 
 
 @nox.session

@@ -24,11 +24,12 @@ from flowdsl.engine.results import BUSY_RETRY, Results
 from flowdsl.engine.sentence import short_name
 from flowdsl.engine.transacting import Transactions
 from flowdsl.engine.work import Work
-from flowdsl.errors import PayloadError, StoreError
+from flowdsl.errors import PayloadError
 from flowdsl.model.change import MoveRun, ParkRow
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import ItemKind, NewItem
 from flowdsl.model.outcome import OutcomeKind
+from flowdsl.model.pending import MOVERS, RowKind
 from flowdsl.model.run_state import RunState
 
 log = logging.getLogger("flowdsl.steps")
@@ -57,6 +58,9 @@ class StepDuty(Duty):
         core, record = self._core, work.record
         if record.requested is None:
             return False
+        if self._results.held_beside(work, MOVERS):  # by what it waits for: nothing of the run has begun any more since it waits
+            core.release(work, BUSY_RETRY)
+            return True
         self._results.submit_move(work, request_move(core, record, record.requested, unless_claimed=self.beside), None)
         return True
 
@@ -128,15 +132,8 @@ class StepDuty(Duty):
     def _step_is_running(self, work: Work) -> bool:
         """Whether a step of the run is being executed, for rows beside it: they wait for it. The commit makes sure; this look
         only saves calls that would come to nothing."""
-        core, record = self._core, work.record
-        if (record.workflow, record.status) not in core.lanes:
-            return False
-        try:
-            rows = core.store.rows([record.run_id])
-        except StoreError as error:
-            log.info("what waits for run %s could not be read: %s", record.run_id, error)
-            return False
-        return any(row.row_id == record.run_id and row.owner is not None for row in rows)
+        record = work.record
+        return (record.workflow, record.status) in self._core.lanes and self._results.held_beside(work, (RowKind.STEP,))
 
     def _actor(self, work: Work) -> str:
         return work.owner

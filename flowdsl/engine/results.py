@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -144,27 +144,43 @@ class Results:
     def give_up(self, work: Work, change: ParkRow | DropRow) -> None:
         """Give up the claim of what may move the run and does not. A pause or cancel that waits for it is applied by the change
         that gives the claim up: this process may die before it does anything else."""
+        core = self._core
 
-        def given_up(result: CommitResult) -> None:
+        def asked(result: CommitResult) -> None:
             request = result.requested
             if result.refusal is not Refusal.REQUESTED or request is None:
                 self.given_back(work, result)
-                return
-            settle = work.row_id if isinstance(change, DropRow) else None
-            beside = work.lane.kind is not RowKind.STEP
-            move = request_move(self._core, work.record, request, unless_claimed=beside, settle=settle)
-            self.submit(work, move, partial(stopped, move))
-            self._core.commit_soon()
+            elif self.held_beside(work, MOVERS):
+                leave_it_to_others()
+            else:
+                settle = work.row_id if isinstance(change, DropRow) else None
+                beside = work.lane.kind is not RowKind.STEP
+                move = request_move(core, work.record, request, unless_claimed=beside, settle=settle)
+                self.submit(work, move, partial(stopped, move))
+                core.commit_soon()
 
         def stopped(move: MoveRun, result: CommitResult) -> None:
             if result.applied:
                 self.moved(work, move, None, result)
-                return
-            # The run has gone on, or its step is executed: that applies what waits.
-            self.submit(work, change, partial(self.given_back, work))
-            self._core.commit_soon()
+            else:
+                leave_it_to_others()
 
-        self.submit(work, replace(change, unless_requested=True), given_up)
+        def leave_it_to_others() -> None:
+            """The run has gone on, or another function of it is executed, whose commit applies what waits."""
+            self.submit(work, change, partial(self.given_back, work))
+            core.commit_soon()
+
+        self.submit(work, replace(change, unless_requested=True), asked)
+
+    def held_beside(self, work: Work, kinds: Collection[RowKind]) -> bool:
+        """Whether somebody holds another row of the run, of one of these kinds."""
+        run_id = work.record.run_id
+        try:
+            rows = self._core.store.rows([run_id])
+        except StoreError as error:
+            log.info("what waits for run %s could not be read: %s", run_id, error)
+            return False
+        return any(row.owner is not None and row.kind in kinds and row.row_id != work.row_id for row in rows)
 
     def told(self, work: Work, result: CommitResult) -> None:
         """After the row of a work was removed."""

@@ -19,6 +19,7 @@ from flowdsl.model.instance import Instance
 from flowdsl.model.pending import TopicQuota
 from flowdsl.model.run_state import RunState
 from flowdsl.naming import timeout_topic
+from flowdsl.testing.stepped import SteppedEngine
 from tests.behaviour.world import HOUR, MINUTE, SECOND, World
 
 
@@ -67,6 +68,20 @@ def _store(run: Run[Any, At]) -> None:
 
 def _finish(run: Run[Any, At]) -> None:
     """To DONE."""
+
+
+def take(world: World, engine: SteppedEngine, timeout: str) -> None:
+    """Let the engine claim this timeout alone."""
+    owner = engine.worker._core.owner
+    claimed = world.store.claim("default", owner, [TopicQuota(timeout_topic("parcels", "waiting", timeout), 1)])
+    engine.worker.dispatcher._intake.take(owner, claimed)
+
+
+def execute(engine: SteppedEngine) -> None:
+    """Let it execute and commit what it has claimed, and claim nothing."""
+    executor: Any = engine.worker.executor
+    while executor.step() or engine.worker._core.committer.step():
+        pass
 
 
 @kinds
@@ -149,6 +164,77 @@ def test_a_process_may_die_at_any_time_when_nothing_comes_of_it(
         assert (handles[0].record().state, handles[0].record().requested) == (state, None)
     assert waited
     assert all(waited)
+
+
+@verbs
+@pytest.mark.parametrize("second", ["timeout", "step"])
+def test_what_is_claimed_meanwhile_does_not_stop_the_run_under_the_function_that_is_waited_for(
+    world: World, verb: str, state: RunState, second: str
+) -> None:
+    workflow = Workflow("parcels", object_type=dict, status_type=At)
+    handles: list[RunHandle[Any, At]] = []
+    called: list[str] = []
+
+    def first(run: Run[Any, At]) -> None:
+        after = getattr(handles[0], verb)("stop it")
+        assert after.requested is not None
+        beside.run_until_idle()
+        record = handles[0].record()
+        assert (record.state, record.requested is not None) == (RunState.RUNNING, True)
+        called.append("first")
+
+    def other(run: Run[Any, At]) -> None:
+        called.append("other")
+
+    workflow.step(from_=At.NEW, to=At.WAITING)(_store)
+    workflow.step(from_=At.GONE, to=At.DONE)(_finish)
+    workflow.timeout(from_=At.WAITING, to=At.GONE, after=10 * SECOND, name="first")(first)
+    if second == "timeout":
+        workflow.timeout(from_=At.WAITING, to=At.DONE, after=10 * SECOND, name="second")(other)
+    else:
+        workflow.step(from_=At.WAITING, to=At.DONE, consume_lag=10 * SECOND)(other)
+    with world.engine(workflow) as engine, world.engine(workflow) as beside:
+        handles.append(engine.trigger(workflow, "p", {}))
+        engine.run_until_idle()
+        world.clock.advance(10 * SECOND)
+        take(world, engine, "first")
+        execute(engine)
+        record = handles[0].record()
+        assert (record.status, record.state, called) == ("gone", state, ["first"])
+
+
+@verbs
+def test_a_function_that_skips_does_not_stop_the_run_under_another_that_is_waited_for(
+    world: World, verb: str, state: RunState
+) -> None:
+    workflow = Workflow("parcels", object_type=dict, status_type=At)
+    handles: list[RunHandle[Any, At]] = []
+    called: list[str] = []
+
+    def first(run: Run[Any, At]) -> None:
+        take(world, beside, "second")
+        assert getattr(handles[0], verb)("stop it").requested is not None
+        execute(beside)
+        record = handles[0].record()
+        assert (record.state, record.requested is not None) == (RunState.RUNNING, True)
+        called.append("first")
+
+    def second(run: Run[Any, At]) -> Any:
+        called.append("second")
+        return run.skip()
+
+    workflow.step(from_=At.NEW, to=At.WAITING)(_store)
+    workflow.step(from_=At.GONE, to=At.DONE)(_finish)
+    workflow.timeout(from_=At.WAITING, to=At.GONE, after=10 * SECOND, name="first")(first)
+    workflow.timeout(from_=At.WAITING, to=At.DONE, after=10 * SECOND, name="second")(second)
+    with world.engine(workflow) as engine, world.engine(workflow) as beside:
+        handles.append(engine.trigger(workflow, "p", {}))
+        engine.run_until_idle()
+        world.clock.advance(10 * SECOND)
+        take(world, engine, "first")
+        execute(engine)
+        record = handles[0].record()
+        assert (record.status, record.state, called) == ("gone", state, ["second", "first"])
 
 
 @kinds

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from flowdsl.clock import Clock, SystemClock
 from flowdsl.errors import StreamerError, UnreadableEventError
@@ -68,7 +68,8 @@ class KafkaEventStreamer(EventStreamer):
             try:
                 for number, event in enumerate(events):
                     self._produce(producer, event, lambda error, _, number=number: told(number, error))
-                producer.flush(CONFIRM_TIMEOUT + 1)
+                if producer.flush(CONFIRM_TIMEOUT + 1):  # librdkafka is late with its word that the time is over
+                    errors.append(KafkaError(KafkaError._MSG_TIMED_OUT))
             except KafkaException as error:
                 errors.append(error.args[0])
                 raise

@@ -189,6 +189,28 @@ class Doomed:
         return 0
 
 
+class Silent:
+    """A producer that says of nothing what became of it."""
+
+    def __init__(self, settings: dict[str, Any], **_: Any) -> None:
+        self._waiting = 0
+
+    def produce(self, topic: str, value: bytes, *, key: str | None, on_delivery: Any) -> None:
+        self._waiting += 1
+
+    def flush(self, timeout: float) -> int:
+        return self._waiting
+
+
+def test_nothing_is_heard_of_what_was_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_streamer_module, "Producer", Silent)
+    streamer = open_streamer("kafka://127.0.0.1:1")
+
+    with pytest.raises(StreamerError, match="Message timed out"):
+        streamer.publish([make()])
+    streamer.close()
+
+
 def test_a_producer_that_will_never_send_again_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_streamer_module, "Producer", Doomed)
     streamer = open_streamer("kafka://127.0.0.1:1")

@@ -64,7 +64,7 @@ def test_roles_stay_where_they_are_when_a_member_of_the_cluster_dies(
 def test_a_cluster_that_has_lost_its_majority_leases_nothing(
     tmp_path: Path, opened: Callable[[str], EtcdRoleScheduler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link_module, "ANSWER_TIMEOUT", 1.0)
+    monkeypatch.setattr(link_module, "ANSWER_TIMEOUT", 2.0)
     with own_etcd(tmp_path, members=3) as cluster:
         roles = opened(cluster.url)
         roles.campaign("a", ["r"], TTL)
@@ -88,7 +88,7 @@ def test_a_host_that_is_not_there_is_passed_over(
 def test_an_etcd_that_falls_silent_is_an_error_and_what_it_did_is_found_later(
     server: OwnEtcd, prefix: str, opened: Callable[[str], EtcdRoleScheduler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link_module, "ANSWER_TIMEOUT", 0.3)
+    monkeypatch.setattr(link_module, "ANSWER_TIMEOUT", 1.5)
     proxy = Proxy(f"{server.url}?{prefix}")
     roles = opened(proxy.url)
     (first,) = roles.campaign("a", ["r"], TTL)

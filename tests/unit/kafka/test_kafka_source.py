@@ -67,7 +67,7 @@ def test_the_first_messages_of_a_partition_may_have_been_another_readers(cluster
 
 
 def test_a_topic_that_is_not_there_is_not_made(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partitions, "ANSWER", 1.0)
+    monkeypatch.setattr(partitions, "ANSWER", 3.0)
     source = KafkaSource(cluster, f"t{uuid.uuid4().hex}")
     with pytest.raises(StreamerError, match="is not there"):
         source.open("a")

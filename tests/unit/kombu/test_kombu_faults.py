@@ -142,8 +142,8 @@ def test_what_is_acknowledged_in_any_order_does_not_come_again_and_the_rest_does
 def test_a_broker_that_never_confirms_is_an_error_within_the_time(
     through: EventStreamer, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sender, "CONFIRM_TIMEOUT", 0.3)
     through.publish([make()])
+    monkeypatch.setattr(sender, "CONFIRM_TIMEOUT", 0.3)
     proxy.silence()
     with pytest.raises(StreamerError, match="did not confirm 2 of 2 messages"):
         through.publish([make() for _ in range(BUNDLE + 1)])

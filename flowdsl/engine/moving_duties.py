@@ -29,7 +29,7 @@ from flowdsl.model.change import MoveRun, ParkRow
 from flowdsl.model.history import Cause, Origin
 from flowdsl.model.item import ItemKind, NewItem
 from flowdsl.model.outcome import OutcomeKind
-from flowdsl.model.pending import MOVERS, RowKind
+from flowdsl.model.pending import MOVERS, NewRow, RowKind
 from flowdsl.model.run_state import RunState
 
 log = logging.getLogger("flowdsl.steps")
@@ -187,6 +187,19 @@ class TimeoutDuty(StepDuty):
             self._core.release(work, BUSY_RETRY)
             return False
         return not self._stopped_instead(work)
+
+    def _skip(self, work: Work) -> None:
+        core, spec = self._core, work.lane.spec
+        label = spec.label if isinstance(spec, TimeoutSpec) else ""
+        over = NewRow(
+            row_id=core.ids(),
+            topic=work.lane.topic,
+            kind=RowKind.TIMEOUT,
+            receiver=label,
+            delay=None,
+            priority=work.record.priority,
+        )
+        self._results.give_up(work, ParkRow(change_id=core.ids(), **work.claim), instead=over)
 
     def _settled_by(self, kind: OutcomeKind | None) -> bool:
         return kind is not OutcomeKind.PAUSE  # after a resume it is asked again, as a step is

@@ -17,7 +17,7 @@ from flowdsl.engine.work import Work
 from flowdsl.errors import FlowError, StoreError
 from flowdsl.model.change import Change, CommitOutcome, CommitResult, DropRow, MoveRun, ParkRow, PutItems, Refusal
 from flowdsl.model.item import ItemKey, NewItem
-from flowdsl.model.pending import MOVERS, RowKind
+from flowdsl.model.pending import MOVERS, NewRow, RowKind
 from flowdsl.model.record import Payload, RunRecord
 from flowdsl.model.run_state import RunState
 
@@ -141,9 +141,10 @@ class Results:
         elif work.lane.next_look() is not None:
             core.wake(())
 
-    def give_up(self, work: Work, change: ParkRow | DropRow) -> None:
+    def give_up(self, work: Work, change: ParkRow | DropRow, instead: NewRow | None = None) -> None:
         """Give up the claim of what may move the run and does not. A pause or cancel that waits for it is applied by the change
-        that gives the claim up: this process may die before it does anything else."""
+        that gives the claim up: this process may die before it does anything else. In: what is left of a parked row that a pause
+        would let go on."""
         core = self._core
 
         def asked(result: CommitResult) -> None:
@@ -153,9 +154,14 @@ class Results:
             elif self.held_beside(work, MOVERS):
                 leave_it_to_others()
             else:
-                settle = work.row_id if isinstance(change, DropRow) else None
-                beside = work.lane.kind is not RowKind.STEP
-                move = request_move(core, work.record, request, unless_claimed=beside, settle=settle)
+                move = request_move(
+                    core,
+                    work.record,
+                    request,
+                    settle=work.row_id if isinstance(change, DropRow) or instead is not None else None,
+                    side_rows=() if instead is None else (instead,),
+                    unless_claimed=work.lane.kind is not RowKind.STEP,
+                )
                 self.submit(work, move, partial(stopped, move))
                 core.commit_soon()
 

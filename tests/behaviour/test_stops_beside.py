@@ -129,7 +129,11 @@ def test_it_is_applied_when_nothing_comes_of_it(world: World, kind: Kind, verb: 
         record = handles[0].record()
         assert (record.status, record.state, record.reason, record.requested) == ("waiting", state, "stop it", None)
         engine.advance(24 * HOUR)
-    assert parcels.called == 1
+        assert parcels.called == 1
+        if state is RunState.PAUSED:
+            handles[0].resume()
+            engine.advance(24 * HOUR)
+            assert (parcels.called > 1) == (end == "raises"), "what skipped is not asked again"
 
 
 @pytest.mark.parametrize("kind", ["timeout", "callback", "step"])

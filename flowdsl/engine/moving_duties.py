@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -55,14 +56,31 @@ class StepDuty(Duty):
 
     def _stopped_instead(self, work: Work) -> bool:
         """A pause or cancel that waited for a function of the run comes before this one."""
-        core, record = self._core, work.record
-        if record.requested is None:
+        if work.record.requested is None:
             return False
-        if self._results.held_beside(work, MOVERS):  # by what it waits for: nothing of the run has begun any more since it waits
-            core.release(work, BUSY_RETRY)
-            return True
-        self._results.submit_move(work, request_move(core, record, record.requested, unless_claimed=self.beside), None)
+        self._stop(work)
         return True
+
+    def _stop(self, work: Work) -> None:
+        """Apply what waits, unless another row of the run is held: maybe by the function that it waits for, whose commit applies
+        it, maybe by somebody who has come to apply it. Of those one stays and looks again: the row beside the step's with the
+        least id. The step's does not, since nothing beside it could commit then."""
+        core, record = self._core, work.record
+        if record.requested is None or work.owner != core.owner:
+            core.close(work)  # freed together with the heartbeat, while it was waited
+            return
+        held = self._results.held_beside(work, MOVERS)
+        stays = held is not None and work.row_id == min({work.row_id, *held} - {record.run_id}, default=None)
+        if held == []:
+            self._results.submit_move(work, request_move(core, record, record.requested, unless_claimed=self.beside), None)
+        elif stays and core.accepting:
+            core.delayed.call(BUSY_RETRY / 2, partial(self._stop_later, work))
+        else:
+            core.release(work, BUSY_RETRY)
+
+    def _stop_later(self, work: Work) -> None:
+        self._stop(work)
+        self._core.commit_soon()
 
     def _stale(self, work: Work) -> bool:
         stopped = work.record.state.stopped
@@ -133,7 +151,7 @@ class StepDuty(Duty):
         """Whether a step of the run is being executed, for rows beside it: they wait for it. The commit makes sure; this look
         only saves calls that would come to nothing."""
         record = work.record
-        return (record.workflow, record.status) in self._core.lanes and self._results.held_beside(work, (RowKind.STEP,))
+        return (record.workflow, record.status) in self._core.lanes and bool(self._results.held_beside(work, (RowKind.STEP,)))
 
     def _actor(self, work: Work) -> str:
         return work.owner
@@ -183,10 +201,12 @@ class TimeoutDuty(StepDuty):
         if record.state is RunState.PAUSED:  # paused since the claim, which is void
             self._core.release(work)
             return False
+        if self._stopped_instead(work):
+            return False
         if self._step_is_running(work):
             self._core.release(work, BUSY_RETRY)
             return False
-        return not self._stopped_instead(work)
+        return True
 
     def _skip(self, work: Work) -> None:
         core, spec = self._core, work.lane.spec
@@ -235,10 +255,12 @@ class CallbackDuty(StepDuty):
             # Void, if the run has gone on since the claim. In a status that a migration takes it out of, older code may apply it.
             self._core.release(work, BUSY_RETRY)
             return False
+        if self._stopped_instead(work):
+            return False
         if self._step_is_running(work):
             self._core.release(work, BUSY_RETRY)
             return False
-        return not self._stopped_instead(work)
+        return True
 
     def _skip(self, work: Work) -> None:
         self._results.drop(work)  # what the function does not want is not offered again

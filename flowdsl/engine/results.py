@@ -151,7 +151,7 @@ class Results:
             request = result.requested
             if result.refusal is not Refusal.REQUESTED or request is None:
                 self.given_back(work, result)
-            elif self.held_beside(work, MOVERS):
+            elif self.held_beside(work, MOVERS) != []:
                 leave_it_to_others()
             else:
                 move = request_move(
@@ -178,15 +178,15 @@ class Results:
 
         self.submit(work, replace(change, unless_requested=True), asked)
 
-    def held_beside(self, work: Work, kinds: Collection[RowKind]) -> bool:
-        """Whether somebody holds another row of the run, of one of these kinds."""
+    def held_beside(self, work: Work, kinds: Collection[RowKind]) -> Sequence[str] | None:
+        """The other rows of the run, of these kinds, that somebody holds. None: the store does not say."""
         run_id = work.record.run_id
         try:
             rows = self._core.store.rows([run_id])
         except StoreError as error:
             log.info("what waits for run %s could not be read: %s", run_id, error)
-            return False
-        return any(row.owner is not None and row.kind in kinds and row.row_id != work.row_id for row in rows)
+            return None
+        return [row.row_id for row in rows if row.owner is not None and row.kind in kinds and row.row_id != work.row_id]
 
     def told(self, work: Work, result: CommitResult) -> None:
         """After the row of a work was removed."""

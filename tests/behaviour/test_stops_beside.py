@@ -272,6 +272,25 @@ def test_when_the_worker_is_lost_the_next_one_stops_the_run_and_calls_nothing(wo
     assert parcels.called == 0
 
 
+@verbs
+def test_those_that_have_come_to_stop_the_run_do_not_wait_for_each_other(world: World, verb: str, state: RunState) -> None:
+    parcels, store = Parcels(world, "timeout"), world.store
+    for name in ("more", "most"):
+        parcels.workflow.timeout(from_=At.WAITING, to=At.GONE, after=HOUR, name=name)(parcels.attempt)
+    with world.engine(parcels.workflow) as engine:
+        handle = parcels.start(engine)
+        engine.run_until_idle()
+        world.clock.advance(HOUR)
+        assert store.beat("default", Instance(owner="lost"), timedelta(seconds=30))
+        topics = [TopicQuota(timeout_topic("parcels", "waiting", name), 1) for name in ("late", "more", "most")]
+        assert len(store.claim("default", "lost", topics)) == 3
+        assert getattr(handle, verb)("stop it").requested is not None
+        engine.advance(MINUTE)
+        engine.advance(SECOND)
+        assert handle.record().state is state
+    assert parcels.called == 0
+
+
 @kinds
 def test_a_move_by_hand_does_not_come_between_either(world: World, kind: Kind) -> None:
     handles: list[RunHandle[Any, At]] = []

@@ -82,7 +82,7 @@ ENGINE_MUTANTS = (
     Mutant(
         name="a waiting request is not seen",
         file=f"{ENGINE}/moving_duties.py",
-        old="        if record.requested is None:\n",
+        old="        if work.record.requested is None:\n",
         new="        if True:\n",
         why="a pause or cancel outlives the worker whose step it waited for",
         suites=(Suite.SIMULATION, Suite.ENGINE),

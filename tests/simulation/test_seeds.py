@@ -16,6 +16,16 @@ FIRST = 1_000_000
 """SQLite has seeds of its own: it is not the plans that are compared, and a fleet on a file takes ten times as long."""
 
 
+REMEMBERED = [930093]
+"""A step and two callbacks, due together for a run that was to be paused, waited for each other for ever."""
+
+
+@pytest.mark.parametrize("seed", REMEMBERED)
+def test_what_was_found_once(seed: int) -> None:
+    report = simulate(Plan.draw(seed))
+    assert not report.violations, str(report)
+
+
 def starts(count: int) -> list[int]:
     return list(range(0, count, BATCH))
 

@@ -292,12 +292,16 @@ class Database:
                 raise
             finally:
                 connection.close()
-                if self._closed:  # meanwhile, by another thread: nobody else ends what came back after that
-                    pool.dispose()
-                    engine.dispose()
+                self.end_if_closed(pool, engine)
         finally:
             if alone is not None:
                 alone.release()
+
+    def end_if_closed(self, pool: Any, engine: Engine) -> None:
+        """Closed meanwhile, by another thread: nobody else ends a connection that came back after that."""
+        if self._closed:
+            pool.dispose()
+            engine.dispose()
 
     def put_back(self, connection: Any, error: BaseException) -> None:
         """After an error nothing of a transaction may stay on the connection; one that may be broken is thrown away."""
@@ -339,10 +343,8 @@ class Database:
         while True:
             try:
                 return once(work)
-            except FlowError:
-                raise
             except Exception as error:
-                if not is_driver_error(error):
+                if isinstance(error, FlowError) or not is_driver_error(error):
                     raise
                 trouble = diagnose(error)
                 if trouble is Trouble.CONFLICT:

@@ -39,6 +39,7 @@ class SqlUnitOfWork(UnitOfWork):
         self._writing.__enter__()
         try:
             with translated(database.where):
+                self._pool = database.users.pool
                 self._connection = database.users.connect()
                 try:
                     self._raw = self._begin(database)
@@ -116,6 +117,7 @@ class SqlUnitOfWork(UnitOfWork):
                 raise
         finally:
             self._connection.close()
+            self._database.end_if_closed(self._pool, self._connection.engine)
             self._writing.__exit__(None, None, None)
 
 

@@ -21,7 +21,7 @@ from flowdsl.engine.error_pause import error_pause_reason
 from flowdsl.engine.kept_callback import KeptCallback
 from flowdsl.engine.metrics import SkipReason
 from flowdsl.engine.moving import judge, moving, step_spec
-from flowdsl.engine.results import BUSY_RETRY, Results
+from flowdsl.engine.results import BUSY_RETRY, Results, first_of_those
 from flowdsl.engine.sentence import short_name
 from flowdsl.engine.transacting import Transactions
 from flowdsl.engine.work import Work
@@ -61,26 +61,20 @@ class StepDuty(Duty):
         self._stop(work)
         return True
 
-    def _stop(self, work: Work) -> None:
+    def _stop(self, work: Work, *, looks: int = 1) -> None:
         """Apply what waits, unless another row of the run is held: maybe by the function that it waits for, whose commit applies
-        it, maybe by somebody who has come to apply it. Of those one stays and looks again: the row beside the step's with the
-        least id. The step's does not, since nothing beside it could commit then."""
-        core, record = self._core, work.record
+        it, maybe by somebody who has come to apply it. Of those one stays and looks again."""
+        core, record, results = self._core, work.record, self._results
         if record.requested is None or work.owner != core.owner:
             core.close(work)  # freed together with the heartbeat, while it was waited
             return
-        held = self._results.held_beside(work, MOVERS)
-        stays = held is not None and work.row_id == min({work.row_id, *held} - {record.run_id}, default=None)
+        held = results.held_beside(work, MOVERS)
         if held == []:
-            self._results.submit_move(work, request_move(core, record, record.requested, unless_claimed=self.beside), None)
-        elif stays and core.accepting:
-            core.delayed.call(BUSY_RETRY / 2, partial(self._stop_later, work))
+            results.submit_move(work, request_move(core, record, record.requested, unless_claimed=self.beside), None)
+        elif looks and core.accepting and first_of_those(work, held):
+            results.look_again(work, partial(self._stop, work, looks=looks - 1))
         else:
             core.release(work, BUSY_RETRY)
-
-    def _stop_later(self, work: Work) -> None:
-        self._stop(work)
-        self._core.commit_soon()
 
     def _stale(self, work: Work) -> bool:
         stopped = work.record.state.stopped

@@ -23,6 +23,7 @@ from flowdsl.model.run_state import RunState
 
 log = logging.getLogger("flowdsl.steps")
 STORE_RETRY = timedelta(seconds=1)
+LOOK_AGAIN = timedelta(milliseconds=50)
 BUSY_RETRY = timedelta(seconds=1)
 """How soon a timeout or callback is tried again whose run is in the hands of its step."""
 
@@ -136,12 +137,12 @@ class Results:
         core.close(work)
         if result.outcome is CommitOutcome.APPLIED and result.requested is not None and work.lane.kind in MOVERS:
             change = request_move(core, work.record, result.requested, unless_moving=True)
-            core.committer.submit(change, partial(self._requested, change, work.record), _left_to_the_row)
+            self._request(change, work.record)
             core.commit_soon()
         elif work.lane.next_look() is not None:
             core.wake(())
 
-    def give_up(self, work: Work, change: ParkRow | DropRow, instead: NewRow | None = None) -> None:
+    def give_up(self, work: Work, change: ParkRow | DropRow, instead: NewRow | None = None, *, looks: int = 1) -> None:
         """Give up the claim of what may move the run and does not. A pause or cancel that waits for it is applied by the change
         that gives the claim up: this process may die before it does anything else. In: what is left of a parked row that a pause
         would let go on."""
@@ -151,9 +152,9 @@ class Results:
             request = result.requested
             if result.refusal is not Refusal.REQUESTED or request is None:
                 self.given_back(work, result)
-            elif self.held_beside(work, MOVERS) != []:
-                leave_it_to_others()
-            else:
+                return
+            held = self.held_beside(work, MOVERS)
+            if held == []:
                 move = request_move(
                     core,
                     work.record,
@@ -164,6 +165,10 @@ class Results:
                 )
                 self.submit(work, move, partial(stopped, move))
                 core.commit_soon()
+            elif looks and first_of_those(work, held):
+                self.look_again(work, partial(self.give_up, work, change, instead, looks=looks - 1))
+            else:
+                leave_it_to_others()
 
         def stopped(move: MoveRun, result: CommitResult) -> None:
             if result.applied:
@@ -183,16 +188,40 @@ class Results:
         run_id = work.record.run_id
         try:
             rows = self._core.store.rows([run_id])
-        except StoreError as error:
+        except Exception as error:  # whatever it is, the work must not be lost by it
             log.info("what waits for run %s could not be read: %s", run_id, error)
             return None
         return [row.row_id for row in rows if row.owner is not None and row.kind in kinds and row.row_id != work.row_id]
+
+    def look_again(self, work: Work, look: Callable[[], None]) -> None:
+        """In a moment: by then whoever only came to apply a request has let go of the row."""
+        core = self._core
+
+        def again() -> None:
+            try:
+                look()
+            except Exception:
+                log.exception("a second look at run %s failed", work.record.run_id)
+                core.release(work, BUSY_RETRY)
+            core.commit_soon()
+
+        core.delayed.call(LOOK_AGAIN, again)
 
     def told(self, work: Work, result: CommitResult) -> None:
         """After the row of a work was removed."""
         if work.began >= 0:
             work.lane.metrics.latency.observe(self._core.clock.monotonic() - work.began)
         self._core.close(work)
+
+    def _request(self, change: MoveRun, record: RunRecord) -> None:
+        """Apply what waited for a row that nobody holds any more and that may never be due again, however long it takes."""
+        core = self._core
+
+        def again() -> None:
+            self._request(change, record)
+            core.commit_soon()
+
+        core.committer.submit(change, partial(self._requested, change, record), lambda _: core.delayed.call(STORE_RETRY, again))
 
     def _requested(self, change: MoveRun, record: RunRecord, result: CommitResult) -> None:
         if not result.applied:
@@ -210,7 +239,13 @@ def _nothing(_: CommitResult) -> None:
 
 
 def _left_to_the_row(_: StoreError) -> None:
-    """The request still stands at the run and its row is due: the next claim applies it."""
+    """The store could not answer, and its row goes on without it."""
+
+
+def first_of_those(work: Work, held: Sequence[str] | None) -> bool:
+    """Whether a work, of those whose rows are held, is the one that stays: the row beside the step's with the least id. The
+    step's does not, since nothing beside it could commit then."""
+    return held is not None and work.row_id == min({work.row_id, *held} - {work.record.run_id}, default=None)
 
 
 def fields(work: Work, *, attempt: int | None = None) -> dict[str, object]:

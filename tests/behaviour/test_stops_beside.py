@@ -291,6 +291,55 @@ def test_those_that_have_come_to_stop_the_run_do_not_wait_for_each_other(world: 
     assert parcels.called == 0
 
 
+@verbs
+def test_who_has_come_to_stop_a_run_that_is_busy_for_long_is_not_in_the_way_of_others(
+    world: World, verb: str, state: RunState
+) -> None:
+    parcels, store = Parcels(world, "timeout"), world.store
+    workflow = Workflow("parcels", object_type=dict, status_type=At)
+    workflow.step(from_=At.NEW, to=At.WAITING)(_store)
+    workflow.step(from_=At.GONE, to=At.DONE)(_finish)
+    workflow.timeout(from_=At.WAITING, to=At.GONE, after=10 * SECOND, name="late", concurrency=1)(parcels.attempt)
+    workflow.timeout(from_=At.WAITING, to=At.GONE, after=10 * SECOND, name="long")(parcels.attempt)
+    with world.engine(workflow) as engine:
+        busy = engine.trigger(workflow, "busy", {})
+        engine.run_until_idle()
+        world.clock.advance(10 * SECOND)
+        assert store.beat("default", Instance(owner="other"), HOUR)
+        assert len(store.claim("default", "other", [TopicQuota(timeout_topic("parcels", "waiting", "long"), 1)])) == 1
+        assert getattr(busy, verb)("stop it").requested is not None
+        free = engine.trigger(workflow, "free", {})
+        for _ in range(16):
+            engine.advance(SECOND)
+        assert free.record().state is RunState.COMPLETED
+        assert (busy.record().state, busy.record().requested is not None) == (RunState.RUNNING, True)
+
+
+@verbs
+def test_of_two_that_skip_at_once_one_applies_what_waits(world: World, verb: str, state: RunState) -> None:
+    workflow = Workflow("parcels", object_type=dict, status_type=At)
+    handles: list[RunHandle[Any, At]] = []
+
+    def body(run: Run[Any, At]) -> Any:
+        getattr(handles[0], verb)("stop it")
+        return run.skip()
+
+    workflow.step(from_=At.NEW, to=At.WAITING)(_store)
+    workflow.step(from_=At.GONE, to=At.DONE)(_finish)
+    for name in ("first", "second"):
+        workflow.timeout(from_=At.WAITING, to=At.GONE, after=10 * SECOND, name=name)(body)
+    with world.engine(workflow) as engine:
+        handles.append(engine.trigger(workflow, "p", {}))
+        engine.run_until_idle()
+        world.clock.advance(10 * SECOND)
+        take(world, engine, "first")
+        take(world, engine, "second")
+        engine.run_until_idle()
+        engine.advance(SECOND)
+        record = handles[0].record()
+        assert (record.state, record.requested, record.reason) == (state, None, "stop it")
+
+
 @kinds
 def test_a_move_by_hand_does_not_come_between_either(world: World, kind: Kind) -> None:
     handles: list[RunHandle[Any, At]] = []

@@ -61,6 +61,14 @@ def test_what_is_still_in_use_while_the_store_is_closed_is_closed_when_it_comes_
     assert not is_open(drivers[0])
 
 
+def test_a_transaction_that_outlives_the_store_leaves_no_connection_open(database: Database) -> None:
+    transaction = SqlUnitOfWork(database, lambda wakes: None)
+    driver = transaction._raw._driver
+    database.close()
+    transaction.close()
+    assert not is_open(driver)
+
+
 def test_a_transaction_that_could_not_begin_holds_no_connection(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(self: SqlUnitOfWork, database: Database) -> Session:
         self._connection.exec_driver_sql(database.dialect.begin)

@@ -300,7 +300,7 @@ def test_who_has_come_to_stop_a_run_that_is_busy_for_long_is_not_in_the_way_of_o
     workflow.step(from_=At.NEW, to=At.WAITING)(_store)
     workflow.step(from_=At.GONE, to=At.DONE)(_finish)
     workflow.timeout(from_=At.WAITING, to=At.GONE, after=10 * SECOND, name="late", concurrency=1)(parcels.attempt)
-    workflow.timeout(from_=At.WAITING, to=At.GONE, after=10 * SECOND, name="long")(parcels.attempt)
+    workflow.timeout(from_=At.WAITING, to=At.GONE, after=10 * SECOND, name="long")(lambda run: run.skip())
     with world.engine(workflow) as engine:
         busy = engine.trigger(workflow, "busy", {})
         engine.run_until_idle()

@@ -16,12 +16,10 @@ from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.auto_resume import AutoResume
 from flowdsl.engine.handle import RunHandle
-from flowdsl.engine.presence import INTERVAL
 from flowdsl.errors import RunNotFoundError
 from flowdsl.model.explanation import Because, Explanation
 from flowdsl.model.run_state import RunState
-from flowdsl.testing.stepped import SteppedEngine
-from tests.behaviour.world import HOUR, MINUTE, SECOND, Answer, Job, Status, Thing, World, failing, trigger
+from tests.behaviour.world import HOUR, MINUTE, SECOND, Answer, Job, Status, Thing, World, failing, says_what_it_consumes, trigger
 
 NEVER = AutoResume(after=None)
 
@@ -36,12 +34,6 @@ def reasons(explanation: Explanation) -> list[Because]:
 
 def at(world: World, after: timedelta = timedelta(0)) -> str:
     return (world.clock.now() + after).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def says_what_it_consumes(world: World, *engines: SteppedEngine) -> None:
-    world.clock.advance(INTERVAL)
-    for engine in engines:
-        engine.worker.presence.step()
 
 
 def test_a_run_whose_step_nobody_takes_because_nobody_is_there(world: World) -> None:

@@ -9,8 +9,8 @@ from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.model.explanation import Because
 from flowdsl.model.outcome import Outcome
-from tests.behaviour.test_explain import at, reasons, says_what_it_consumes, text_of
-from tests.behaviour.world import HOUR, Job, Status, Thing, World, failing, trigger
+from tests.behaviour.test_explain import at, reasons, text_of
+from tests.behaviour.world import HOUR, Job, Status, Thing, World, failing, says_what_it_consumes, trigger
 
 
 class Stage(StrEnum):

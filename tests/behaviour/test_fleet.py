@@ -10,16 +10,8 @@ from enum import StrEnum
 
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
-from flowdsl.engine.presence import INTERVAL
 from flowdsl.model.fleet import Fleet, FleetLane
-from flowdsl.testing.stepped import SteppedEngine
-from tests.behaviour.world import DAY, MINUTE, Job, Status, Thing, World, trigger
-
-
-def said(world: World, *engines: SteppedEngine) -> None:
-    world.clock.advance(INTERVAL)
-    for engine in engines:
-        engine.worker.presence.step()
+from tests.behaviour.world import DAY, MINUTE, Job, Status, Thing, World, says_what_it_consumes, trigger
 
 
 def lane(fleet: Fleet, kind: str, name: str = "new") -> FleetLane:
@@ -44,7 +36,7 @@ def test_nobody_is_there_and_runs_wait(world: World) -> None:
 def test_without_the_code_it_knows_what_live_instances_have_said(world: World) -> None:
     job = Job(world.clock)
     with world.engine(job.workflow) as one, world.engine(job.workflow) as two:
-        said(world, one)
+        says_what_it_consumes(world, one)
         trigger(one, job)
 
         fleet = world.outsider().fleet()

@@ -35,15 +35,21 @@ kinds = pytest.mark.parametrize("kind", ["timeout", "callback"])
 verbs = pytest.mark.parametrize(("verb", "state"), [("pause", RunState.PAUSED), ("cancel", RunState.CANCELLED)])
 
 
+def waiting_workflow() -> Workflow[Any, At]:
+    """Into WAITING, which something else has to lead out of, and from GONE to DONE."""
+    workflow = Workflow("parcels", object_type=dict, status_type=At)
+    workflow.step(from_=At.NEW, to=At.WAITING)(_store)
+    workflow.step(from_=At.GONE, to=At.DONE)(_finish)
+    return workflow
+
+
 class Parcels:
     """Runs that wait for a timeout, or have a callback that came early; `body` is what either does (None: to GONE)."""
 
     def __init__(self, world: World, kind: Kind, body: Any = None) -> None:
         self.world, self.kind, self.body = world, kind, body
         self.called = 0
-        self.workflow = Workflow("parcels", object_type=dict, status_type=At)
-        self.workflow.step(from_=At.NEW, to=At.WAITING)(_store)
-        self.workflow.step(from_=At.GONE, to=At.DONE)(_finish)
+        self.workflow = waiting_workflow()
         if kind == "timeout":
             self.workflow.timeout(from_=At.WAITING, to=At.GONE, after=HOUR, name="late", err_backoff=MINUTE)(self.attempt)
         else:
@@ -175,7 +181,7 @@ def test_a_process_may_die_at_any_time_when_nothing_comes_of_it(
 def test_what_is_claimed_meanwhile_does_not_stop_the_run_under_the_function_that_is_waited_for(
     world: World, verb: str, state: RunState, second: str
 ) -> None:
-    workflow = Workflow("parcels", object_type=dict, status_type=At)
+    workflow = waiting_workflow()
     handles: list[RunHandle[Any, At]] = []
     called: list[str] = []
 
@@ -190,8 +196,6 @@ def test_what_is_claimed_meanwhile_does_not_stop_the_run_under_the_function_that
     def other(run: Run[Any, At]) -> None:
         called.append("other")
 
-    workflow.step(from_=At.NEW, to=At.WAITING)(_store)
-    workflow.step(from_=At.GONE, to=At.DONE)(_finish)
     workflow.timeout(from_=At.WAITING, to=At.GONE, after=10 * SECOND, name="first")(first)
     if second == "timeout":
         workflow.timeout(from_=At.WAITING, to=At.DONE, after=10 * SECOND, name="second")(other)
@@ -211,7 +215,7 @@ def test_what_is_claimed_meanwhile_does_not_stop_the_run_under_the_function_that
 def test_a_function_that_skips_does_not_stop_the_run_under_another_that_is_waited_for(
     world: World, verb: str, state: RunState
 ) -> None:
-    workflow = Workflow("parcels", object_type=dict, status_type=At)
+    workflow = waiting_workflow()
     handles: list[RunHandle[Any, At]] = []
     called: list[str] = []
 
@@ -227,8 +231,6 @@ def test_a_function_that_skips_does_not_stop_the_run_under_another_that_is_waite
         called.append("second")
         return run.skip()
 
-    workflow.step(from_=At.NEW, to=At.WAITING)(_store)
-    workflow.step(from_=At.GONE, to=At.DONE)(_finish)
     workflow.timeout(from_=At.WAITING, to=At.GONE, after=10 * SECOND, name="first")(first)
     workflow.timeout(from_=At.WAITING, to=At.DONE, after=10 * SECOND, name="second")(second)
     with world.engine(workflow) as engine, world.engine(workflow) as beside:
@@ -296,9 +298,7 @@ def test_who_has_come_to_stop_a_run_that_is_busy_for_long_is_not_in_the_way_of_o
     world: World, verb: str, state: RunState
 ) -> None:
     parcels, store = Parcels(world, "timeout"), world.store
-    workflow = Workflow("parcels", object_type=dict, status_type=At)
-    workflow.step(from_=At.NEW, to=At.WAITING)(_store)
-    workflow.step(from_=At.GONE, to=At.DONE)(_finish)
+    workflow = waiting_workflow()
     workflow.timeout(from_=At.WAITING, to=At.GONE, after=10 * SECOND, name="late", concurrency=1)(parcels.attempt)
     workflow.timeout(from_=At.WAITING, to=At.GONE, after=10 * SECOND, name="long")(lambda run: run.skip())
     with world.engine(workflow) as engine:
@@ -317,15 +317,13 @@ def test_who_has_come_to_stop_a_run_that_is_busy_for_long_is_not_in_the_way_of_o
 
 @verbs
 def test_of_two_that_skip_at_once_one_applies_what_waits(world: World, verb: str, state: RunState) -> None:
-    workflow = Workflow("parcels", object_type=dict, status_type=At)
+    workflow = waiting_workflow()
     handles: list[RunHandle[Any, At]] = []
 
     def body(run: Run[Any, At]) -> Any:
         getattr(handles[0], verb)("stop it")
         return run.skip()
 
-    workflow.step(from_=At.NEW, to=At.WAITING)(_store)
-    workflow.step(from_=At.GONE, to=At.DONE)(_finish)
     for name in ("first", "second"):
         workflow.timeout(from_=At.WAITING, to=At.GONE, after=10 * SECOND, name=name)(body)
     with world.engine(workflow) as engine:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from flowdsl.dsl.run import Run
 from flowdsl.dsl.workflow import Workflow
 from flowdsl.engine.handle import RunHandle
+from flowdsl.engine.presence import INTERVAL
 from flowdsl.errors import StoreUnavailableError
 from flowdsl.model.outcome import Outcome
 from flowdsl.options import StepOptions
@@ -110,6 +111,13 @@ class Job:
     def waits(self) -> list[timedelta]:
         """The time between each attempt and the next."""
         return [later - earlier for earlier, later in itertools.pairwise(self.begun)]
+
+
+def says_what_it_consumes(world: World, *engines: SteppedEngine) -> None:
+    """Let them tell everybody which topics they consume."""
+    world.clock.advance(INTERVAL)
+    for engine in engines:
+        engine.worker.presence.step()
 
 
 def failing(run: Run[Thing, Status]) -> Answer:
